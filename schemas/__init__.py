@@ -1,0 +1,1 @@
+"""The shared language: topics, records and their encoding; everything else imports this."""

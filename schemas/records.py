@@ -1,0 +1,189 @@
+"""The records that travel between the services, in flow order. Instants are Unix milliseconds."""
+
+from typing import Literal
+
+import msgspec
+
+EventType = Literal["track", "identify", "page", "screen", "group", "alias"]
+Cause = Literal["event", "time", "edit", "archive", "merge", "split", "erasure", "resume"]
+Kind = Literal["source", "model", "identity", "segment", "destination"]
+State = Literal["live", "paused", "archived"]
+ActivationKind = Literal["membership", "profile", "conversion"]
+
+
+class Identifier(msgspec.Struct, frozen=True, order=True):
+    """One normalised identifier, such as `email` and `jane@example.com`."""
+
+    type: str
+    value: str
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One accepted event: flat routing fields and the normalised event as JSON bytes.
+
+    Bookkeeping (request id, path, client address, warnings) travels in the Kafka headers.
+    """
+
+    source_id: str
+    message_id: str
+    type: EventType
+    name: str | None = None
+    """The event name of a track; the call's name of a page or screen."""
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    timestamp: int
+    received_at: int
+    historical: bool = False
+    payload: bytes
+
+
+class ProfileEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of one profile, after its links are durable."""
+
+    profile_id: str
+    message_id: str
+    source_id: str
+    type: EventType
+    name: str | None = None
+    timestamp: int
+    received_at: int
+    identifiers: tuple[Identifier, ...] = ()
+    """As linked by this event."""
+    historical: bool = False
+    payload: bytes
+    at: int | None = None
+    """When it happened, fixed when it was first applied; set on a forwarded event only."""
+
+
+class ProfileMerged(msgspec.Struct, frozen=True, kw_only=True):
+    """`loser` was folded into `winner`; keyed by the loser. Repeats carry the same `merge_id`."""
+
+    loser: str
+    winner: str
+    merge_id: str
+    cause: str
+    """Message id of the event that joined the two."""
+    at: int
+
+
+class ProfileTransferred(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole state of a merged profile on its way to the winner's partition."""
+
+    loser: str
+    winner: str
+    merge_id: str
+    at: int
+    state: bytes
+    """Private to the segmenter (msgpack)."""
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True):
+    """Time goes by in a partition that received nothing else."""
+
+    partition: int
+
+
+class SegmentDefined(msgspec.Struct, frozen=True, kw_only=True):
+    """From this position on, this version of the segment counts in this partition."""
+
+    segment_id: str
+    version: int
+    state: State
+    definition: bytes
+    """The workspace document as canonical JSON."""
+
+
+class MembershipChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A profile entered or left a segment. `sequence` counts from 1 per (profile, segment)."""
+
+    segment_id: str
+    segment_version: int
+    profile_id: str
+    member: bool
+    sequence: int
+    occurred_at: int
+    decided_at: int
+    cause: Cause
+    cause_id: str
+    """Message id (event, time: empty), merge id, or version (edit, archive)."""
+    received_at: int | None = None
+    """When the causing event reached us; measures latency, None unless the cause is an event."""
+    profile: bytes
+    """JSON object with `identifiers`, `traits`, `consent` as they were at `decided_at`."""
+
+
+class ProfileUpdated(msgspec.Struct, frozen=True, kw_only=True):
+    """What a profile is now; the latest record of a key is the whole truth."""
+
+    profile_id: str
+    version: int
+    updated_at: int
+    identifiers: tuple[Identifier, ...] = ()
+    traits: bytes = b"{}"
+    consent: bytes = b"{}"
+    memberships: tuple[str, ...] = ()
+    """Ids of the segments that the profile is in, sorted."""
+    merged_into: str | None = None
+
+
+class Activation(msgspec.Struct, frozen=True, kw_only=True):
+    """One change for one destination."""
+
+    destination_id: str
+    kind: ActivationKind
+    profile_id: str
+    audience_id: str | None = None
+    """Id of the segment, for a membership."""
+    member: bool | None = None
+    version: int
+    """Monotonic per (profile, audience): the membership's sequence, or the profile's version."""
+    occurred_at: int
+    received_at: int | None = None
+    cause: Cause
+    profile: bytes
+    """JSON object with `identifiers`, `traits`, `consent`."""
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """One workspace document in force. Secrets in it are references, never values."""
+
+    kind: Kind
+    id: str
+    version: int
+    state: State
+    body: bytes
+    """The document as canonical JSON: keys sorted, no white space."""
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that could not be taken, with all that is needed to look at it or replay it."""
+
+    code: str
+    """From a closed set; never holds user data."""
+    message: str
+    """A sentence for people; never quotes user data."""
+    stage: str
+    source_id: str | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    received_at: int
+    request_id: str | None = None
+    path: str | None = None
+    index: int | None = None
+    raw: bytes
+
+
+Record = (
+    Event
+    | ProfileEvent
+    | ProfileMerged
+    | ProfileTransferred
+    | Tick
+    | SegmentDefined
+    | MembershipChanged
+    | ProfileUpdated
+    | Activation
+    | Definition
+    | DeadLetter
+)

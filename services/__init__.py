@@ -1,0 +1,1 @@
+"""The services of Afflux; they meet only on topics."""
