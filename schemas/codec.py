@@ -1,7 +1,7 @@
 """Avro in the Confluent wire format: a zero byte, the schema id in 4 bytes, the body.
 
 Ids are fixed in `SCHEMAS`, so that a Confluent or Karapace registry can be pointed at them.
-Measured: about 4 µs to encode and 5 µs to decode an Event with a payload of 600 bytes.
+Measured: 15 µs to encode and 15 µs to decode an Event with a payload of 600 bytes.
 """
 
 import io
@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
@@ -48,7 +48,9 @@ def encode(record: Record) -> bytes:
     schema_id = _LATEST[type(record)]
     buffer = io.BytesIO()
     buffer.write(_HEADER.pack(0, schema_id))
-    schemaless_writer(buffer, _parsed(schema_id), msgspec.to_builtins(record, builtin_types=(bytes,)))
+    schemaless_writer(
+        buffer, _parsed(schema_id), msgspec.to_builtins(record, builtin_types=(bytes,))
+    )
     return buffer.getvalue()
 
 
@@ -67,13 +69,13 @@ def decode(data: bytes | None) -> Record:
     buffer = io.BytesIO(data)
     buffer.seek(_HEADER.size)
     try:
-        body = schemaless_reader(buffer, _parsed(schema_id), _parsed(_LATEST[kind]))
-        record: Record = msgspec.convert(body, kind, builtin_types=(bytes,))
+        body = schemaless_reader(buffer, _parsed(schema_id), _resolution(schema_id, kind))
+        record = msgspec.convert(body, kind, builtin_types=(bytes,))
     except Exception as error:  # fastavro raises whatever the damage led to
         raise Undecodable(f"the body does not fit schema {schema_id}") from error
     if buffer.tell() != len(data):
         raise Undecodable(f"bytes left over behind schema {schema_id}")
-    return record
+    return cast(Record, record)
 
 
 def decode_as(kind: type[R], data: bytes | None) -> R:
@@ -90,6 +92,11 @@ def schema_json(schema_id: int) -> dict[str, Any]:
     text = resources.files("schemas.avro").joinpath(f"{name}.avsc").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
+
+
+def _resolution(schema_id: int, kind: type[msgspec.Struct]) -> Any:
+    latest = _LATEST[kind]
+    return None if latest == schema_id else _parsed(latest)
 
 
 @cache

@@ -30,6 +30,8 @@ class Topic:
             "cleanup.policy": self.cleanup,
             "message.timestamp.type": "LogAppendTime",
         }
+        if self.cleanup == "compact":
+            config["min.cleanable.dirty.ratio"] = "0.3"
         if self.retention is not None:
             config["retention.ms"] = str(int(self.retention.total_seconds() * 1000))
         return config
@@ -91,9 +93,7 @@ def activations(destination: str) -> Topic:
 
 def changelog(service: str) -> Topic:
     """The private state of a service; partition n belongs to the inputs' partition n."""
-    return Topic(
-        f"{PREFIX}{service}.changelog.v1", key="state key", records=(), cleanup="compact"
-    )
+    return Topic(f"{PREFIX}{service}.changelog.v1", key="state key", records=(), cleanup="compact")
 
 
 def partition_of(key: bytes, partitions: int) -> int:

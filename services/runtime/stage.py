@@ -4,7 +4,7 @@ A stage decides; it never talks to Kafka. All that it wants done goes into the `
 becomes one Kafka transaction. If the transaction fails the process ends and nothing was done.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,9 +50,7 @@ class Cycle(Protocol):
 
     def state(self, partition: int) -> State: ...
 
-    def emit(
-        self, topic: Topic, *, key: str, record: Record, partition: int | None = None
-    ) -> None:
+    def emit(self, topic: Topic, *, key: str, record: Record, partition: int | None = None) -> None:
         """Append a record; the partition is that of the key unless it is given."""
         ...
 
@@ -77,8 +75,11 @@ class Stage(Protocol):
         """All with the same partition count: partition n of each goes to the same worker."""
         ...
 
-    def assigned(self, partition: int, state: State) -> None:
-        """This worker now owns the partition; `state` is restored and may be read, not changed."""
+    def assigned(self, partition: int, state: State, positions: Mapping[str, int]) -> None:
+        """This worker now owns the partition; `state` is restored and may be read, not changed.
+
+        `positions`: input topic → the offset of the next record that `decide` will see.
+        """
         ...
 
     def revoked(self, partition: int) -> None:

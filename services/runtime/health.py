@@ -1,0 +1,113 @@
+"""Liveness, readiness, metrics and status, answered from a thread of its own."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+
+class Health:
+    """Whether this process works; `/readyz` says it with the reason when it does not."""
+
+    def __init__(self, service: str, worker: int = 0) -> None:
+        self.service = service
+        self.worker = worker
+        self.reason: str | None = "starting"
+        self.definitions: Callable[[], Mapping[str, int]] = dict
+        """`kind:id` → version in force here; for `/status`."""
+
+    @property
+    def is_ready(self) -> bool:
+        return self.reason is None
+
+    def ready(self) -> None:
+        self.reason = None
+
+    def not_ready(self, reason: str) -> None:
+        self.reason = reason
+
+    def status(self) -> dict[str, Any]:
+        """What `afflux status` shows of this process."""
+        return {
+            "service": self.service,
+            "worker": self.worker,
+            "ready": self.is_ready,
+            "reason": self.reason,
+            "definitions": dict(self.definitions()),
+        }
+
+
+class PortTaken(OSError):
+    """Another process listens there already."""
+
+
+class HealthServer:
+    """Serves `/livez`, `/readyz`, `/metrics` and `/status` until closed."""
+
+    def __init__(self, health: Health, host: str, port: int) -> None:
+        try:
+            self._server = ThreadingHTTPServer((host, port), _handler(health))
+        except OSError as error:
+            raise PortTaken(f"port {port} is taken; set AFFLUX_HEALTH_PORT to another") from error
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.2,), name="health", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def serve(health: Health, host: str, port: int) -> HealthServer:
+    """Start answering.
+
+    Raises:
+        PortTaken: the port is in use.
+    """
+    return HealthServer(health, host, port)
+
+
+def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, content_type, body = _answer(health, self.path.partition("?")[0])
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Requests for metrics are nothing an operator wants to know."""
+
+    return Handler
+
+
+def _answer(health: Health, path: str) -> tuple[int, str, bytes]:
+    match path:
+        case "/livez":
+            return 200, "text/plain", b"alive\n"
+        case "/readyz":
+            reason = health.reason
+            return (
+                (200, "text/plain", b"ready\n")
+                if reason is None
+                else (
+                    503,
+                    "text/plain",
+                    f"{reason}\n".encode(),
+                )
+            )
+        case "/metrics":
+            return 200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY)
+        case "/status":
+            return 200, "application/json", json.dumps(health.status()).encode()
+        case _:
+            return 404, "text/plain", b"not found\n"
