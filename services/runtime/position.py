@@ -1,0 +1,70 @@
+"""How far a partition's state has come: written with the state, in the same transaction."""
+
+import msgspec
+
+FORMAT = 1
+"""Version of what the runtime itself writes into the state."""
+
+POSITION_KEY = b"\x00position"
+LOCAL_KEY = b"\x00local"
+
+
+class Input(msgspec.Struct, frozen=True):
+    """Where one input topic was read to, and what was counted on the way."""
+
+    topic_id: str
+    partitions: int
+    start: int
+    """First offset that was ever read."""
+    next: int
+    """Offset of the next record to read."""
+    taken: int = 0
+    """Records handled or dead-lettered since `start`, each once."""
+
+
+class Position(msgspec.Struct, frozen=True):
+    """The position record of a partition: one `Input` a topic."""
+
+    format: int
+    inputs: dict[str, Input]
+
+
+class Local(msgspec.Struct, frozen=True):
+    """What only the local copy knows: how much of the changelog is in it, and since when."""
+
+    changelog_next: int
+    written_at: float
+    """Unix seconds."""
+
+
+_position = msgspec.msgpack.Decoder(Position)
+_local = msgspec.msgpack.Decoder(Local)
+
+
+class NewerState(RuntimeError):
+    """The state was written by a newer version."""
+
+
+def encode(value: Position | Local) -> bytes:
+    return msgspec.msgpack.encode(value)
+
+
+def decode_position(data: bytes | None) -> Position:
+    """The position in the state; an empty one where there is none.
+
+    Raises:
+        NewerState: this version cannot read the state.
+    """
+    if data is None:
+        return Position(FORMAT, {})
+    position = _position.decode(data)
+    if position.format > FORMAT:
+        raise NewerState(
+            f"the state has format {position.format}, this version reads up to {FORMAT}:"
+            " start the newer version"
+        )
+    return position
+
+
+def decode_local(data: bytes | None) -> Local:
+    return Local(0, 0.0) if data is None else _local.decode(data)
