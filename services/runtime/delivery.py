@@ -4,73 +4,28 @@ retry policy, and the limit at which a stage stops rather than empty a topic int
 from dataclasses import dataclass
 from datetime import timedelta
 
-from schemas.records import DeadLetter, Event, ProfileEvent, Record
+from schemas.records import DeadLetter, Event, ProfileEvent
 from services.runtime.outcome import Reject
-from services.runtime.stage import Received
+from services.runtime.stage import Raw, Received
 
 
-def dead_letter(stage: str, received: Received, rejected: Reject) -> DeadLetter:
-    """The record that puts a decoded message aside."""
-    return _letter(
-        stage,
-        rejected,
-        topic=received.topic,
-        partition=received.partition,
-        offset=received.offset,
-        timestamp=received.timestamp,
-        raw=received.value,
-        source_id=_source(received.record),
-    )
-
-
-def unread(
-    stage: str,
-    rejected: Reject,
-    *,
-    topic: str,
-    partition: int,
-    offset: int,
-    timestamp: int,
-    raw: bytes,
-) -> DeadLetter:
-    """The record that puts aside what could not be decoded, or was not tried again."""
-    return _letter(
-        stage,
-        rejected,
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        timestamp=timestamp,
-        raw=raw,
-        source_id=None,
-    )
-
-
-def _letter(
-    stage: str,
-    rejected: Reject,
-    *,
-    topic: str,
-    partition: int,
-    offset: int,
-    timestamp: int,
-    raw: bytes,
-    source_id: str | None,
-) -> DeadLetter:
+def dead_letter(stage: str, message: Raw, rejected: Reject) -> DeadLetter:
+    """The record that puts a message aside, whether it could be decoded or not."""
     return DeadLetter(
         code=rejected.reason,
         message=rejected.detail,
         stage=stage,
-        source_id=source_id,
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        received_at=timestamp,
-        raw=raw,
+        source_id=_source(message),
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        received_at=message.timestamp,
+        raw=message.value,
     )
 
 
-def _source(record: Record) -> str | None:
+def _source(message: Raw) -> str | None:
+    record = message.record if isinstance(message, Received) else None
     return record.source_id if isinstance(record, Event | ProfileEvent) else None
 
 

@@ -22,7 +22,7 @@ class Marker:
             file.truncate(_MARK.size)
             self._map = mmap.mmap(file.fileno(), _MARK.size)
         inside, deaths, partition, offset, topic = _MARK.unpack_from(self._map)
-        self._deaths = deaths + 1 if inside else deaths
+        self._deaths: int = deaths + 1 if inside else deaths
         self.poison: tuple[str, int, int] | None = None
         """Topic, partition and offset of the record that is not to be tried again."""
         if inside and self._deaths > DEATHS_UNTIL_CAREFUL and offset >= 0:

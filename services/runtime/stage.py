@@ -14,8 +14,8 @@ from services.runtime.outcome import Reject
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """One decoded record and where it stood in the log."""
+class Raw:
+    """One message as the log has it."""
 
     topic: str
     partition: int
@@ -24,7 +24,12 @@ class Received:
     """Broker append time, Unix milliseconds: the only clock a decision may read."""
     key: bytes
     value: bytes
-    """As received, for forwarding and dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Raw):
+    """A message with the record that was in it."""
+
     record: Record
 
 

@@ -1,0 +1,119 @@
+"""Brings a partition's local state to exactly the offset that the group has committed.
+
+The markers of one transaction reach the changelog and the offsets at different moments. So the
+changelog is read until the position in it equals the committed offset, never just to its end.
+"""
+
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from services.runtime.kafka import reader
+from services.runtime.position import (
+    LOCAL_KEY,
+    POSITION_KEY,
+    Local,
+    Position,
+    decode_local,
+    decode_position,
+    encode,
+)
+from services.runtime.store import PartitionStore
+
+PATIENCE_S = 60
+STALE_S = 12 * 3600
+"""Older local copies start anew: the broker may have dropped tombstones (kept 24 h) they miss."""
+POLL_S = 0.05
+CHUNK = 10_000
+
+Committed = Mapping[str, int | None]
+"""Input topic → committed offset of this partition; None where there is none."""
+
+
+class StateDiffers(RuntimeError):
+    """The changelog does not lead to the committed offset."""
+
+
+def restore(
+    bootstrap: str, changelog: str, partition: int, store: PartitionStore, committed: Committed
+) -> Position:
+    """Apply the changelog until the position in the state equals the committed offsets.
+
+    Where nothing is committed (never, or expired on the broker) the whole changelog counts.
+
+    Raises:
+        StateDiffers: not equal after 60 s.
+        NewerState: the state was written by a newer version.
+    """
+    local = decode_local(store.get(LOCAL_KEY))
+    if local.changelog_next and time.time() - local.written_at > STALE_S:
+        store.wipe()
+        local = Local(0, 0.0)
+    position = decode_position(store.get(POSITION_KEY))
+    if all(committed.values()) and _reached(position, committed):
+        return position
+    consumer = Consumer(reader(bootstrap))
+    try:
+        consumer.assign([TopicPartition(changelog, partition, local.changelog_next)])
+        return _follow(consumer, store, position, committed)
+    finally:
+        consumer.close()
+
+
+def _follow(
+    consumer: Consumer, store: PartitionStore, position: Position, committed: Committed
+) -> Position:
+    to_the_end = None in committed.values()
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        changes, ended = _read_chunk(consumer)
+        if changes:
+            store.write(changes)
+            position = decode_position(store.get(POSITION_KEY))
+            deadline = time.monotonic() + PATIENCE_S
+        if ended and (to_the_end or _reached(position, committed)):
+            return position
+    raise StateDiffers(
+        f"the changelog leads to {_offsets(position)}, committed is {dict(committed)}: if the"
+        " changelog was deleted, delete the consumer group's offsets too and start again"
+    )
+
+
+def _read_chunk(consumer: Consumer) -> tuple[dict[bytes, bytes | None], bool]:
+    """Changes in log order with the changelog's own position; and whether its end was seen."""
+    changes: dict[bytes, bytes | None] = {}
+    ended = False
+    following = None
+    for message in consumer.consume(CHUNK, POLL_S):
+        error = message.error()
+        if error is None:
+            key, offset = message.key(), message.offset()
+            if key is None or offset is None:
+                raise StateDiffers(f"{message.topic()}: a record without key")
+            changes[_bytes(key)] = _bytes_or_none(message.value())
+            following = offset + 1
+            ended = False
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended = True
+        else:
+            raise KafkaException(error)
+    if following is not None:
+        changes[LOCAL_KEY] = encode(Local(following, time.time()))
+    return changes, ended
+
+
+def _reached(position: Position, committed: Committed) -> bool:
+    return _offsets(position) == {t: o for t, o in committed.items() if o is not None}
+
+
+def _offsets(position: Position) -> dict[str, int]:
+    return {topic: input_.next for topic, input_ in position.inputs.items()}
+
+
+def _bytes(data: bytes | str) -> bytes:
+    return data if isinstance(data, bytes) else data.encode()
+
+
+def _bytes_or_none(data: bytes | str | None) -> bytes | None:
+    return None if data is None else _bytes(data)
