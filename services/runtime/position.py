@@ -9,7 +9,7 @@ POSITION_KEY = b"\x00position"
 LOCAL_KEY = b"\x00local"
 
 
-class Input(msgspec.Struct, frozen=True):
+class Input(msgspec.Struct):
     """Where one input topic was read to, and what was counted on the way."""
 
     topic_id: str

@@ -51,7 +51,7 @@ def restore(
         store.wipe()
         local = Local(0, 0.0)
     position = decode_position(store.get(POSITION_KEY))
-    if all(committed.values()) and _reached(position, committed):
+    if _reached(position, committed):
         return position
     consumer = Consumer(reader(bootstrap))
     try:
@@ -64,7 +64,7 @@ def restore(
 def _follow(
     consumer: Consumer, store: PartitionStore, position: Position, committed: Committed
 ) -> Position:
-    to_the_end = None in committed.values()
+    to_the_end = all(offset is None for offset in committed.values())
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         changes, ended = _read_chunk(consumer)
@@ -72,7 +72,7 @@ def _follow(
             store.write(changes)
             position = decode_position(store.get(POSITION_KEY))
             deadline = time.monotonic() + PATIENCE_S
-        if ended and (to_the_end or _reached(position, committed)):
+        if _reached(position, committed) or (to_the_end and ended):
             return position
     raise StateDiffers(
         f"the changelog leads to {_offsets(position)}, committed is {dict(committed)}: if the"
@@ -104,7 +104,8 @@ def _read_chunk(consumer: Consumer) -> tuple[dict[bytes, bytes | None], bool]:
 
 
 def _reached(position: Position, committed: Committed) -> bool:
-    return _offsets(position) == {t: o for t, o in committed.items() if o is not None}
+    known = {topic: offset for topic, offset in committed.items() if offset is not None}
+    return bool(known) and known.items() <= _offsets(position).items()
 
 
 def _offsets(position: Position) -> dict[str, int]:
