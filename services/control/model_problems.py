@@ -42,14 +42,17 @@ def _steps(detail: ErrorDetails, body: Any) -> Iterator[str | int]:
     """The keys and indices that lead to the place; what pydantic adds for unions is left out."""
     value = body
     for position, part in enumerate(detail["loc"], start=1):
-        if isinstance(value, Mapping) and part in value:
-            value = value[part]
-            yield part
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+        if _has(value, part):
             value = value[part]
             yield part
         elif detail["type"] == "missing" and position == len(detail["loc"]):
             yield part
+
+
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(value, list):
+        return isinstance(part, int) and part < len(value)
+    return isinstance(value, Mapping) and part in value
 
 
 def written(steps: tuple[str | int, ...]) -> str:

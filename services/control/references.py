@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from schemas.records import Kind
@@ -79,22 +80,22 @@ def broken_references(
 
 
 def _cycles(segments: Mapping[str, Document]) -> Iterator[Fault]:
-    """One fault a cycle, at the first of its segments."""
-    finished: set[str] = set()
-    for start in segments:
-        yield from _walk(start, (), segments, finished)
+    """One fault a cycle, in the segment of it whose id comes first."""
+    places = {id: {r.id: r.place for r in member_segments(d.body)} for id, d in segments.items()}
+    while cycle := _cycle(places):
+        id, following = cycle[0], cycle[1]
+        text = " → ".join(cycle)
+        yield segments[id].fault(
+            places[id].pop(following), f"segments may not lead in a circle: {text}"
+        )
 
 
-def _walk(
-    id: str, path: tuple[str, ...], segments: Mapping[str, Document], finished: set[str]
-) -> Iterator[Fault]:
-    if id in finished or id not in segments:
-        return
-    for reference in member_segments(segments[id].body):
-        if reference.id in (*path, id):
-            cycle = (*path, id)[(*path, id).index(reference.id) :]
-            text = " → ".join((*cycle, cycle[0]))
-            yield segments[id].fault(reference.place, f"segments may not lead in a circle: {text}")
-        else:
-            yield from _walk(reference.id, (*path, id), segments, finished)
-    finished.add(id)
+def _cycle(places: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
+    """Ids that lead from the smallest back to itself; empty when there is no cycle."""
+    try:
+        TopologicalSorter(places).prepare()
+    except CycleError as error:
+        round_trip = error.args[1][:0:-1]
+        first = round_trip.index(min(round_trip))
+        return (*round_trip[first:], *round_trip[:first], round_trip[first])
+    return ()

@@ -1,0 +1,76 @@
+"""The kinds of workspace documents: how each is checked and what it refers to."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.problems import Invalid, Problem
+from schemas.records import Kind
+from services.activator.domain.destination import parse_destination
+from services.control.model_problems import check_model
+from services.control.references import References, audience_segments, member_segments
+from services.identity.domain.rules import IdentityRules
+from services.ingest.domain.source import Source
+from services.segmenter.domain.segment import parse_segment
+
+Body = Mapping[str, Any]
+
+NO_WAREHOUSE = "this version does not read warehouse sources yet"
+_WAREHOUSE_TYPES = ("debezium", "postgres", "sql")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceKind:
+    """Everything that the workspace knows about one kind."""
+
+    check: Callable[[Body], Sequence[Problem]]
+    """All that is wrong with one document alone."""
+    references: References = lambda body: iter(())
+    """The documents that it names."""
+    secrets: Callable[[Body], Iterable[tuple[str, Any]]] = lambda body: ()
+    """The places and values that must be references to secrets."""
+
+
+def _check_source(body: Body) -> Sequence[Problem]:
+    if body.get("type") in _WAREHOUSE_TYPES:
+        return (Problem("type", f"`{body['type']}`: {NO_WAREHOUSE}"),)
+    return check_model(Source, body)
+
+
+def _check_model(body: Body) -> Sequence[Problem]:
+    return (Problem("kind", NO_WAREHOUSE),)
+
+
+def _check_identity(body: Body) -> Sequence[Problem]:
+    return check_model(IdentityRules, body)
+
+
+def _check_segment(body: Body) -> Sequence[Problem]:
+    try:
+        parse_segment(body, version=1, state="live")
+    except Invalid as error:
+        return error.problems
+    return ()
+
+
+def _check_destination(body: Body) -> Sequence[Problem]:
+    try:
+        parse_destination(body)
+    except Invalid as error:
+        return error.problems
+    return ()
+
+
+def _write_keys(body: Body) -> Iterator[tuple[str, Any]]:
+    keys = body.get("write_keys")
+    for index, key in enumerate(keys if isinstance(keys, list) else ()):
+        yield f"write_keys[{index}]", key
+
+
+WORKSPACE_KINDS: Mapping[Kind, WorkspaceKind] = {
+    "source": WorkspaceKind(_check_source, secrets=_write_keys),
+    "model": WorkspaceKind(_check_model),
+    "identity": WorkspaceKind(_check_identity),
+    "segment": WorkspaceKind(_check_segment, references=member_segments),
+    "destination": WorkspaceKind(_check_destination, references=audience_segments),
+}
