@@ -1,0 +1,107 @@
+"""Every code that ingest answers with: its HTTP status and its sentence, which quote nobody."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+EventCode = Literal[
+    "payload_too_large",
+    "too_many_events",
+    "not_an_object",
+    "event_too_large",
+    "nesting_too_deep",
+    "too_many_properties",
+    "invalid_type",
+    "id_not_string",
+    "id_too_long",
+    "name_too_long",
+    "no_user_anon_id",
+    "event_not_defined",
+    "event_not_string",
+    "properties_not_object",
+    "traits_not_object",
+    "name_not_string",
+    "category_not_string",
+    "group_id_required",
+    "previous_id_required",
+    "context_not_object",
+    "integrations_not_object",
+    "consent_categorypreferences_should_exist",
+    "consent_categorypreferences_fields_should_be_object",
+    "consent_categorypreferences_fields_should_be_bool",
+]
+RequestCode = Literal[
+    "invalid_json",
+    "invalid_batch",
+    "empty_batch",
+    "invalid_encoding",
+    "payload_too_large",
+    "unsupported_encoding",
+    "missing_write_key",
+    "invalid_write_key",
+    "source_disabled",
+    "not_found",
+    "method_not_allowed",
+    "unavailable",
+    "internal_error",
+]
+Code = EventCode | RequestCode
+
+EVENT_MESSAGES: Mapping[EventCode, str] = {
+    "payload_too_large": "the request is larger than this source may send",
+    "too_many_events": "the batch holds more events than one batch may",
+    "not_an_object": "an event must be a JSON object",
+    "event_too_large": "the event is larger than this source may send",
+    "nesting_too_deep": "the event is nested too deeply",
+    "too_many_properties": "the event holds too many values",
+    "invalid_type": "type must be track, identify, page, screen, group or alias",
+    "id_not_string": "userId, anonymousId, groupId and previousId must be strings",
+    "id_too_long": "userId, anonymousId, groupId or previousId is too long",
+    "name_too_long": "event, name or category is too long",
+    "no_user_anon_id": "the event needs a userId or an anonymousId; alias needs a userId",
+    "event_not_defined": "track needs a non-empty event name",
+    "event_not_string": "the event name of a track must be a string",
+    "properties_not_object": "properties must be an object",
+    "traits_not_object": "traits must be an object",
+    "name_not_string": "the name of a page or screen must be a string",
+    "category_not_string": "the category of a page or screen must be a string",
+    "group_id_required": "group needs a groupId",
+    "previous_id_required": "alias needs a previousId or an anonymousId",
+    "context_not_object": "context must be an object",
+    "integrations_not_object": "integrations must be an object",
+    "consent_categorypreferences_should_exist": (
+        "a consent update needs context.consent.categoryPreferences"
+    ),
+    "consent_categorypreferences_fields_should_be_object": (
+        "context.consent.categoryPreferences must be an object"
+    ),
+    "consent_categorypreferences_fields_should_be_bool": (
+        "every value in context.consent.categoryPreferences must be true or false"
+    ),
+}
+"""What one event can be rejected for, with the sentence for its sender."""
+
+REFUSALS: Mapping[RequestCode, tuple[int, str]] = {
+    "invalid_json": (400, "the body must be one JSON object in UTF-8"),
+    "invalid_batch": (400, "batch must be an array of events"),
+    "empty_batch": (400, "the batch holds no event"),
+    "invalid_encoding": (400, "the body does not decode as its Content-Encoding says"),
+    "payload_too_large": (400, EVENT_MESSAGES["payload_too_large"]),
+    "unsupported_encoding": (415, "Content-Encoding must be gzip, deflate or identity"),
+    "missing_write_key": (401, "no write key in the request"),
+    "invalid_write_key": (401, "the write key is not known"),
+    "source_disabled": (403, "the source of this write key is disabled"),
+    "not_found": (404, "there is nothing at this path"),
+    "method_not_allowed": (405, "this path does not take this method"),
+    "unavailable": (503, "events cannot be stored at the moment; please send again later"),
+    "internal_error": (500, "the request could not be handled"),
+}
+"""What a whole request can be refused for."""
+
+
+class Refused(Exception):
+    """The whole request is refused; `raw` is what may be put aside of its body."""
+
+    def __init__(self, code: RequestCode, raw: bytes = b"") -> None:
+        super().__init__(code)
+        self.code: RequestCode = code
+        self.raw = raw
