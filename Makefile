@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-UV_VERSION := 0.13.9
 ARGS ?=
+# The rest of the line is the command's own arguments: make demo ARGS=--once
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,11 +12,11 @@ help: ## show this list
 setup: $(VENV)/.installed ## create the environment with exactly the locked packages
 
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Afflux needs Python 3.11 or newer: install it, or name it with make PYTHON=..."; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: install the package python3-venv"; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@command -v $(PYTHON) >/dev/null || { echo "Afflux needs Python 3.11 or newer: install python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Afflux needs Python 3.11 or newer: install it, or name it with make PYTHON=..."; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: install the package python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check $$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
@@ -33,4 +33,37 @@ check: setup ## format, lint, types, import walls; changes nothing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-.PHONY: help setup lock fmt check
+test: setup ## every test, on a real broker and database
+	$(BIN)/pytest $(ARGS)
+
+unit: setup ## the tests without any server: seconds
+	$(BIN)/pytest tests/unit $(ARGS)
+
+contract: setup ## one suite over every store, schema and file that others read
+	$(BIN)/pytest tests/contract $(ARGS)
+
+integration: setup ## each service on a real broker and database
+	$(BIN)/pytest tests/integration $(ARGS)
+
+e2e: setup ## one person's story through the whole stack
+	$(BIN)/pytest tests/e2e $(ARGS)
+
+demo: setup ## a shop with real traffic; ARGS=--once ends by itself
+	@$(BIN)/python -m examples.shop $(ARGS)
+
+dev: setup ## the local stack and all services until Ctrl-C
+	@$(BIN)/afflux dev $(ARGS)
+
+bench: setup ## events a second and latency, end to end
+	@$(BIN)/python -m bench $(ARGS)
+
+up: ## the same stack in Docker
+	docker compose up --build --detach --wait
+
+down: ## end it
+	docker compose down
+
+dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
+	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
+
+.PHONY: help setup lock fmt check test unit contract integration e2e demo dev bench up down dead-letters
