@@ -1,0 +1,262 @@
+"""`afflux`: every command with its help; what they do is in the modules beside this one."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from confluent_kafka import KafkaException
+from cyclopts import App, CycloptsError, Parameter, validators
+from rich.console import Console
+
+from deploy.local.errors import LocalStackError
+from schemas.codec import Undecodable
+from services.control import apply as applying
+from services.control import dead_letters as letters
+from services.control.apply import Refused
+from services.control.broker import Unreachable
+from services.control.changes import Plan
+from services.control.definitions_log import ApplyBusy
+from services.control.dev import develop
+from services.control.platform import PlatformFailed, default_status_urls
+from services.control.settings import ControlSettings
+from services.control.status import ServiceStatus, ask_all, status_table
+from services.control.validation import check_workspace
+from services.runtime.kafka import UnknownTopic
+from services.runtime.settings import read
+
+TROUBLE = (
+    Unreachable,
+    UnknownTopic,
+    ApplyBusy,
+    LocalStackError,
+    PlatformFailed,
+)
+"""What may go wrong with the world; the text of each says what to do."""
+
+Folder = Annotated[
+    Path, Parameter(validator=validators.Path(exists=True, file_okay=False), name="DIR")
+]
+Literals = Annotated[bool, Parameter(name="--allow-literal-secrets", negative="")]
+Switch = Parameter(negative="")
+
+app = App(name="afflux", help="Afflux: audiences that are right, in time, and checkable.")
+dead_letters = App(name="dead-letters", help="Look at what could not be taken.")
+app.command(dead_letters)
+
+
+def main() -> None:
+    """The entry point: exit code 0 when all is well, 1 for faults in files, 2 for trouble."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; what goes wrong is a sentence on the error output, not a traceback."""
+    try:
+        code = app(arguments, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        return 2
+    except Refused as refused:
+        return _complain(str(refused), 1)
+    except TROUBLE as trouble:
+        return _complain(str(trouble), 2)
+    except Undecodable:
+        return _complain("the log holds a definition that a newer version of Afflux wrote", 2)
+    except KafkaException as error:
+        return _complain(f"Kafka refused or went away: {error.args[0].str()}", 2)
+    except KeyboardInterrupt:
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+@app.command
+def validate(folder: Folder, *, allow_literal_secrets: Literals = False) -> int:
+    """Check a workspace folder: every error at once, with file, line and place.
+
+    Needs no broker. Exit code 1 when something is wrong.
+
+    Parameters
+    ----------
+    folder:
+        Folder of YAML files, at any depth.
+    allow_literal_secrets:
+        Take secrets that are written out instead of env:NAME or file:PATH.
+    """
+    workspace = check_workspace(folder, allow_literal_secrets=allow_literal_secrets)
+    for fault in workspace.faults:
+        print(fault)
+    if not workspace.faults:
+        print(f"{len(workspace.documents)} documents, nothing wrong")
+    return 1 if workspace.faults else 0
+
+
+@app.command
+def diff(folder: Folder, *, allow_literal_secrets: Literals = False) -> int:
+    """Show what `afflux apply` would change, one line each; changes nothing.
+
+    Parameters
+    ----------
+    folder:
+        Folder of YAML files, at any depth.
+    allow_literal_secrets:
+        Take secrets that are written out instead of env:NAME or file:PATH.
+    """
+    documents = applying.valid_documents(folder, allow_literal_secrets=allow_literal_secrets)
+    _show(applying.difference(read(ControlSettings).kafka_bootstrap, documents))
+    return 0
+
+
+@app.command
+def apply(
+    folder: Folder,
+    *,
+    prune: Annotated[bool, Switch] = False,
+    allow_literal_secrets: Literals = False,
+) -> int:
+    """Bring a workspace folder into force: all of it, or nothing.
+
+    What did not change keeps its version, so applying twice changes nothing.
+
+    Parameters
+    ----------
+    folder:
+        Folder of YAML files, at any depth.
+    prune:
+        Archive what is in force but no longer in the files.
+    allow_literal_secrets:
+        Take secrets that are written out instead of env:NAME or file:PATH.
+    """
+    documents = applying.valid_documents(folder, allow_literal_secrets=allow_literal_secrets)
+    settings = read(ControlSettings)
+    plan = applying.apply(
+        settings.kafka_bootstrap,
+        documents,
+        partitions=settings.partitions,
+        prune=prune,
+        waiting=lambda: print("another apply goes first; waiting", file=sys.stderr),
+    )
+    _show(plan)
+    return 0
+
+
+@app.command
+def status() -> int:
+    """Show every service: whether it works, and which version of each definition it runs.
+
+    AFFLUX_STATUS_URLS names the addresses, comma separated; without it those of `afflux dev`.
+    Exit code 1 when a service does not answer or is not ready.
+    """
+    settings = read(ControlSettings)
+    named = [url.strip() for url in settings.status_urls.split(",") if url.strip()]
+    answers = ask_all(named or default_status_urls(settings.first_health_port))
+    _console().print(status_table(answers))
+    well = all(isinstance(answer, ServiceStatus) and answer.ready for answer in answers)
+    return 0 if well else 1
+
+
+@dead_letters.command(name="list")
+def list_letters(
+    *, code: str | None = None, stage: str | None = None, source: str | None = None, last: int = 50
+) -> int:
+    """List dead letters, oldest first; never what was in them.
+
+    Parameters
+    ----------
+    code:
+        Only those with this code.
+    stage:
+        Only those of this stage.
+    source:
+        Only those of this source.
+    last:
+        At most so many, the newest.
+    """
+    found = _read_letters(letters.Filter(code, stage, source))
+    _console().print(letters.letters_table(found[-last:] if last > 0 else ()))
+    return 0
+
+
+@dead_letters.command
+def count(*, code: str | None = None, stage: str | None = None, source: str | None = None) -> int:
+    """Count dead letters by code, stage and source.
+
+    Parameters
+    ----------
+    code:
+        Only those with this code.
+    stage:
+        Only those of this stage.
+    source:
+        Only those of this source.
+    """
+    _console().print(letters.counts_table(_read_letters(letters.Filter(code, stage, source))))
+    return 0
+
+
+@dead_letters.command
+def show(
+    *,
+    code: str | None = None,
+    stage: str | None = None,
+    source: str | None = None,
+    raw: Annotated[bool, Switch] = False,
+) -> int:
+    """Show the newest dead letter in full.
+
+    Parameters
+    ----------
+    code:
+        The newest with this code.
+    stage:
+        The newest of this stage.
+    source:
+        The newest of this source.
+    raw:
+        Print the bytes as they came, which may hold personal data.
+    """
+    found = _read_letters(letters.Filter(code, stage, source))
+    if not found:
+        return _complain("no such dead letter", 1)
+    for line in letters.letter_lines(found[-1], raw=raw):
+        print(line)
+    return 0
+
+
+@app.command
+def dev(*, workspace: Folder | None = None) -> int:
+    """Run the whole platform on this machine until Ctrl-C: Kafka, PostgreSQL, all services.
+
+    Data and logs are kept under .afflux of the current directory.
+
+    Parameters
+    ----------
+    workspace:
+        Folder to apply once everything runs.
+    """
+    develop(read(ControlSettings), workspace)
+    return 0
+
+
+def _read_letters(wanted: letters.Filter) -> Sequence[letters.DeadLetter]:
+    found = letters.read_dead_letters(read(ControlSettings).kafka_bootstrap, wanted)
+    if found.unreadable:
+        print(f"{found.unreadable} letters of a newer version were left out", file=sys.stderr)
+    return found.wanted
+
+
+def _show(plan: Plan) -> None:
+    for line in plan.lines():
+        print(line)
+    if not plan.changes:
+        print("nothing to change")
+
+
+def _console() -> Console:
+    """Tables as text: nothing in a cell is markup, and a pipe gets as much width as it needs."""
+    plain = not sys.stdout.isatty()
+    return Console(markup=False, highlight=False, width=200 if plain else None)
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(sentence, file=sys.stderr)
+    return code

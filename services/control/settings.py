@@ -1,0 +1,21 @@
+"""The settings of the command line, read from `AFFLUX_*` variables."""
+
+from pydantic import Field
+
+from services.control.ports import FIRST_HEALTH_PORT, HTTP_PORT, KAFKA_PORT
+from services.runtime.settings import RuntimeSettings
+
+
+class ControlSettings(RuntimeSettings):
+    """Where the commands find the platform, and where `afflux dev` puts it."""
+
+    status_urls: str = ""
+    """Addresses that answer `/status`, comma separated; empty means those of `afflux dev`."""
+    kafka_port: int = Field(default=KAFKA_PORT, ge=1, le=65535)
+    """Port of Kafka in `afflux dev`."""
+    postgres_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of PostgreSQL in `afflux dev`; None takes a free one."""
+    ingest_port: int = Field(default=HTTP_PORT, ge=1, le=65535)
+    """Port of the HTTP API in `afflux dev`."""
+    first_health_port: int = Field(default=FIRST_HEALTH_PORT, ge=1, le=65535)
+    """The processes of `afflux dev` answer `/status` here and on the ports that follow."""
