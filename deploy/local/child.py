@@ -1,9 +1,7 @@
 """One server process that never outlives its starter, and is found again if it did."""
 
-import ctypes
 import json
 import os
-import pwd
 import signal
 import subprocess
 import sys
@@ -12,13 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import psutil
 
 from deploy.local.errors import ServerFailed
 
-PR_SET_PDEATHSIG = 1
+TIED = Path(__file__).with_name("tied.py")
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.02
 
@@ -34,7 +31,8 @@ class Command:
     stop_signal: signal.Signals
     orphan_signal: signal.Signals
     """Sent by the kernel when the starter is gone."""
-    user: pwd.struct_passwd | None = None
+    user: str = ""
+    """Whom the server runs as, when not as the starter."""
 
 
 class Child:
@@ -92,19 +90,6 @@ class Child:
         return f"{self._command.name} {what}{last} (see {self._command.directory})"
 
 
-class Identity(TypedDict, total=False):
-    user: int
-    group: int
-    extra_groups: Sequence[int]
-
-
-def as_user(user: pwd.struct_passwd | None) -> Identity:
-    """Arguments that run a child as this user, keeping nothing of the starter's groups."""
-    if user is None:
-        return {}
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
 def end_orphan(directory: Path) -> None:
     """End the server that a dead starter left on this directory, if there is one."""
     path = _record_path(directory)
@@ -128,27 +113,17 @@ def _orphan(record: dict[str, float], directory: Path) -> psutil.Process | None:
 
 
 def _start(command: Command) -> subprocess.Popen[bytes]:
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-    starter = os.getpid()
-
-    def tie_to_starter() -> None:
-        """Runs in the child after it has changed its user, which would undo the tie."""
-        if libc is not None:
-            libc.prctl(PR_SET_PDEATHSIG, int(command.orphan_signal))
-            if os.getppid() != starter:
-                os._exit(1)
-
+    tied = [sys.executable, "-I", "-S", str(TIED)]
+    to_what = [str(int(command.orphan_signal)), str(os.getpid()), command.user]
     with _output_path(command.directory).open("wb") as output:
         return subprocess.Popen(  # noqa: S603 (our own command line)
-            command.arguments,
+            [*tied, *to_what, *command.arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",
             # Ctrl-C goes to the starter alone, which ends its servers in its own order.
             start_new_session=True,
-            **as_user(command.user),
-            preexec_fn=tie_to_starter,  # noqa: PLW1509 (only a system call, nothing that locks)
         )
 
 

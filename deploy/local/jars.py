@@ -1,6 +1,5 @@
 """Apache Kafka's jars: fetched once by Maven into a cache that all clones share."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -59,7 +58,7 @@ def _download(jars: Path, environment: Mapping[str, str]) -> None:
         )
     jars.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jars.parent, prefix="download-") as scratch:
-        _copy_dependencies(maven, Path(scratch))
+        _copy_dependencies(maven, Path(scratch), environment)
         fresh = Path(scratch) / "jars"
         try:
             fresh.rename(jars)
@@ -68,7 +67,7 @@ def _download(jars: Path, environment: Mapping[str, str]) -> None:
                 raise
 
 
-def _copy_dependencies(maven: str, scratch: Path) -> None:
+def _copy_dependencies(maven: str, scratch: Path, environment: Mapping[str, str]) -> None:
     shutil.copy(POM, scratch / "pom.xml")
     ran = subprocess.run(  # noqa: S603 (our own command line)
         [
@@ -79,7 +78,7 @@ def _copy_dependencies(maven: str, scratch: Path) -> None:
             f"-DoutputDirectory={scratch / 'jars'}",
         ],
         cwd=scratch,
-        env=dict(os.environ),
+        env=dict(environment),
         capture_output=True,
         text=True,
         check=False,

@@ -29,7 +29,7 @@ class Kafka:
         self.bootstrap = f"{HOST}:{port}"
         self._port = port
         self._directory = directory
-        self._jvm = (java, "-cp", f"{jars}/*", f"-Dlog4j2.configurationFile={LOG4J}")
+        self._jvm = (java, "-cp", f"{jars}/*", f"-Dlog4j2.configurationFile={LOG4J.as_uri()}")
         self._child: Child | None = None
 
     @property
@@ -90,7 +90,13 @@ class Kafka:
         log = f"-Dafflux.log={self._directory / 'format.log'}"
         ran = subprocess.run(  # noqa: S603 (our own command line)
             [
-                *(*self._jvm, log, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"),
+                *(
+                    *self._jvm,
+                    log,
+                    "-XX:TieredStopAtLevel=1",
+                    "-XX:+UseSerialGC",
+                    "kafka.tools.StorageTool",
+                ),
                 *("format", "--standalone", f"--cluster-id={cluster}", f"--config={properties}"),
             ],
             capture_output=True,

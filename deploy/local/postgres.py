@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from deploy.local.child import Child, Command, as_user
+from deploy.local.child import Child, Command
 from deploy.local.directory import owned
 from deploy.local.errors import MissingPrerequisite, ServerFailed
 from deploy.local.ports import HOST, port_named_or_free
@@ -71,7 +71,7 @@ class Postgres:
                 # Fast: open sessions are ended, what was committed is written.
                 stop_signal=signal.SIGINT,
                 orphan_signal=signal.SIGINT,
-                user=self._user,
+                user="" if self._user is None else self._user.pw_name,
             )
         )
         self._child.wait_until(self._answers)
@@ -98,7 +98,9 @@ class Postgres:
                 *(str(self._binaries / "initdb"), f"--pgdata={self._data}", "--username=postgres"),
                 *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"),
             ],
-            **as_user(self._user),
+            user=None if self._user is None else self._user.pw_uid,
+            group=None if self._user is None else self._user.pw_gid,
+            extra_groups=None if self._user is None else [],
             cwd="/",
             capture_output=True,
             text=True,
