@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from deploy.local.errors import LocalStackError
 from schemas.codec import Undecodable
+from schemas.records import DeadLetter
 from services.control import apply as applying
 from services.control import dead_letters as letters
 from services.control.apply import Refused
@@ -40,7 +42,11 @@ Folder = Annotated[
 Literals = Annotated[bool, Parameter(name="--allow-literal-secrets", negative="")]
 Switch = Parameter(negative="")
 
-app = App(name="afflux", help="Afflux: audiences that are right, in time, and checkable.")
+app = App(
+    name="afflux",
+    help="Afflux: audiences that are right, in time, and checkable.",
+    version=lambda: version("afflux"),
+)
 dead_letters = App(name="dead-letters", help="Look at what could not be taken.")
 app.command(dead_letters)
 
@@ -70,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 @app.command
-def validate(folder: Folder, *, allow_literal_secrets: Literals = False) -> int:
+def validate(folder: Folder, /, *, allow_literal_secrets: Literals = False) -> int:
     """Check a workspace folder: every error at once, with file, line and place.
 
     Needs no broker. Exit code 1 when something is wrong.
@@ -91,7 +97,7 @@ def validate(folder: Folder, *, allow_literal_secrets: Literals = False) -> int:
 
 
 @app.command
-def diff(folder: Folder, *, allow_literal_secrets: Literals = False) -> int:
+def diff(folder: Folder, /, *, allow_literal_secrets: Literals = False) -> int:
     """Show what `afflux apply` would change, one line each; changes nothing.
 
     Parameters
@@ -109,6 +115,7 @@ def diff(folder: Folder, *, allow_literal_secrets: Literals = False) -> int:
 @app.command
 def apply(
     folder: Folder,
+    /,
     *,
     prune: Annotated[bool, Switch] = False,
     allow_literal_secrets: Literals = False,
@@ -237,7 +244,7 @@ def dev(*, workspace: Folder | None = None) -> int:
     return 0
 
 
-def _read_letters(wanted: letters.Filter) -> Sequence[letters.DeadLetter]:
+def _read_letters(wanted: letters.Filter) -> Sequence[DeadLetter]:
     found = letters.read_dead_letters(read(ControlSettings).kafka_bootstrap, wanted)
     if found.unreadable:
         print(f"{found.unreadable} letters of a newer version were left out", file=sys.stderr)
