@@ -19,6 +19,8 @@ class Answer:
 
     status: int
     body: bytes
+    closes: bool = False
+    """The connection cannot be used again: the rest of the request was left unread."""
 
 
 SUCCESS = Answer(200, b'{"success":true}')

@@ -97,11 +97,16 @@ REFUSALS: Mapping[RequestCode, tuple[int, str]] = {
 }
 """What a whole request can be refused for."""
 
+KEPT: frozenset[RequestCode] = frozenset(
+    {"invalid_json", "invalid_batch", "invalid_encoding", "payload_too_large"}
+)
+"""Refusals whose body goes into the dead letters of a known source."""
+
 
 class Refused(Exception):
-    """The whole request is refused; `raw` is what may be put aside of its body."""
+    """The whole request is refused; `raw` is what was read of a body that is worth keeping."""
 
-    def __init__(self, code: RequestCode, raw: bytes = b"") -> None:
+    def __init__(self, code: RequestCode, raw: bytes | None = None) -> None:
         super().__init__(code)
         self.code: RequestCode = code
         self.raw = raw

@@ -101,9 +101,9 @@ def parse(body: bytes) -> dict[str, Any]:
     try:
         value = _parse_fast(text) if b"\\u0000" not in text else _parse_exact(text)
     except (ValueError, RecursionError) as error:
-        raise Refused("invalid_json", body) from error
+        raise Refused("invalid_json") from error
     if not isinstance(value, dict):
-        raise Refused("invalid_json", body)
+        raise Refused("invalid_json")
     return value
 
 

@@ -16,8 +16,15 @@ QUERY_FIELDS = ("writeKey", "writekey")
 class KeyTable:
     """Write key → source. Holds keyed digests only, so that timing tells nothing about keys."""
 
-    def __init__(self, pairs: Iterable[tuple[str, Source]], *, salt: bytes) -> None:
-        """The first source keeps a key that stands twice."""
+    def __init__(
+        self, pairs: Iterable[tuple[str, Source]], *, salt: bytes, is_complete: bool = True
+    ) -> None:
+        """The first source keeps a key that stands twice.
+
+        While the table is not complete an unknown key may be a good one: its sender must wait,
+        because every client throws its events away on a 401.
+        """
+        self.is_complete = is_complete
         self._salt = salt
         self._sources: dict[bytes, Source] = {}
         for key, source in pairs:
@@ -27,13 +34,13 @@ class KeyTable:
         """The enabled source of a key; one that is unknown may carry a password behind a colon.
 
         Raises:
-            Refused: unknown, or disabled.
+            Refused: unknown, disabled, or perhaps not yet known.
         """
         source = self._find(key)
         if source is None and ":" in key:
             source = self._find(key.partition(":")[0])
         if source is None:
-            raise Refused("invalid_write_key")
+            raise Refused("invalid_write_key" if self.is_complete else "unavailable")
         if not source.enabled:
             raise Refused("source_disabled")
         return source

@@ -1,7 +1,7 @@
 """How much a request and an event may hold, one set of limits a profile."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 Profile = Literal["segment", "rudderstack"]
@@ -34,3 +34,16 @@ PROFILES: Mapping[Profile, Limits] = {
     "segment": Limits(),
     "rudderstack": Limits(event_bytes=900 * 1024, request_bytes=READ_LIMIT),
 }
+
+
+def changed(limits: Limits, changes: Mapping[str, int]) -> Limits:
+    """The limits with some of them set anew.
+
+    Raises:
+        ValueError: there is no limit of that name.
+    """
+    known = {field.name for field in fields(limits)}
+    for name in changes:
+        if name not in known:
+            raise ValueError(f"`{name}` is no limit; there are {', '.join(sorted(known))}")
+    return replace(limits, **changes)

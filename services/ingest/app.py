@@ -1,0 +1,127 @@
+"""Wiring: the only place that builds clients, reads settings and answers signals."""
+
+import asyncio
+import errno
+import logging
+import signal
+import sys
+from uuid import uuid4
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from services.ingest.handlers import Collector
+from services.ingest.routes import Front
+from services.ingest.sender import Sender
+from services.ingest.settings import Settings
+from services.ingest.sources import Sources
+from services.runtime import logs
+from services.runtime.definitions import Definitions
+from services.runtime.health import Health, PortTaken, serve
+from services.runtime.settings import read
+
+log = structlog.get_logger()
+
+HEADER_BYTES = 64 * 1024
+"""Longest request line and header: cookies of a large shop, events in a query."""
+WATCH_S = 0.5
+
+
+def main() -> None:
+    """Serve until told to stop; exit 1 with a sentence when that is not possible."""
+    settings = read(Settings)
+    logs.configure("ingest", settings.log_level)
+    # aiokafka repeats itself ten times a second in an outage; the sender says it once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings))
+    except PortTaken as taken:
+        print(taken, file=sys.stderr)
+        sys.exit(1)
+
+
+async def run(settings: Settings) -> None:
+    """Everything, from the first log line to the last acknowledgement."""
+    stop = _on_signals()
+    health = Health("ingest", settings.worker)
+    health_server = serve(health, settings.health_host, settings.health_port)
+    definitions = Definitions(settings.kafka_bootstrap)
+    health.definitions = definitions.versions
+    sender = Sender(
+        settings.kafka_bootstrap,
+        partitions=settings.partitions,
+        linger=settings.ingest_linger_ms / 1000,
+        deadline=settings.ingest_deadline_ms / 1000,
+        backlog=settings.ingest_backlog_bytes,
+    )
+    collector = Collector(
+        keys=Sources(definitions),
+        log=sender,
+        limits=settings.limits(),
+        trusted_proxies=settings.ingest_trusted_proxies,
+        new_id=lambda: str(uuid4()),
+    )
+    front = Front(collector)
+    runner = _runner(front, settings)
+    try:
+        await _listen(runner, settings)
+        definitions.start()
+        async with asyncio.TaskGroup() as background:
+            sending = background.create_task(sender.run())
+            watching = background.create_task(_watch(collector, health))
+            await stop.wait()
+            log.info("stopping")
+            watching.cancel()
+            health.not_ready("stopping")
+            front.is_closing = True
+            # Accepts no more, waits for the requests in flight: they still need the sender.
+            await runner.cleanup()
+            sending.cancel()
+    finally:
+        await runner.cleanup()
+        await asyncio.to_thread(definitions.close)
+        await asyncio.to_thread(health_server.close)
+
+
+def _runner(front: Front, settings: Settings) -> web.ServerRunner:
+    server = web.Server(
+        front,
+        access_log=None,
+        auto_decompress=False,
+        max_line_size=HEADER_BYTES,
+        max_field_size=HEADER_BYTES,
+    )
+    return web.ServerRunner(server, shutdown_timeout=settings.ingest_shutdown_s)
+
+
+async def _listen(runner: web.ServerRunner, settings: Settings) -> None:
+    host, port = settings.ingest_host, settings.ingest_port
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sentence = f"port {port} is taken; set AFFLUX_INGEST_PORT to another"
+        else:
+            sentence = f"cannot listen on {host}; set AFFLUX_INGEST_HOST to an address of this host"
+        raise PortTaken(sentence) from error
+    address = runner.addresses[0]
+    log.info("listening", host=address[0], port=address[1])
+
+
+async def _watch(collector: Collector, health: Health) -> None:
+    while True:
+        if collector.is_ready:
+            health.ready()
+        else:
+            health.not_ready("waiting for the broker or the definitions")
+        await asyncio.sleep(WATCH_S)
+
+
+def _on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop

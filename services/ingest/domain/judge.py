@@ -1,0 +1,149 @@
+"""One request's body from bytes to a verdict: what goes into the log, what aside, what is said."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from schemas.records import EventType
+from services.ingest.domain import answers, decode
+from services.ingest.domain.accept import (
+    Accepted,
+    Rejected,
+    Terms,
+    as_received,
+    reject,
+    take,
+    take_all,
+)
+from services.ingest.domain.answers import Answer
+from services.ingest.domain.client import Client
+from services.ingest.domain.codes import EVENT_MESSAGES, KEPT, REFUSALS, Code, Refused, RequestCode
+from services.ingest.domain.keys import KeyTable, key_in_body
+from services.ingest.domain.limits import Limits, Profile
+from services.ingest.domain.normalise import Circumstances
+from services.ingest.domain.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a request says outside its body."""
+
+    type: EventType | None
+    """Of the path; None for a batch."""
+    received_at: int
+    client: Client
+    is_strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutAside:
+    """A dead letter to be written."""
+
+    code: Code
+    message: str
+    index: int | None
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All that becomes of one request; `answer` holds once the rest is durable."""
+
+    answer: Answer
+    source: Source | None = None
+    accepted: tuple[Accepted, ...] = ()
+    put_aside: tuple[PutAside, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What requests are judged by."""
+
+    keys: KeyTable
+    limits: Mapping[Profile, Limits]
+    new_id: Callable[[], str]
+
+
+def judge(body: bytes, call: Call, rules: Rules, known: Source | None) -> Verdict:
+    """Judge an inflated body; `known` is the source whose key stood outside it."""
+    source = known
+    try:
+        content = decode.parse(body)
+        source = known or _source(content, rules.keys)
+        return _judge(content, len(body), call, rules, source)
+    except Refused as refused:
+        return refusal(refused.code, source, body if refused.raw is None else refused.raw)
+
+
+def refusal(code: RequestCode, source: Source | None, raw: bytes) -> Verdict:
+    """The verdict on a request that is refused whole; nobody's body is kept for nobody."""
+    answer = answers.of_refusal(code)
+    if source is None or code not in KEPT:
+        return Verdict(answer, source)
+    _, message = REFUSALS[code]
+    return Verdict(answer, source, (), (PutAside(code, message, None, raw),))
+
+
+def unread(verdict: Verdict) -> Verdict:
+    """The same, of a request whose body was not read to its end: its connection is spent."""
+    return replace(verdict, answer=replace(verdict.answer, closes=True))
+
+
+def _source(content: Mapping[str, Any], keys: KeyTable) -> Source:
+    key = key_in_body(content)
+    if key is None:
+        raise Refused("missing_write_key")
+    return keys.find(key)
+
+
+def _judge(content: dict[str, Any], size: int, call: Call, rules: Rules, source: Source) -> Verdict:
+    limits = rules.limits[source.profile]
+    items = [content] if call.type else _items(content)
+    if size > limits.request_bytes:
+        return _too_large(items, source)
+    around = Circumstances(source.id, call.received_at, call.client)
+    if call.type:
+        terms = Terms(around, limits, rules.new_id)
+        return _of_single(take(content, 0, terms, call.type), source)
+    shared = replace(
+        around,
+        sent_at=content.get("sentAt"),
+        context=content.get("context"),
+        integrations=content.get("integrations"),
+    )
+    taken = take_all(items, Terms(shared, limits, rules.new_id))
+    return _of_batch(taken, source, call)
+
+
+def _items(content: Mapping[str, Any]) -> list[Any]:
+    batch = content.get("batch")
+    if not isinstance(batch, list):
+        raise Refused("invalid_batch", as_received(content))
+    if not batch:
+        raise Refused("empty_batch")
+    return batch
+
+
+def _too_large(items: list[Any], source: Source) -> Verdict:
+    """Each event is put aside by itself, so that it can be replayed by itself."""
+    every = [reject(item, index, "payload_too_large") for index, item in enumerate(items)]
+    return Verdict(answers.of_refusal("payload_too_large"), source, (), _letters(every))
+
+
+def _of_single(taken: Accepted | Rejected, source: Source) -> Verdict:
+    if isinstance(taken, Accepted):
+        return Verdict(answers.SUCCESS, source, (taken,))
+    return Verdict(answers.of_single(taken), source, (), _letters([taken]))
+
+
+def _of_batch(taken: list[Accepted | Rejected], source: Source, call: Call) -> Verdict:
+    accepted = tuple(one for one in taken if isinstance(one, Accepted))
+    rejected = [one for one in taken if isinstance(one, Rejected)]
+    answer = answers.of_batch(len(taken), rejected, strict=call.is_strict)
+    return Verdict(answer, source, accepted, _letters(rejected))
+
+
+def _letters(rejected: list[Rejected]) -> tuple[PutAside, ...]:
+    return tuple(
+        PutAside(one.code, EVENT_MESSAGES[one.code], one.index, one.raw) for one in rejected
+    )

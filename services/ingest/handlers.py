@@ -1,0 +1,175 @@
+"""One function per kind of request: read, judge, make durable, count, answer.
+
+Measured (CPU, batches of 20 events of 500 bytes): see `domain/accept.py`; the HTTP side adds about
+150 µs a request.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas import codec
+from schemas.records import DeadLetter, EventType
+from schemas.topics import DEAD_LETTERS, EVENTS
+from services.ingest import metrics
+from services.ingest.domain import client, keys
+from services.ingest.domain.accept import RECORD_LIMIT, NewId
+from services.ingest.domain.answers import Answer
+from services.ingest.domain.client import Client, Network
+from services.ingest.domain.codes import Refused
+from services.ingest.domain.decode import Body
+from services.ingest.domain.judge import Call, PutAside, Rules, Verdict, judge, refusal, unread
+from services.ingest.domain.keys import KeyTable
+from services.ingest.domain.limits import READ_LIMIT, Limits, Profile
+from services.ingest.domain.source import Source
+from services.ingest.lane import Headers, Outgoing
+from services.ingest.sender import Unavailable
+
+STAGE = "ingest"
+_LETTER_FRAME = 10_000
+"""Room in a record for all of a dead letter but its raw bytes."""
+
+
+class Keys(Protocol):
+    """Who may send."""
+
+    def table(self) -> KeyTable | None: ...
+
+
+class Log(Protocol):
+    """Where events become durable."""
+
+    @property
+    def is_available(self) -> bool: ...
+
+    async def send(self, records: Sequence[Outgoing]) -> None: ...
+
+
+class Content(Protocol):
+    """A request's body while it arrives; empty bytes are its end."""
+
+    async def readany(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One request to collect events from."""
+
+    path: str
+    type: EventType | None
+    received_at: int
+    request_id: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    peer: str | None
+    content: Content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """Takes events for the log."""
+
+    keys: Keys
+    log: Log
+    limits: Mapping[Profile, Limits]
+    trusted_proxies: Sequence[Network]
+    new_id: NewId
+
+    @property
+    def is_ready(self) -> bool:
+        return self.keys.table() is not None and self.log.is_available
+
+    async def collect(self, arrival: Arrival) -> Answer:
+        """Answer when everything that came of the request is durable.
+
+        Raises:
+            Unavailable: not now; the client must send again.
+        """
+        table = self.keys.table()
+        if table is None:
+            raise Unavailable("definitions")
+        if not self.log.is_available:
+            raise Unavailable("broker")
+        call = Call(arrival.type, arrival.received_at, self._client(arrival), _is_strict(arrival))
+        verdict = await self._verdict(arrival, call, Rules(table, self.limits, self.new_id))
+        await self._store(verdict, arrival, call)
+        return verdict.answer
+
+    async def _verdict(self, arrival: Arrival, call: Call, rules: Rules) -> Verdict:
+        source: Source | None = None
+        try:
+            key = keys.key_outside_body(arrival.headers, arrival.query)
+            source = rules.keys.find(key) if key else None
+            body = await _read(arrival)
+        except Refused as refused:
+            return unread(refusal(refused.code, source, refused.raw or b""))
+        return judge(body, call, rules, source)
+
+    async def _store(self, verdict: Verdict, arrival: Arrival, call: Call) -> None:
+        source = verdict.source
+        if source is None or not (verdict.accepted or verdict.put_aside):
+            return
+        headers = _headers(arrival, call.client)
+        events = [
+            Outgoing(EVENTS.name, one.key, one.record, _with_warnings(headers, one.warnings))
+            for one in verdict.accepted
+        ]
+        letters = [_letter(one, source, arrival, headers) for one in verdict.put_aside]
+        await self.log.send(events + letters)
+        _count(verdict, source)
+
+    def _client(self, arrival: Arrival) -> Client:
+        headers = arrival.headers
+        policy = client.read_policy(headers.get("X-IP-Policy"))
+        ip = client.address(
+            arrival.peer,
+            forwarded=headers.get("X-Forwarded-For", ""),
+            real_ip=headers.get("X-Real-IP", ""),
+            trusted=self.trusted_proxies,
+        )
+        kept = client.permitted(ip, policy) if policy else ip
+        return Client(kept, headers.get("User-Agent"), policy)
+
+
+async def _read(arrival: Arrival) -> bytes:
+    body = Body(arrival.headers.get("Content-Encoding", ""), READ_LIMIT)
+    while chunk := await arrival.content.readany():
+        body.feed(chunk)
+    return body.end()
+
+
+def _is_strict(arrival: Arrival) -> bool:
+    return arrival.headers.get("X-Strict-Mode", "").strip() == "1"
+
+
+def _headers(arrival: Arrival, sender: Client) -> Headers:
+    headers = [("request_id", arrival.request_id.encode()), ("path", arrival.path.encode())]
+    return [*headers, ("client_ip", sender.ip.encode())] if sender.ip else headers
+
+
+def _with_warnings(headers: Headers, warnings: Sequence[str]) -> Headers:
+    return [*headers, ("warnings", ",".join(warnings).encode())] if warnings else headers
+
+
+def _letter(one: PutAside, source: Source, arrival: Arrival, headers: Headers) -> Outgoing:
+    letter = DeadLetter(
+        code=one.code,
+        message=one.message,
+        stage=STAGE,
+        source_id=source.id,
+        received_at=arrival.received_at,
+        request_id=arrival.request_id,
+        path=arrival.path,
+        index=one.index,
+        raw=one.raw[: RECORD_LIMIT - _LETTER_FRAME],
+    )
+    return Outgoing(DEAD_LETTERS.name, source.id.encode(), codec.encode(letter), headers)
+
+
+def _count(verdict: Verdict, source: Source) -> None:
+    accepted = len(verdict.accepted)
+    metrics.RECEIVED.labels(source.id).inc(accepted + len(verdict.put_aside))
+    if accepted:
+        metrics.ACCEPTED.labels(source.id).inc(accepted)
+    for one in verdict.put_aside:
+        metrics.REJECTED.labels(source.id, one.code).inc()

@@ -1,0 +1,57 @@
+"""The metrics of ingest. `received = accepted + rejected` holds at every moment."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter(
+    "afflux_ingest_requests_total",
+    "Requests answered, by route and status. A rise of 4xx means a client that sends what nobody"
+    " can take; a rise of 503 means that events wait at their senders.",
+    ["route", "status"],
+)
+RECEIVED = Counter(
+    "afflux_ingest_events_received_total",
+    "Events that an answer has decided about, by source; without those of requests answered 503,"
+    " which come again.",
+    ["source"],
+)
+ACCEPTED = Counter(
+    "afflux_ingest_events_accepted_total",
+    "Events acknowledged by the broker, by source. A fall to 0 means that a tracker went silent.",
+    ["source"],
+)
+REJECTED = Counter(
+    "afflux_ingest_events_rejected_total",
+    "Events put into the dead letters, by source and code. A rise usually follows a release of"
+    " the sending application.",
+    ["source", "code"],
+)
+UNAVAILABLE = Counter(
+    "afflux_ingest_unavailable_total",
+    "Requests answered 503, by reason (definitions, broker, backlog, deadline). Any rise means"
+    " that clients must send again; some of them never do.",
+    ["reason"],
+)
+REQUEST_SECONDS = Histogram(
+    "afflux_ingest_request_seconds",
+    "Time from the request's headers to its answer. A rise means a slow broker or too few"
+    " ingest processes; clients give up after 10 s.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 10),
+)
+PRODUCE_SECONDS = Histogram(
+    "afflux_ingest_produce_seconds",
+    "Time from handing one partition's events to the broker until its acknowledgement. A rise"
+    " points at the broker: its disk, its replicas, its load.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10),
+)
+IN_FLIGHT = Gauge(
+    "afflux_ingest_requests_in_flight",
+    "Requests being answered. A steady rise means that answers take longer than requests arrive.",
+)
+BACKLOG_BYTES = Gauge(
+    "afflux_ingest_backlog_bytes",
+    "Bytes waiting for the broker's acknowledgement. A steady rise ends in 503.",
+)
+BROKER_UP = Gauge(
+    "afflux_ingest_broker_up",
+    "1 while events can be made durable. 0 means that every event is refused with 503.",
+)
