@@ -1,0 +1,1 @@
+"""Identity: joins each event to the one profile of the person it is about."""

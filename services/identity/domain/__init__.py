@@ -1,0 +1,1 @@
+"""The rules of identity: pure, without IO, clock or chance."""

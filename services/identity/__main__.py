@@ -1,0 +1,5 @@
+"""`python -m services.identity`: one worker of the identity stage."""
+
+from services.identity.app import main
+
+main()
