@@ -1,0 +1,158 @@
+"""`event`: how often something happened, within a window."""
+
+from bisect import bisect_right, insort
+from dataclasses import dataclass
+
+import msgspec
+
+from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
+from services.segmenter.domain.filters import Filter, Happened, event_filter
+from services.segmenter.domain.shape import MISSING, Piece
+from services.segmenter.domain.spans import END, Span, overlap
+from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
+from services.segmenter.domain.windows import Window, window
+
+COUNTS = ("at_least", "at_most", "exactly")
+AGGREGATES = ("sum", "average", "minimum", "maximum", "distinct")
+"""A later kind: refused by name until it exists."""
+
+
+class Tally(History, array_like=True):
+    """Every matching event is a span of stream time during which it counts."""
+
+    lasting: int = 0
+    """Events that count from now on and for ever, as far as the condition can tell."""
+    ends: list[int] = msgspec.field(default_factory=list)
+    """For each event that counts now, the instant at which it leaves; in order."""
+    pending: list[Span] = msgspec.field(default_factory=list)
+    """Events that begin to count later, when a date in them comes into reach."""
+
+    def entries(self) -> int:
+        return len(self.ends) + len(self.pending)
+
+    def is_empty(self) -> bool:
+        return not (self.lasting or self.ends or self.pending)
+
+
+_DECODE = msgspec.msgpack.Decoder(Tally).decode
+
+
+@dataclass(frozen=True, slots=True)
+class EventCount(EventLeaf[Tally]):
+    """Between `low` and `high` matching events lie in the window."""
+
+    filter: Filter
+    window: Window
+    low: int
+    high: int | None
+
+    @property
+    def initial(self) -> bool:
+        return self.low == 0
+
+    @property
+    def events(self) -> frozenset[str]:
+        return frozenset((self.filter.event,))
+
+    @property
+    def keep(self) -> int:
+        """More than so many are the same as so many."""
+        return self.low if self.high is None else self.high + 1
+
+    def fresh(self) -> Tally:
+        return Tally()
+
+    def decode(self, data: bytes) -> Tally:
+        return _DECODE(data)
+
+    def matches(self, event: Happened) -> Span | None:
+        matching = self.filter.span(event)
+        inside = self.window.span(event.at)
+        return None if matching is None or inside is None else overlap(matching, inside)
+
+    def record(self, history: Tally, match: Span, now: int) -> None:
+        start, end = match
+        if start > now:
+            insort(history.pending, match)
+        elif end == END:
+            history.lasting += 1
+        else:
+            insort(history.ends, end)
+        self._settle(history, now)
+
+    def holds(self, history: Tally, now: int) -> bool:
+        self._settle(history, now)
+        count = history.lasting + len(history.ends)
+        return self.low <= count and (self.high is None or count <= self.high)
+
+    def next_change(self, history: Tally, now: int) -> int | None:
+        self._settle(history, now)
+        ends, pending = history.ends, history.pending
+        if pending:
+            return min(pending[0][0], ends[0]) if ends else pending[0][0]
+        count = history.lasting + len(ends)
+        too_few = count < self.low
+        enough = self.low == 0 and (self.high is None or count <= self.high)
+        return None if too_few or enough or not ends else ends[0]
+
+    def merge(self, one: Tally, other: Tally, now: int) -> Tally:
+        both = Tally(
+            one.lasting + other.lasting,
+            sorted(one.ends + other.ends),
+            sorted(one.pending + other.pending),
+        )
+        self._settle(both, now)
+        return both
+
+    def _settle(self, history: Tally, now: int) -> None:
+        """Move what has begun, drop what has ended and what cannot make a difference."""
+        pending, ends = history.pending, history.ends
+        while pending and pending[0][0] <= now:
+            _, end = pending.pop(0)
+            if end == END:
+                history.lasting += 1
+            else:
+                insort(ends, end)
+        history.lasting = min(history.lasting, self.keep)
+        gone = max(bisect_right(ends, now), len(ends) + history.lasting - self.keep)
+        if gone > 0:
+            del ends[:gone]
+
+
+def parse_event(piece: Piece) -> EventCount | None:
+    """`event` with optional `where`, window and `count`."""
+    for key in AGGREGATES:
+        if piece.has(key):
+            piece.at(key).refuse(f"`{key}` over events is not available yet; only `count` is")
+            return None
+    known = piece.is_object(("event", "where", "count", *WINDOW_KEYS))
+    if not known:
+        return None
+    events = event_filter(piece)
+    inside = window(piece)
+    bounds = _count(piece.at("count"))
+    if events is None or inside is None or bounds is None:
+        return None
+    return EventCount(leaf_key(piece.value), events, inside, *bounds)
+
+
+def _count(piece: Piece) -> tuple[int, int | None] | None:
+    if piece.value is MISSING:
+        return 1, None
+    if not piece.is_object(COUNTS):
+        return None
+    written = [key for key in COUNTS if piece.has(key)]
+    if len(written) != 1:
+        piece.refuse("needs exactly one of at_least, at_most, exactly")
+        return None
+    wanted = piece.at(written[0]).value
+    if type(wanted) is not int or wanted < 0:
+        piece.at(written[0]).refuse("must be a whole number from 0 on")
+        return None
+    match written[0]:
+        case "at_least":
+            return wanted, None
+        case "at_most":
+            return 0, wanted
+        case _:
+            return wanted, wanted

@@ -1,0 +1,129 @@
+"""What every leaf kind brings: its truth, its next change, its merge, over a kept history."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from services.segmenter.domain.facts import Facts, Write
+from services.segmenter.domain.filters import Happened
+
+_ENCODE = msgspec.msgpack.Encoder().encode
+
+
+class History(msgspec.Struct, array_like=True):
+    """What one leaf remembers of one profile; small, and no larger than its window needs."""
+
+    def entries(self) -> int:
+        """How many events or writes it holds one by one."""
+        raise NotImplementedError
+
+    def is_empty(self) -> bool:
+        """Whether it need not be kept."""
+        return self.entries() == 0
+
+    def encode(self) -> bytes:
+        """Its bytes inside the profile's state."""
+        return _ENCODE(self)
+
+
+H = TypeVar("H", bound=History)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf(ABC, Generic[H]):
+    """One leaf of a condition, shared by all segments that write it the same way."""
+
+    key: bytes
+    """Digest of its canonical JSON."""
+
+    @property
+    @abstractmethod
+    def initial(self) -> bool:
+        """Whether it holds for a profile without any history."""
+
+    @abstractmethod
+    def holds(self, history: H, now: int) -> bool:
+        """Whether it holds at `now`, which is never before anything the history was told."""
+
+    @abstractmethod
+    def next_change(self, history: H, now: int) -> int | None:
+        """The first instant after `now` at which it may change by itself; None for never."""
+
+
+class EventLeaf(Leaf[H]):
+    """A leaf over events; it keeps a history of those that matter."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def events(self) -> frozenset[str]:
+        """The names of the events it listens to."""
+
+    @abstractmethod
+    def fresh(self) -> H:
+        """The empty history."""
+
+    @abstractmethod
+    def decode(self, data: bytes) -> H:
+        """The history in these bytes."""
+
+    @abstractmethod
+    def matches(self, event: Happened) -> Any:
+        """What is to be remembered of the event; None when it does not matter."""
+
+    @abstractmethod
+    def record(self, history: H, match: Any, now: int) -> None:
+        """Remember it."""
+
+    @abstractmethod
+    def merge(self, one: H, other: H, now: int) -> H:
+        """The history of a profile that had all events of both; order does not matter."""
+
+
+class TraitLeaf(Leaf[H]):
+    """A leaf over the value of a trait."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def slots(self) -> tuple[str, ...]:
+        """The writes it listens to."""
+
+    @abstractmethod
+    def recall(self, facts: Facts, now: int) -> H:
+        """What the current traits alone say."""
+
+
+class SteadyLeaf(TraitLeaf[H]):
+    """A leaf that also asks since when, and so keeps the writes of its trait."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def decode(self, data: bytes) -> H:
+        """The history in these bytes."""
+
+    @abstractmethod
+    def fresh(self) -> H:
+        """The empty history."""
+
+    @abstractmethod
+    def record(self, history: H, slot: str, write: Write, now: int) -> None:
+        """Remember a write, late ones too."""
+
+    @abstractmethod
+    def merge(self, one: H, other: H, now: int) -> H:
+        """The history of a profile that had all writes of both; order does not matter."""
+
+
+def leaf_key(document: Mapping[str, Any]) -> bytes:
+    """Leaves that are written the same have the same key."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -1,0 +1,86 @@
+"""From leaf truths to membership changes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schemas.records import Cause
+from services.segmenter.domain.catalogue import Catalogue, Placed
+from services.segmenter.domain.profile import Membership, Profile
+from services.segmenter.domain.tree import Truths
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A profile entered or left a segment, as in `schemas.records.MembershipChanged`."""
+
+    profile_id: str
+    segment_id: str
+    segment_version: int
+    member: bool
+    sequence: int
+    occurred_at: int
+    decided_at: int
+    cause: Cause
+    cause_id: str
+    profile: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """When and why segments are looked at."""
+
+    occurred_at: int
+    decided_at: int
+    cause: Cause
+    cause_id: str
+
+
+def decide(
+    catalogue: Catalogue, profile: Profile, entries: Iterable[Placed], decision: Decision
+) -> list[Transition]:
+    """Evaluate the trees of these segments and change the memberships that differ.
+
+    Paused segments stay as they are, and so do those that ask an overflowed leaf.
+    """
+    transitions = []
+    truths = Truths(profile.flipped, catalogue.conditions)
+    for entry in sorted(entries, key=_id):
+        segment = entry.segment
+        if segment.state == "paused":
+            continue
+        archived = segment.state == "archived"
+        if not archived and not profile.overflowed.isdisjoint(entry.leaves):
+            continue
+        member = not archived and segment.condition.holds(truths)
+        held = profile.memberships.get(segment.id)
+        if member is not (held is not None and held.member):
+            transitions.append(
+                change(profile, segment.id, segment.version, member=member, decision=decision)
+            )
+    return transitions
+
+
+def change(
+    profile: Profile, segment_id: str, version: int, *, member: bool, decision: Decision
+) -> Transition:
+    """Change one membership; its sequence counts on."""
+    held = profile.memberships.get(segment_id)
+    sequence = 1 if held is None else held.sequence + 1
+    profile.memberships[segment_id] = Membership(member, sequence, version)
+    profile.changed = True
+    return Transition(
+        profile.id,
+        segment_id,
+        version,
+        member,
+        sequence,
+        decision.occurred_at,
+        decision.decided_at,
+        decision.cause,
+        decision.cause_id,
+        profile.as_json(),
+    )
+
+
+def _id(entry: Placed) -> str:
+    return entry.segment.id

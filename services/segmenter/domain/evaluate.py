@@ -1,0 +1,151 @@
+"""Exact incremental evaluation of one profile: by events, by time, by edits, by merges.
+
+The hot path of the segmenter is `apply`.
+"""
+
+from typing import Any
+
+from schemas.records import ProfileEvent
+from services.segmenter.domain.catalogue import Catalogue, Placed
+from services.segmenter.domain.conditions.leaf import EventLeaf, SteadyLeaf, TraitLeaf
+from services.segmenter.domain.decide import Decision, Transition, change, decide
+from services.segmenter.domain.intake import Intake
+from services.segmenter.domain.payload import payload
+from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.refresh import refresh
+
+__all__ = ["Transition", "absorb", "advance", "apply", "depart", "upgrade"]
+
+
+def advance(catalogue: Catalogue, profile: Profile, now: int) -> list[Transition]:
+    """Every change due by `now`, each at its own instant, cause `time`."""
+    if profile.generation != catalogue.generation:
+        return upgrade(catalogue, profile, now)
+    return _let_time_pass(catalogue, profile, now)
+
+
+def apply(
+    catalogue: Catalogue, profile: Profile, event: ProfileEvent, now: int
+) -> list[Transition]:
+    """What is due first, then the event, which happened at `min(timestamp, now)`.
+
+    An event that already has its `at` keeps it. A profile's own time never goes back: when
+    another partition's clock was ahead, its time stands until this partition's catches up.
+
+    Raises:
+        Unreadable: the payload is no JSON object.
+    """
+    content = payload(event.payload)
+    now = max(now, profile.seen, event.at or 0)
+    transitions = advance(catalogue, profile, now)
+    touched: dict[str, Placed] = {}
+    if not profile.exists:
+        profile.generation = catalogue.generation
+        touched = {entry.segment.id: entry for entry in catalogue.initially}
+    profile.seen = now
+    at = event.at if event.at is not None else min(event.timestamp, now)
+    Intake(catalogue, profile, event, content, at, now, touched).take()
+    if touched:
+        decision = Decision(now, now, "event", event.message_id)
+        transitions += decide(catalogue, profile, touched.values(), decision)
+    return transitions
+
+
+def upgrade(catalogue: Catalogue, profile: Profile, now: int) -> list[Transition]:
+    """Bring a profile of an older generation to the catalogue's; causes edit, archive, resume.
+
+    What is due in segments that did not change happens at its own instant first.
+    """
+    if not profile.exists or profile.generation == catalogue.generation:
+        return []
+    now = max(now, profile.seen)
+    _take_over_leaves(catalogue, profile)
+    placed = catalogue.placed
+    edited = {name for name, entry in placed.items() if entry.generation > profile.generation}
+    affected = {name: e for name, e in placed.items() if not edited.isdisjoint(e.reaches)}
+    profile.generation = catalogue.generation
+    transitions = _let_time_pass(catalogue, profile, now, unsettled=frozenset(affected))
+    profile.seen = now
+    for name, entry in affected.items():
+        cause = entry.cause if name in edited else "edit"
+        decision = Decision(now, now, cause, str(entry.segment.version))
+        transitions += decide(catalogue, profile, (entry,), decision)
+    return transitions
+
+
+def absorb(
+    catalogue: Catalogue, winner: Profile, loser: Profile, now: int, merge_id: str
+) -> list[Transition]:
+    """The winner as if all events of both had always been its own; cause `merge`."""
+    if not loser.exists:
+        return []
+    now = max(now, winner.seen, loser.seen)
+    transitions = advance(catalogue, winner, now)
+    winner.generation = catalogue.generation
+    winner.seen = now
+    for leaf in catalogue.leaves.values():
+        if isinstance(leaf, EventLeaf | SteadyLeaf):
+            _merge_histories(winner, loser, leaf, now)
+    winner.facts.merge(loser.facts)
+    winner.linked |= loser.linked
+    winner.facts_changed()
+    winner.overflowed |= loser.overflowed & catalogue.leaves.keys()
+    for leaf in catalogue.leaves.values():
+        refresh(catalogue, winner, leaf, now)
+    decision = Decision(now, now, "merge", merge_id)
+    return transitions + decide(catalogue, winner, catalogue.placed.values(), decision)
+
+
+def depart(catalogue: Catalogue, loser: Profile, now: int, merge_id: str) -> list[Transition]:
+    """The loser of a merge leaves everything, paused segments too: it will never come back."""
+    now = max(now, loser.seen)
+    transitions = []
+    for name, held in sorted(loser.memberships.items()):
+        if held.member:
+            entry = catalogue.placed.get(name)
+            version = held.version if entry is None else entry.segment.version
+            decision = Decision(now, now, "merge", merge_id)
+            transitions.append(change(loser, name, version, member=False, decision=decision))
+    loser.seen = now
+    return transitions
+
+
+def _let_time_pass(
+    catalogue: Catalogue,
+    profile: Profile,
+    now: int,
+    unsettled: frozenset[str] = frozenset(),
+) -> list[Transition]:
+    """Changes due by `now` in order, but for the segments that an edit will settle."""
+    transitions: list[Transition] = []
+    while (due := profile.next_due) is not None and due <= now:
+        profile.seen = due
+        touched: dict[str, Placed] = {}
+        for key in [key for key, at in profile.dues.items() if at == due]:
+            if refresh(catalogue, profile, catalogue.leaves[key], due):
+                touched |= {e.segment.id: e for e in catalogue.dependents.get(key, ())}
+        entries = [entry for name, entry in touched.items() if name not in unsettled]
+        transitions += decide(catalogue, profile, entries, Decision(due, now, "time", ""))
+    return transitions
+
+
+def _take_over_leaves(catalogue: Catalogue, profile: Profile) -> None:
+    """Forget leaves that nobody asks any more; new ones over traits begin with the current."""
+    for key in profile.leaf_keys() - catalogue.leaves.keys():
+        profile.forget(key)
+    for leaf in catalogue.leaves.values():
+        if isinstance(leaf, SteadyLeaf) and not profile.has_history(leaf.key):
+            profile.replace_history(leaf.key, leaf.recall(profile.facts, profile.seen))
+        if isinstance(leaf, TraitLeaf):
+            refresh(catalogue, profile, leaf, profile.seen)
+
+
+def _merge_histories(
+    winner: Profile, loser: Profile, leaf: EventLeaf[Any] | SteadyLeaf[Any], now: int
+) -> None:
+    """A steady leaf that the loser's partition did not know starts from the loser's traits."""
+    if isinstance(leaf, SteadyLeaf) and not loser.has_history(leaf.key):
+        other = leaf.recall(loser.facts, now)
+    else:
+        other = loser.history(leaf)
+    winner.replace_history(leaf.key, leaf.merge(winner.history(leaf), other, now))

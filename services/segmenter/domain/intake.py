@@ -1,0 +1,91 @@
+"""What one event tells a profile: identifiers, consent, traits, and that it happened."""
+
+from dataclasses import dataclass
+
+from schemas.records import ProfileEvent
+from services.segmenter.domain.catalogue import Catalogue, Placed
+from services.segmenter.domain.conditions.leaf import SteadyLeaf
+from services.segmenter.domain.facts import consent_entries, trait_writes
+from services.segmenter.domain.filters import Happened
+from services.segmenter.domain.payload import Payload
+from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.refresh import refresh
+
+_CALLS = {"page": "$page", "screen": "$screen"}
+
+
+@dataclass(slots=True)
+class Intake:
+    """One event on its way into one profile."""
+
+    catalogue: Catalogue
+    profile: Profile
+    event: ProfileEvent
+    content: Payload
+    at: int
+    now: int
+    touched: dict[str, Placed]
+    """Filled with the segments of which a leaf flipped."""
+
+    def take(self) -> None:
+        """Take everything in."""
+        self._link()
+        self._consent()
+        if self.content.traits is not None:
+            self._write_traits()
+        self._happen()
+
+    def _link(self) -> None:
+        linked = self.profile.linked
+        for identifier in self.event.identifiers:
+            known = (identifier.type, identifier.value)
+            if known not in linked:
+                linked[known] = None
+                self.profile.facts_changed()
+
+    def _consent(self) -> None:
+        for key, said in consent_entries(self.content.context, self.at):
+            if self.profile.facts.state(key, said):
+                self.profile.facts_changed()
+
+    def _write_traits(self) -> None:
+        event, profile = self.event, self.profile
+        writes = trait_writes(event.type, self.content.traits, self.at, event.message_id)
+        for slot, write in writes:
+            is_current = profile.facts.write(slot, write)
+            if is_current:
+                profile.facts_changed()
+            for leaf in self.catalogue.by_trait.get(slot, ()):
+                if leaf.key in profile.overflowed:
+                    continue
+                if isinstance(leaf, SteadyLeaf):
+                    leaf.record(profile.history(leaf), slot, write, self.now)
+                elif not is_current:
+                    continue
+                if refresh(self.catalogue, profile, leaf, self.now):
+                    self._touch(leaf.key)
+
+    def _happen(self) -> None:
+        event, profile = self.event, self.profile
+        name = _CALLS.get(event.type, event.name)
+        leaves = None if name is None else self.catalogue.by_event.get(name)
+        if name is None or leaves is None:
+            return
+        happened = Happened(name, self.at, self._properties(), self.content.context)
+        for leaf in leaves:
+            match = leaf.matches(happened)
+            if match is not None and leaf.key not in profile.overflowed:
+                leaf.record(profile.history(leaf), match, self.now)
+                if refresh(self.catalogue, profile, leaf, self.now):
+                    self._touch(leaf.key)
+
+    def _properties(self) -> object:
+        """A page's or screen's own name wins over the property of that name."""
+        properties = self.content.properties
+        if self.event.type not in _CALLS or self.event.name is None:
+            return properties
+        return {**(properties if type(properties) is dict else {}), "name": self.event.name}
+
+    def _touch(self, key: bytes) -> None:
+        for entry in self.catalogue.dependents.get(key, ()):
+            self.touched[entry.segment.id] = entry

@@ -1,0 +1,93 @@
+"""The tree above the leaves: `all`, `any`, `not`, and the reference to another segment."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.segmenter.domain.conditions.leaf import Leaf
+
+
+class Truths:
+    """Which leaves of one profile deviate from their initial truth, and the other segments."""
+
+    __slots__ = ("conditions", "flipped", "known")
+
+    def __init__(self, flipped: set[bytes], conditions: Mapping[str, "Condition"]) -> None:
+        self.flipped = flipped
+        self.conditions = conditions
+        self.known: dict[str, bool] = {}
+
+    def segment(self, segment_id: str) -> bool:
+        """Whether the condition of a segment holds; one that is not defined never does."""
+        known = self.known.get(segment_id)
+        if known is None:
+            condition = self.conditions.get(segment_id)
+            known = condition is not None and condition.holds(self)
+            self.known[segment_id] = known
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every member holds."""
+
+    members: tuple["Condition", ...]
+
+    def holds(self, truths: Truths) -> bool:
+        return all(member.holds(truths) for member in self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Some member holds."""
+
+    members: tuple["Condition", ...]
+
+    def holds(self, truths: Truths) -> bool:
+        return any(member.holds(truths) for member in self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The member does not hold."""
+
+    member: "Condition"
+
+    def holds(self, truths: Truths) -> bool:
+        return not self.member.holds(truths)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A leaf; its truth is kept with the profile."""
+
+    leaf: Leaf[Any]
+    initial: bool
+
+    def holds(self, truths: Truths) -> bool:
+        return (self.leaf.key in truths.flipped) is not self.initial
+
+
+@dataclass(frozen=True, slots=True)
+class InSegment:
+    """The other segment's condition holds, whatever its state."""
+
+    segment_id: str
+
+    def holds(self, truths: Truths) -> bool:
+        return truths.segment(self.segment_id)
+
+
+Condition = All | AnyOf | Not | Asked | InSegment
+
+
+def ends(condition: Condition) -> Iterator[Asked | InSegment]:
+    """The leaves and references of a condition."""
+    match condition:
+        case All(members) | AnyOf(members):
+            for member in members:
+                yield from ends(member)
+        case Not(member):
+            yield from ends(member)
+        case Asked() | InSegment():
+            yield condition
