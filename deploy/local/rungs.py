@@ -44,7 +44,7 @@ def kafka_bootstrap(
     """Bootstrap servers of a Kafka that answers, from whichever rung bears."""
     given = environment.get(BOOTSTRAP_SETTING)
     lacking = None if given else kafka_lacks(environment)
-    engine = lacking is not None and containers.engine_answers()
+    engine = lacking is not None and containers.engine_answers(environment)
     match choose_rung(given=given, lacking=lacking, engine=engine):
         case Rung.GIVEN:
             yield given or ""
@@ -64,7 +64,7 @@ def postgres_dsn(
     """The DSN of a PostgreSQL that answers, from whichever rung bears."""
     given = environment.get(DSN_SETTING)
     lacking = None if given else postgres_lacks()
-    engine = lacking is not None and containers.engine_answers()
+    engine = lacking is not None and containers.engine_answers(environment)
     match choose_rung(given=given, lacking=lacking, engine=engine):
         case Rung.GIVEN:
             yield given or ""

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from deploy.local.child import Child, Command, end_orphan
 from deploy.local.errors import DirectoryInUse, ServerFailed
-from deploy.local.kafka import Kafka
+from deploy.local.kafka import Kafka, kafka_server
 from deploy.local.ports import answers
 from deploy.local.postgres import postgres_server
 from deploy.local.rungs import kafka_lacks
@@ -43,7 +43,13 @@ def test_recreated_topics_are_empty(kafka: KafkaAddress) -> None:
         assert _end(kafka.bootstrap, EVENTS.name) == 1
 
 
-def test_restarted_kafka_keeps_its_data_and_its_port(fresh_kafka: Kafka) -> None:
+def test_kafka_is_paused_resumed_and_restarted_on_its_port_with_its_data(
+    fresh_kafka: Kafka,
+) -> None:
+    process = psutil.Process(fresh_kafka.pid)
+    fresh_kafka.pause()
+    _wait_until(lambda: process.status() == psutil.STATUS_STOPPED)
+    fresh_kafka.resume()
     recreate_topics(fresh_kafka.bootstrap, (EVENTS,), 1)
     _write(fresh_kafka.bootstrap, EVENTS.name)
     fresh_kafka.stop()
@@ -51,12 +57,14 @@ def test_restarted_kafka_keeps_its_data_and_its_port(fresh_kafka: Kafka) -> None
     assert _end(fresh_kafka.bootstrap, EVENTS.name) == 1
 
 
-def test_paused_kafka_is_silent_until_it_is_resumed(fresh_kafka: Kafka) -> None:
-    process = psutil.Process(fresh_kafka.pid)
-    fresh_kafka.pause()
-    _wait_until(lambda: process.status() == psutil.STATUS_STOPPED)
-    fresh_kafka.resume()
-    recreate_topics(fresh_kafka.bootstrap, (EVENTS,), 1)
+def test_a_killed_kafka_comes_back_with_its_data_for_the_next_stack(directory: Path) -> None:
+    _skip_without_kafka()
+    with kafka_server(directory) as first:
+        recreate_topics(first.bootstrap, (EVENTS,), 1)
+        _write(first.bootstrap, EVENTS.name)
+        first.kill()
+    with kafka_server(directory) as second:
+        assert _end(second.bootstrap, EVENTS.name) == 1
 
 
 async def test_a_module_has_a_database_of_its_own(postgres: PostgresAddress) -> None:

@@ -11,7 +11,7 @@ from deploy.local.jars import cache_directory, java, kafka_jars
 from deploy.local.rungs import kafka_lacks
 
 FETCHES = (
-    '/bin/mkdir -p "${4#-DoutputDirectory=}" && echo jar > "${4#-DoutputDirectory=}/kafka.jar"'
+    '/bin/mkdir -p "${5#-DoutputDirectory=}" && echo jar > "${5#-DoutputDirectory=}/kafka.jar"'
 )
 
 

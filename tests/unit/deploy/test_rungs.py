@@ -1,9 +1,11 @@
 """Where Kafka and PostgreSQL come from is decided in one order."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
+from deploy.local.containers import engine_answers
 from deploy.local.errors import MissingPrerequisite
 from deploy.local.rungs import Rung, choose_rung, kafka_bootstrap, kafka_lacks, postgres_dsn
 
@@ -38,6 +40,14 @@ def test_given_servers_are_used_as_they_are(tmp_path: Path) -> None:
     with postgres_dsn(tmp_path, environment=environment) as dsn:
         assert dsn == "postgresql://c/d"
     assert not list(tmp_path.iterdir())
+
+
+def test_an_engine_is_looked_for_where_docker_would() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        listening = {"DOCKER_HOST": f"tcp://127.0.0.1:{engine.getsockname()[1]}"}
+        assert engine_answers(listening)
+    assert not engine_answers(listening)
+    assert not engine_answers({"DOCKER_HOST": "unix:///nowhere/docker.sock"})
 
 
 def test_an_empty_path_lacks_java_in_one_sentence() -> None:
