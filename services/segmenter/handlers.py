@@ -1,0 +1,113 @@
+"""One function for each kind of record: what it does to the profiles of its partition."""
+
+from typing import assert_never
+
+import msgspec
+
+from schemas.problems import Invalid
+from schemas.records import (
+    ProfileEvent,
+    ProfileMerged,
+    ProfileTransferred,
+    Record,
+    SegmentDefined,
+    Tick,
+)
+from schemas.topics import PROFILE_EVENTS
+from services.runtime.outcome import Done, Outcome, Reject
+from services.segmenter import metrics, store
+from services.segmenter.domain.evaluate import absorb, apply, depart
+from services.segmenter.domain.payload import Unreadable
+from services.segmenter.domain.profile import Profile
+from services.segmenter.partition import Work, taken
+from services.segmenter.store import Stub
+
+Handled = ProfileEvent | ProfileMerged | ProfileTransferred | SegmentDefined | Tick
+DONE: Done[None] = Done(None)
+
+
+def handle(record: Record, work: Work) -> Outcome[None]:
+    """Apply one record to its partition, at the stream time that it brought."""
+    if not isinstance(record, Handled):
+        return Reject("unexpected_record", f"no {type(record).__name__} belongs in this topic")
+    match record:
+        case ProfileEvent():
+            return happened(record, work)
+        case ProfileMerged():
+            return merged(record, work)
+        case ProfileTransferred():
+            return transferred(record, work)
+        case SegmentDefined():
+            return defined(record, work)
+        case Tick():
+            return DONE
+        case _:
+            assert_never(record)
+
+
+def happened(event: ProfileEvent, work: Work) -> Outcome[None]:
+    """The profile learns of the event; a merged one's survivor does, with `at` as it was here."""
+    found = work.find(event.profile_id)
+    partition = work.partition
+    if isinstance(found, Stub):
+        at = min(event.timestamp, partition.now) if event.at is None else event.at
+        forwarded = msgspec.structs.replace(event, profile_id=found.survivor, at=at)
+        return _forward(work, found.survivor, forwarded)
+    try:
+        transitions = apply(partition.catalogue, found.profile, event, partition.now)
+    except Unreadable:
+        return Reject("unreadable_payload", "the payload is no JSON object")
+    work.report(transitions, event.received_at)
+    return DONE
+
+
+def merged(merge: ProfileMerged, work: Work) -> Outcome[None]:
+    """The loser leaves everything, a stub takes its place, its state travels to the winner."""
+    found = work.find(merge.loser)
+    if isinstance(found, Stub):
+        return DONE
+    partition = work.partition
+    work.report(depart(partition.catalogue, found.profile, partition.now, merge.merge_id))
+    travelling = ProfileTransferred(
+        loser=merge.loser,
+        winner=merge.winner,
+        merge_id=merge.merge_id,
+        at=partition.now,
+        state=found.profile.encode(),
+    )
+    work.cycle.emit(PROFILE_EVENTS, key=merge.winner, record=travelling)
+    work.bury(found, merge.winner)
+    return DONE
+
+
+def transferred(transfer: ProfileTransferred, work: Work) -> Outcome[None]:
+    """The winner takes over the loser's history; if it was merged itself, its survivor does."""
+    found = work.find(transfer.winner)
+    if isinstance(found, Stub):
+        onward = msgspec.structs.replace(transfer, winner=found.survivor)
+        return _forward(work, found.survivor, onward)
+    partition = work.partition
+    loser = Profile.decode(transfer.state)
+    work.report(absorb(partition.catalogue, found.profile, loser, partition.now, transfer.merge_id))
+    return DONE
+
+
+def defined(definition: SegmentDefined, work: Work) -> Outcome[None]:
+    """From here on the definition counts; every profile is brought to it, touched ones first."""
+    partition = work.partition
+    work.finish()
+    try:
+        partition.catalogue = taken(partition.catalogue, definition)
+    except (Invalid, msgspec.DecodeError):
+        return Reject("invalid_definition", "the segment's definition cannot be read")
+    store.save_definition(work.state, partition.definitions, definition)
+    partition.definitions += 1
+    store.save_walk(work.state, "")
+    partition.walking = True
+    return DONE
+
+
+def _forward(work: Work, survivor: str, record: ProfileEvent | ProfileTransferred) -> Outcome[None]:
+    work.cycle.emit(PROFILE_EVENTS, key=survivor, record=record)
+    metrics.FORWARDED.inc()
+    return DONE

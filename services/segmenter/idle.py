@@ -1,0 +1,66 @@
+"""What a partition does by itself: fire timers, walk to new definitions, append them, tick."""
+
+from collections.abc import Mapping
+from itertools import islice
+
+from schemas.records import Definition, SegmentDefined, Tick
+from schemas.topics import PROFILE_EVENTS
+from services.runtime.stage import Cycle, State
+from services.segmenter import metrics, store
+from services.segmenter.domain.evaluate import advance
+from services.segmenter.partition import Partition, Work
+from services.segmenter.store import Stub
+
+
+def fire_timers(work: Work, most: int) -> int:
+    """Let the profiles whose time has come change, earliest first; how many were looked at."""
+    partition = work.partition
+    due = store.due_timers(work.state, partition.fired_until, partition.now)
+    fired = 0
+    for instant, profile_id in islice(due, most):
+        fired += 1
+        partition.fired_until = instant
+        found = work.find(profile_id)
+        if isinstance(found, Stub):
+            raise AssertionError("a stub has no timer")
+        store.disarm(work.state, found)
+        work.report(advance(partition.catalogue, found.profile, partition.now))
+    if fired < most:
+        partition.fired_until = partition.now + 1
+    metrics.TIMERS.inc(fired)
+    return fired
+
+
+def walk(work: Work, most: int) -> None:
+    """Bring the next profiles to the newest generation."""
+    after = store.load_walk(work.state) or ""
+    profile_ids = list(islice(store.profile_ids(work.state, after), most))
+    for profile_id in profile_ids:
+        work.find(profile_id)
+    ended = len(profile_ids) < most
+    store.save_walk(work.state, None if ended else profile_ids[-1])
+    work.partition.walking = not ended
+
+
+def append_definitions(
+    partition: Partition, state: State, cycle: Cycle, segments: Mapping[str, Definition]
+) -> None:
+    """Append each new version of a segment to the partition's own log, once."""
+    for segment_id, definition in segments.items():
+        wanted = (definition.version, definition.state)
+        if store.appended_version(state, segment_id) == wanted:
+            continue
+        store.save_appended_version(state, segment_id, *wanted)
+        record = SegmentDefined(
+            segment_id=segment_id,
+            version=definition.version,
+            state=definition.state,
+            definition=definition.body,
+        )
+        cycle.emit(PROFILE_EVENTS, key=segment_id, record=record, partition=partition.number)
+
+
+def tick(partition: Partition, cycle: Cycle) -> None:
+    """Time goes by in the log, too, when nothing else comes."""
+    record = Tick(partition=partition.number)
+    cycle.emit(PROFILE_EVENTS, key=str(partition.number), record=record, partition=partition.number)
