@@ -271,10 +271,11 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )
-FIELDS = st.sampled_from(
-    "type userId anonymousId groupId previousId messageId event name category properties traits"
-    " context integrations timestamp sentAt originalTimestamp channel version writeKey other".split()
-)
+IDS = ["userId", "anonymousId", "groupId", "previousId", "messageId"]
+OBJECTS = ["properties", "traits", "context", "integrations"]
+TIMESTAMPS = ["timestamp", "sentAt", "originalTimestamp"]
+NAMES = ["type", "event", "name", "category", "channel", "version", "writeKey", "other"]
+FIELDS = st.sampled_from([*IDS, *OBJECTS, *TIMESTAMPS, *NAMES])
 
 
 @given(st.dictionaries(FIELDS, VALUES | st.sampled_from(["track", "group", "u1"])), VALUES, VALUES)
