@@ -6,12 +6,12 @@ from typing import Any
 
 from schemas.problems import Invalid, Problem
 from schemas.records import Kind
-from services.activator.domain.destination import parse_destination
+from services.activator.domain.destination import destination_secrets, parse_destination
 from services.control.model_problems import check_model
 from services.control.references import References, audience_segments, member_segments
 from services.identity.domain.rules import IdentityRules
 from services.ingest.domain.source import Source
-from services.segmenter.domain.segment import parse_segment
+from services.segmenter.domain.segment import KEYS, parse_segment
 
 Body = Mapping[str, Any]
 
@@ -49,8 +49,14 @@ def _check_segment(body: Body) -> Sequence[Problem]:
     try:
         parse_segment(body, version=1, state="live")
     except Invalid as error:
-        return error.problems
+        return [_in_document(problem, body) for problem in error.problems]
     return ()
+
+
+def _in_document(problem: Problem, body: Body) -> Problem:
+    """Places in the condition begin below `where`; those of the frame are keys of the document."""
+    frame = problem.place in KEYS or problem.place in body
+    return problem if frame else Problem(f"where.{problem.place}", problem.message)
 
 
 def _check_destination(body: Body) -> Sequence[Problem]:
@@ -72,5 +78,7 @@ WORKSPACE_KINDS: Mapping[Kind, WorkspaceKind] = {
     "model": WorkspaceKind(_check_model),
     "identity": WorkspaceKind(_check_identity),
     "segment": WorkspaceKind(_check_segment, references=member_segments),
-    "destination": WorkspaceKind(_check_destination, references=audience_segments),
+    "destination": WorkspaceKind(
+        _check_destination, references=audience_segments, secrets=destination_secrets
+    ),
 }

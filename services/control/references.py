@@ -80,8 +80,14 @@ def broken_references(
 
 
 def _cycles(segments: Mapping[str, Document]) -> Iterator[Fault]:
-    """One fault a cycle, in the segment of it whose id comes first."""
-    places = {id: {r.id: r.place for r in member_segments(d.body)} for id, d in segments.items()}
+    """One fault a cycle, in the segment of it whose id comes first.
+
+    A segment that refers to itself is refused on its own.
+    """
+    places = {
+        id: {r.id: r.place for r in member_segments(document.body) if r.id != id}
+        for id, document in segments.items()
+    }
     while cycle := _cycle(places):
         id, following = cycle[0], cycle[1]
         text = " → ".join(cycle)

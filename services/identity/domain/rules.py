@@ -71,6 +71,8 @@ class IdentityRules(_Model):
 
     kind: Literal["identity"] = "identity"
     id: str = "default"
+    name: str = ""
+    description: str = ""
     identifiers: tuple[IdentifierRule, ...] = Field(
         default=(
             IdentifierRule(type="user_id", paths=("userId",), limit=1),

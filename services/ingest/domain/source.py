@@ -15,6 +15,7 @@ class Source(BaseModel):
     kind: Literal["source"] = "source"
     id: Annotated[str, Field(min_length=1)]
     name: str = ""
+    description: str = ""
     write_keys: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     """References, `env:NAME` or `file:PATH`; any of the keys is accepted."""
     profile: Profile = "segment"
