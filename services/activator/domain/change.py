@@ -1,0 +1,123 @@
+"""One change for one destination: what is to be sent, and the key that makes repeats harmless."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from schemas.codec import Undecodable
+from schemas.records import Activation, Cause, Identifier
+
+Operation = Literal["add_member", "remove_member", "upsert_profile"]
+
+Key = tuple[str, str]
+"""Audience (empty for a profile update) and profile: changes with the same key keep their order."""
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Who a change is about, as the profile was when it was decided."""
+
+    identifiers: tuple[Identifier, ...] = ()
+    traits: dict[str, Any] = {}
+    consent: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A membership or profile change. `raw` is the record it came as, kept for a later attempt."""
+
+    destination_id: str
+    operation: Operation
+    audience_id: str | None
+    profile_id: str
+    version: int
+    occurred_at: int
+    received_at: int | None
+    cause: Cause
+    person: Person
+    raw: bytes
+
+    @property
+    def key(self) -> Key:
+        return (self.audience_id or "", self.profile_id)
+
+    @property
+    def member(self) -> bool | None:
+        """Whether the profile belongs to the audience after it; None for a profile update."""
+        return None if self.audience_id is None else self.operation == "add_member"
+
+    @property
+    def idempotency_key(self) -> str:
+        return idempotency_key(
+            self.destination_id, self.operation, self.audience_id, self.profile_id, self.version
+        )
+
+
+_person = msgspec.json.Decoder(Person)
+
+
+def change_of(activation: Activation, raw: bytes) -> Change:
+    """The change that the record asks for.
+
+    Raises:
+        Undecodable: the record asks for nothing that can be sent.
+    """
+    try:
+        person = _person.decode(activation.profile)
+    except msgspec.DecodeError as error:
+        raise Undecodable("the profile in the activation cannot be read") from error
+    return Change(
+        destination_id=activation.destination_id,
+        operation=_operation(activation),
+        audience_id=activation.audience_id,
+        profile_id=activation.profile_id,
+        version=activation.version,
+        occurred_at=activation.occurred_at,
+        received_at=activation.received_at,
+        cause=activation.cause,
+        person=person,
+        raw=raw,
+    )
+
+
+def _operation(activation: Activation) -> Operation:
+    match activation:
+        case Activation(kind="profile", audience_id=None):
+            return "upsert_profile"
+        case Activation(kind="membership", audience_id=str(), member=bool(member)):
+            return "add_member" if member else "remove_member"
+        case _:
+            raise Undecodable("the activation is neither a membership nor a profile update")
+
+
+def idempotency_key(
+    destination_id: str, operation: str, audience_id: str | None, profile_id: str, version: int
+) -> str:
+    """The same for every attempt of the same change, different for every other change."""
+    parts = (destination_id, operation, audience_id or "", profile_id, str(version))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+_MANY: Mapping[str, str] = {"email": "emails", "phone": "phones"}
+_NAMES = ("first_name", "last_name", "gender", "city", "region", "postal_code", "country")
+
+
+def identifiers_of(person: Person, profile_id: str) -> dict[str, Any]:
+    """The identifiers as a receiver gets them; the external id is always the profile id."""
+    found: dict[str, Any] = {"external_id": profile_id}
+    vendor: dict[str, list[str]] = {}
+    for identifier in person.identifiers:
+        if name := _MANY.get(identifier.type):
+            found.setdefault(name, []).append(identifier.value)
+        else:
+            vendor.setdefault(identifier.type, []).append(identifier.value)
+    if vendor:
+        found["vendor"] = {type: _one(values) for type, values in sorted(vendor.items())}
+    found |= {name: value for name in _NAMES if (value := person.traits.get(name)) is not None}
+    return found
+
+
+def _one(values: Sequence[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else list(values)

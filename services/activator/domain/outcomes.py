@@ -1,0 +1,107 @@
+"""What became of one call: the nine outcomes, and how a status is read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """Interpreted once, in `handlers.py`."""
+
+    DELIVERED = "delivered"
+    ACCEPTED = "accepted"
+    SKIPPED = "skipped"
+    RETRY = "retry"
+    THROTTLED = "throttled"
+    SPLIT = "split"
+    AUTH = "auth"
+    CONFIG = "config"
+    PERMANENT = "permanent"
+
+
+SENT = frozenset({Outcome.DELIVERED, Outcome.ACCEPTED})
+"""The platform has it."""
+WAITING = frozenset({Outcome.RETRY, Outcome.THROTTLED, Outcome.AUTH, Outcome.CONFIG})
+"""It is still to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a platform answered; the body is cut at 64 KB."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer came. `reason` is from a closed set and quotes nothing."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One call as understood. `reason` becomes a metric label."""
+
+    outcome: Outcome
+    reason: str
+    status: int | None = None
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """A range of statuses, both ends included, and what it means."""
+
+    first: int
+    last: int
+    outcome: Outcome
+    reason: str
+
+
+HTTP_DEFAULT: Sequence[StatusRow] = (
+    StatusRow(200, 299, Outcome.DELIVERED, "ok"),
+    StatusRow(300, 399, Outcome.PERMANENT, "redirect"),
+    StatusRow(401, 401, Outcome.AUTH, "unauthorized"),
+    StatusRow(403, 403, Outcome.CONFIG, "forbidden"),
+    StatusRow(408, 408, Outcome.RETRY, "timeout_status"),
+    StatusRow(413, 413, Outcome.SPLIT, "too_large"),
+    StatusRow(425, 425, Outcome.RETRY, "too_early"),
+    StatusRow(429, 429, Outcome.THROTTLED, "throttled"),
+    StatusRow(400, 499, Outcome.PERMANENT, "refused"),
+    StatusRow(500, 599, Outcome.RETRY, "server_error"),
+)
+"""Read where a destination's own rows are silent; the first row that fits decides."""
+
+
+def read_status(
+    answer: Response | Failure, now: datetime, rows: Sequence[StatusRow] = ()
+) -> Reading:
+    """The usual reading of an answer: the destination's rows first, then the default."""
+    if isinstance(answer, Failure):
+        return Reading(answer.outcome, answer.reason)
+    wait = retry_after(answer.headers.get("retry-after"), now)
+    for row in (*rows, *HTTP_DEFAULT):
+        if row.first <= answer.status <= row.last:
+            return Reading(row.outcome, row.reason, answer.status, wait)
+    return Reading(Outcome.RETRY, "unknown_status", answer.status, wait)
+
+
+def retry_after(text: str | None, now: datetime) -> timedelta | None:
+    """The wait that a `Retry-After` header asks for, in seconds or until a date."""
+    if text is None:
+        return None
+    if text.strip().isascii() and text.strip().isdigit():
+        return timedelta(seconds=min(int(text), 10**6))
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(until - now, timedelta(0))

@@ -1,0 +1,94 @@
+"""What follows from one answer: done, later, or never; pure, so time and schedule come in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.activator.domain.change import Change
+from services.activator.domain.outcomes import SENT, Outcome, Reading
+
+THROTTLED_AT_MOST = timedelta(hours=24)
+LONGEST_HINT = timedelta(hours=24)
+
+Delay = Callable[[int], timedelta | None]
+"""The wait after so many attempts; None when there is no further one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A change on its way, and what its earlier attempts left."""
+
+    change: Change
+    attempts: int = 0
+    throttled_since: datetime | None = None
+    touched: bool = False
+    """The platform may already hold this profile in this audience."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the ledger is told about an item."""
+
+    item: Item
+    outcome: Outcome
+    reason: str
+    attempts: int
+    status: int | None = None
+    next_attempt_at: datetime | None = None
+    throttled_since: datetime | None = None
+    sent_at: datetime | None = None
+    """When the call was made; None when there was none."""
+    latency: timedelta | None = None
+
+    @property
+    def touched(self) -> bool:
+        """Whether the platform may hold the profile from now on."""
+        called = self.sent_at is not None and self.outcome in (*SENT, Outcome.RETRY)
+        exhausted = self.outcome is Outcome.PERMANENT and self.attempts > 1
+        return self.item.touched or bool(self.item.change.member and (called or exhausted))
+
+
+def verdict(
+    item: Item,
+    reading: Reading,
+    *,
+    now: datetime,
+    delay: Delay,
+    paused_until: datetime | None = None,
+    sent_at: datetime | None = None,
+) -> Verdict:
+    """The outcome of an attempt. A throttled one counts as none; SPLIT of one item is final."""
+    outcome, reason, attempts = reading.outcome, reading.reason, item.attempts
+    next_attempt_at = throttled_since = None
+    match outcome:
+        case Outcome.RETRY:
+            attempts += 1
+            wait = delay(attempts)
+            if wait is None:
+                outcome, reason = Outcome.PERMANENT, "retries_exhausted"
+            else:
+                hint = min(reading.retry_after or timedelta(0), LONGEST_HINT)
+                next_attempt_at = now + max(wait, hint)
+        case Outcome.THROTTLED:
+            throttled_since = item.throttled_since or now
+            if now - throttled_since >= THROTTLED_AT_MOST:
+                outcome, reason = Outcome.PERMANENT, "throttled_too_long"
+            else:
+                next_attempt_at = paused_until or now
+        case Outcome.AUTH | Outcome.CONFIG | Outcome.SKIPPED:
+            pass
+        case Outcome.SPLIT:
+            attempts, outcome = attempts + 1, Outcome.PERMANENT
+        case _:
+            attempts += 1
+    return Verdict(
+        item=item,
+        outcome=outcome,
+        reason=reason,
+        attempts=attempts,
+        status=reading.status,
+        next_attempt_at=next_attempt_at,
+        throttled_since=throttled_since,
+        sent_at=sent_at,
+        latency=now - sent_at if sent_at else None,
+    )

@@ -1,0 +1,53 @@
+"""One destination as it is in force: its definition, its secrets, its retry policy."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pydantic import SecretStr
+
+from schemas.records import Definition
+from services.activator.domain.destination import parse_destination
+from services.activator.domain.platform import Destination, DestinationSettings, with_secrets
+from services.runtime.delivery import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Never printed whole: its settings hold secrets."""
+
+    id: str
+    version: int
+    """Of the definition."""
+    destination: Destination[Any]
+    settings: DestinationSettings
+    policy: RetryPolicy
+    ordered: bool
+    """Each call waits for the one before it, through all its attempts."""
+
+
+def instance_of(
+    definition: Definition,
+    resolve: Callable[[str], SecretStr],
+    *,
+    delays_s: Sequence[float] | None = None,
+) -> Instance:
+    """The instance that a definition describes; `delays_s` replaces its retry schedule.
+
+    Raises:
+        Invalid: the definition was applied by a version that knows more.
+        UnresolvedSecret: a reference leads nowhere.
+    """
+    parsed = parse_destination(json.loads(definition.body))
+    schedule = parsed.destination.schedule
+    delays = schedule.delays if delays_s is None else tuple(timedelta(seconds=s) for s in delays_s)
+    return Instance(
+        id=definition.id,
+        version=definition.version,
+        destination=parsed.destination,
+        settings=with_secrets(parsed.settings, resolve),
+        policy=RetryPolicy(delays, schedule.jitter),
+        ordered=bool(getattr(parsed.settings, "ordered", False)),
+    )

@@ -1,0 +1,276 @@
+"""What was taken on and what was sent, per (destination, audience, profile), in PostgreSQL.
+
+It is also the queue of later attempts: what waits is durable here, so its record in the topic can
+be acknowledged.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from schemas.codec import decode_as
+from schemas.records import Activation
+from services.activator.domain.change import Change, Key, change_of, identifiers_of
+from services.activator.domain.fold import Entry, Skipped
+from services.activator.domain.outcomes import SENT, WAITING, Outcome
+from services.activator.domain.verdict import Item, Verdict
+from services.activator.metrics import LEDGER_SECONDS
+
+PausedState = Literal["needs_auth", "misconfigured"]
+
+_READ = """
+select l.audience_id, l.profile_id, l.version, l.outcome, l.touched
+from unnest($2::text[], $3::text[]) as k(audience_id, profile_id)
+join activator.ledger l
+  on l.destination_id = $1 and l.audience_id = k.audience_id and l.profile_id = k.profile_id
+"""
+
+_CLAIM = """
+insert into activator.ledger as l
+    (destination_id, audience_id, profile_id, version, member, operation, idempotency_key,
+     payload, touched, updated_at)
+select $1, c.audience_id, c.profile_id, c.version, c.member, c.operation, c.key, c.payload,
+       c.touched, $10
+from unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::text[], $7::text[],
+            $8::bytea[], $9::boolean[]) with ordinality
+    as c(audience_id, profile_id, version, member, operation, key, payload, touched, place)
+order by c.place
+on conflict (destination_id, audience_id, profile_id) do update set
+    version = excluded.version, member = excluded.member, operation = excluded.operation,
+    idempotency_key = excluded.idempotency_key, payload = excluded.payload,
+    touched = l.touched or excluded.touched, outcome = null, reason = null, attempts = 0,
+    next_attempt_at = null, waiting_since = null, arrival = nextval('activator.arrivals'),
+    updated_at = excluded.updated_at
+where excluded.version >= l.version
+"""
+
+_TOUCH = """
+update activator.ledger l set touched = true
+from unnest($2::text[], $3::text[]) as k(audience_id, profile_id)
+where l.destination_id = $1 and l.audience_id = k.audience_id and l.profile_id = k.profile_id
+"""
+
+_RECORD = """
+update activator.ledger l set
+    outcome = r.outcome, reason = r.reason, attempts = r.attempts,
+    next_attempt_at = r.next_attempt_at, waiting_since = r.waiting_since, touched = r.touched,
+    payload = case when r.sent or r.outcome = 'skipped' then null else l.payload end,
+    sent_version = case when r.sent then r.version else l.sent_version end,
+    sent_identifiers = case when r.sent then r.identifiers::jsonb else l.sent_identifiers end,
+    updated_at = $13
+from unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::integer[],
+            $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::boolean[], $12::text[])
+    as r(audience_id, profile_id, version, outcome, reason, attempts, next_attempt_at,
+         waiting_since, touched, sent, identifiers)
+where l.destination_id = $1 and l.audience_id = r.audience_id and l.profile_id = r.profile_id
+  and l.version = r.version
+"""
+
+_LOG = """
+insert into activator.delivery_log
+    (instance_id, op, change_id, profile_id, audience_id, outcome, reason, http_status, attempts,
+     sent_at, latency_ms, logged_at)
+select $1, e.op, e.change_id, e.profile_id, e.audience_id, e.outcome, e.reason, e.http_status,
+       e.attempts, e.sent_at, e.latency_ms, $12
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+            $8::integer[], $9::integer[], $10::timestamptz[], $11::integer[])
+    as e(op, change_id, profile_id, audience_id, outcome, reason, http_status, attempts, sent_at,
+         latency_ms)
+"""
+
+_DUE = """
+select payload, attempts, waiting_since, touched from activator.ledger
+where destination_id = $1 and next_attempt_at <= $2
+order by next_attempt_at, arrival limit $3
+"""
+
+_HEAD = """
+select payload, attempts, waiting_since, touched, next_attempt_at from activator.ledger
+where destination_id = $1 and outcome = any($2)
+order by arrival limit $3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why an instance is paused, and under which version of its definition."""
+
+    state: str
+    reason: str
+    version: int
+
+
+class Ledger:
+    """The ledger of one destination."""
+
+    def __init__(self, pool: Any, destination_id: str) -> None:
+        self._pool = pool
+        self._id = destination_id
+
+    async def read(self, keys: Iterable[Key]) -> Mapping[Key, Entry]:
+        """What is known about these."""
+        pairs = list(keys)
+        with LEDGER_SECONDS.labels("read").time():
+            rows = await self._pool.fetch(_READ, self._id, *_columns(pairs, 2))
+        return {
+            (row["audience_id"], row["profile_id"]): Entry(
+                version=row["version"],
+                outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+                touched=row["touched"],
+            )
+            for row in rows
+        }
+
+    async def claim(self, items: Sequence[Item], now: datetime) -> None:
+        """Take these versions on, before anything is sent: a crash from here on leaves a trace."""
+        rows = [
+            (*c.key, c.version, c.member, c.operation, c.idempotency_key, c.raw, bool(c.member))
+            for c in (item.change for item in items)
+        ]
+        if rows:
+            with LEDGER_SECONDS.labels("claim").time():
+                await self._pool.execute(_CLAIM, self._id, *_columns(rows, 8), now)
+
+    async def touch(self, items: Sequence[Item]) -> None:
+        """These adds are about to be sent once more: from here on the platform may hold them."""
+        keys = [item.change.key for item in items if item.change.member and not item.touched]
+        if keys:
+            await self._pool.execute(_TOUCH, self._id, *_columns(keys, 2))
+
+    async def record(
+        self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped], now: datetime
+    ) -> None:
+        """Write what became of items, and the log; one transaction."""
+        if not verdicts and not skipped:
+            return
+        log = [*map(_log_row, verdicts), *map(_skip_row, skipped)]
+        with LEDGER_SECONDS.labels("record").time():
+            async with self._pool.acquire() as connection, connection.transaction():
+                if verdicts:
+                    rows = [_ledger_row(verdict) for verdict in verdicts]
+                    await connection.execute(_RECORD, self._id, *_columns(rows, 11), now)
+                await connection.execute(_LOG, self._id, *_columns(log, 10), now)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Item]:
+        """What waits and may be tried again now, the longest due first."""
+        with LEDGER_SECONDS.labels("due").time():
+            rows = await self._pool.fetch(_DUE, self._id, now, limit)
+        return [_item(row) for row in rows]
+
+    async def due_in_order(self, now: datetime, limit: int) -> Sequence[Item]:
+        """What waits, in the order of arrival, as far as it is due without a hole."""
+        with LEDGER_SECONDS.labels("due").time():
+            rows = await self._pool.fetch(_HEAD, self._id, [*WAITING], limit)
+        items = []
+        for row in rows:
+            if row["next_attempt_at"] is None or row["next_attempt_at"] > now:
+                break
+            items.append(_item(row))
+        return items
+
+    async def waiting(self) -> int:
+        """How many wait for another attempt or for a new definition."""
+        count: int = await self._pool.fetchval(
+            "select count(*) from activator.ledger where destination_id = $1 and outcome = any($2)",
+            self._id,
+            [*WAITING],
+        )
+        return count
+
+    async def paused(self) -> Pause | None:
+        """The pause that is in force."""
+        row = await self._pool.fetchrow(
+            "select state, reason, definition_version from activator.destination_states"
+            " where destination_id = $1",
+            self._id,
+        )
+        return None if row is None else Pause(*row)
+
+    async def pause(self, pause: Pause, now: datetime) -> None:
+        """Pause the instance until its definition changes."""
+        await self._pool.execute(
+            "insert into activator.destination_states values ($1, $2, $3, $4, $5)"
+            " on conflict (destination_id) do update set state = excluded.state,"
+            " reason = excluded.reason, definition_version = excluded.definition_version,"
+            " since = excluded.since",
+            self._id,
+            pause.state,
+            pause.reason,
+            pause.version,
+            now,
+        )
+
+    async def resume(self, now: datetime) -> None:
+        """End the pause: what it held back is due."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "delete from activator.destination_states where destination_id = $1", self._id
+            )
+            await connection.execute(
+                "update activator.ledger set next_attempt_at = $2"
+                " where destination_id = $1 and outcome = any($3)",
+                self._id,
+                now,
+                [Outcome.AUTH, Outcome.CONFIG],
+            )
+
+    async def trim_log(self, before: datetime) -> None:
+        """Forget log rows older than that."""
+        await self._pool.execute(
+            "delete from activator.delivery_log where instance_id = $1 and logged_at < $2",
+            self._id,
+            before,
+        )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * width
+
+
+def _item(row: Any) -> Item:
+    payload = bytes(row["payload"])
+    return Item(
+        change=change_of(decode_as(Activation, payload), payload),
+        attempts=row["attempts"],
+        throttled_since=row["waiting_since"],
+        touched=row["touched"],
+    )
+
+
+def _ledger_row(verdict: Verdict) -> tuple[Any, ...]:
+    change, sent = verdict.item.change, verdict.outcome in SENT
+    return (
+        *change.key,
+        change.version,
+        verdict.outcome,
+        verdict.reason,
+        verdict.attempts,
+        verdict.next_attempt_at,
+        verdict.throttled_since,
+        verdict.touched,
+        sent,
+        json.dumps(identifiers_of(change.person, change.profile_id)) if sent else None,
+    )
+
+
+def _log_row(verdict: Verdict) -> tuple[Any, ...]:
+    latency = verdict.latency
+    return (
+        *_logged(verdict.item.change),
+        verdict.outcome,
+        verdict.reason,
+        verdict.status,
+        verdict.attempts,
+        verdict.sent_at,
+        None if latency is None else round(latency.total_seconds() * 1000),
+    )
+
+
+def _skip_row(skipped: Skipped) -> tuple[Any, ...]:
+    return (*_logged(skipped.change), Outcome.SKIPPED, skipped.reason, None, 0, None, None)
+
+
+def _logged(change: Change) -> tuple[Any, ...]:
+    return (change.operation, change.idempotency_key, change.profile_id, change.audience_id)

@@ -1,0 +1,81 @@
+"""The tables of the activator, in numbered steps; a step that was released never changes."""
+
+STEPS = (
+    """
+    create table activator.profiles (
+        profile_id text primary key,
+        version bigint not null,
+        updated_at timestamptz not null,
+        identifiers jsonb not null,
+        traits jsonb not null,
+        consent jsonb not null,
+        memberships text[] not null,
+        merged_into text
+    );
+    create table activator.memberships (
+        segment_id text not null,
+        profile_id text not null,
+        member boolean not null,
+        sequence bigint not null,
+        segment_version bigint not null,
+        occurred_at timestamptz not null,
+        decided_at timestamptz not null,
+        cause text not null,
+        cause_id text not null,
+        primary key (segment_id, profile_id)
+    );
+    create index memberships_of_profile on activator.memberships (profile_id);
+    create index members on activator.memberships (segment_id) where member;
+
+    create sequence activator.arrivals;
+    create table activator.ledger (
+        destination_id text not null,
+        audience_id text not null,
+        profile_id text not null,
+        version bigint not null,
+        member boolean,
+        operation text not null,
+        idempotency_key text not null,
+        outcome text,
+        reason text,
+        attempts integer not null default 0,
+        next_attempt_at timestamptz,
+        waiting_since timestamptz,
+        arrival bigint not null default nextval('activator.arrivals'),
+        payload bytea,
+        touched boolean not null default false,
+        sent_version bigint,
+        sent_identifiers jsonb,
+        updated_at timestamptz not null,
+        primary key (destination_id, audience_id, profile_id)
+    );
+    create index ledger_due on activator.ledger (destination_id, next_attempt_at)
+        where next_attempt_at is not null;
+
+    create table activator.delivery_log (
+        instance_id text not null,
+        op text not null,
+        change_id text not null,
+        profile_id text not null,
+        audience_id text,
+        outcome text not null,
+        reason text not null,
+        http_status integer,
+        vendor_request_id text,
+        attempts integer not null,
+        sent_at timestamptz,
+        latency_ms integer,
+        logged_at timestamptz not null
+    );
+    create index delivery_log_of_profile on activator.delivery_log (profile_id, logged_at);
+    create index delivery_log_age on activator.delivery_log (logged_at);
+
+    create table activator.destination_states (
+        destination_id text primary key,
+        state text not null,
+        reason text not null,
+        definition_version bigint not null,
+        since timestamptz not null
+    );
+    """,
+)
