@@ -1,0 +1,1 @@
+"""The dashboard of the flow, generated from a table, and how Grafana is given it."""

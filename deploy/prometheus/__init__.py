@@ -1,0 +1,1 @@
+"""What Prometheus scrapes and when it raises an alarm; and the page that explains both."""
