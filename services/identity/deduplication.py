@@ -89,6 +89,9 @@ class Seen:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.position = 0
+        """Offset of the next record of the input."""
+        self._time = 0
         self._fresh: dict[bytes, int] = {}
         self._oldest = -1
         self._changed = False
@@ -148,9 +151,7 @@ class Seen:
         self._path.mkdir(parents=True, exist_ok=True)
         database = Rdict(str(self._path), options=_options())
         stored: bytes | None = database.get(_POSITION_KEY)
-        position, time = (0, 0) if stored is None else _POSITION.unpack(stored)
-        self.position: int = position
-        self._time: int = time
+        self.position, self._time = (0, 0) if stored is None else _POSITION.unpack(stored)
         return database
 
     def _stored(self, digest: bytes, day: int) -> int | None:

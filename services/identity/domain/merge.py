@@ -64,8 +64,9 @@ def plan_links(
     `refused`: what was left out when the same identifiers were decided before; that decision
     stands. The event must carry at least one identifier.
     """
-    stated = _stated(carried, graph)
-    held = {i: graph.holder(i) for i in (*carried.identifiers, *stated) if i not in refused}
+    remaining = tuple(i for i in carried.identifiers if i not in refused)
+    stated = tuple(i for i in _stated(remaining, carried.previous, graph) if i not in refused)
+    held = {i: graph.holder(i) for i in (*remaining, *stated)}
     refusals: list[Refusal] = []
     while (breach := _breach(held, stated, limits)) is not None:
         reason, dropped = breach
@@ -84,19 +85,20 @@ def apply(plan: Plan, graph: Graph, created_at: int) -> None:
         graph.link(identifier, plan.profile_id)
 
 
-def _stated(carried: Carried, graph: Graph) -> tuple[Identifier, ...]:
+def _stated(
+    identifiers: Sequence[Identifier], previous: Sequence[Identifier], graph: Graph
+) -> tuple[Identifier, ...]:
     """The identifiers that an alias states to be one person's: exempt from limits.
 
     `previousId` means the user id, else the anonymous id. A user id that turns up only after the
     alias finds its mark, so that the order of the two does not matter.
     """
-    users = [i for i in carried.identifiers if i.type == USER_ID]
+    users = [i for i in identifiers if i.type == USER_ID]
     stated: list[Identifier] = []
     for user in users:
         if graph.holder(user) is None and graph.holder(mark_of(user)) is not None:
             stated += [user, mark_of(user)]
-    previous = [i for i in carried.previous if i not in users]
-    if len(previous) < len(carried.previous) or not previous:
+    if not previous or any(i in users for i in previous):
         return tuple(stated)
     known = [i for i in previous if graph.holder(i) is not None]
     meant = known[0] if known else previous[-1]
