@@ -1,6 +1,7 @@
 """Apache Kafka as a child process: one KRaft node that is broker and controller."""
 
 import os
+import shutil
 import signal
 import subprocess
 import uuid
@@ -40,7 +41,7 @@ class Kafka:
         """Returns when it answers."""
         properties = self._directory / "server.properties"
         properties.write_text(_properties(self._directory / "data", self._port, free_port()))
-        if not (self._directory / "data" / "meta.properties").exists():
+        if not (self._directory / "formatted").exists():
             self._format(properties)
         arguments = (
             *self._jvm,
@@ -86,6 +87,8 @@ class Kafka:
         return self._child
 
     def _format(self, properties: Path) -> None:
+        """Noted when it is complete: what was interrupted is begun anew."""
+        shutil.rmtree(self._directory / "data", ignore_errors=True)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         log = f"-Dafflux.log={self._directory / 'format.log'}"
         ran = subprocess.run(  # noqa: S603 (our own command line)
@@ -105,6 +108,7 @@ class Kafka:
         )
         if ran.returncode != 0:
             raise ServerFailed(f"Kafka's storage could not be formatted: {ran.stderr.strip()}")
+        (self._directory / "formatted").touch()
 
 
 @contextmanager

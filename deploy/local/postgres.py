@@ -48,7 +48,7 @@ class Postgres:
 
     def start(self) -> None:
         """Returns when it answers."""
-        if not (self._data / "PG_VERSION").exists():
+        if not self._data.exists():
             self._initialise()
         settings = {
             "listen_addresses": HOST,
@@ -89,13 +89,15 @@ class Postgres:
         return self._child
 
     def _initialise(self) -> None:
-        shutil.rmtree(self._data, ignore_errors=True)
-        self._data.mkdir(mode=0o700)
+        """Under another name until it is complete: what was interrupted is begun anew."""
+        fresh = self._directory / "fresh"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
         if self._user is not None:
-            os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
+            os.chown(fresh, self._user.pw_uid, self._user.pw_gid)
         ran = subprocess.run(  # noqa: S603 (our own command line)
             [
-                *(str(self._binaries / "initdb"), f"--pgdata={self._data}", "--username=postgres"),
+                *(str(self._binaries / "initdb"), f"--pgdata={fresh}", "--username=postgres"),
                 *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"),
             ],
             user=None if self._user is None else self._user.pw_uid,
@@ -108,6 +110,7 @@ class Postgres:
         )
         if ran.returncode != 0:
             raise ServerFailed(f"PostgreSQL's data could not be created: {ran.stderr.strip()}")
+        fresh.rename(self._data)
 
     def _answers(self) -> bool:
         ready = [str(self._binaries / "pg_isready"), "-q", "-h", HOST, "-p", str(self._port)]

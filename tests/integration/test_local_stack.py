@@ -82,6 +82,13 @@ async def test_restarted_postgres_keeps_its_data(directory: Path) -> None:
         assert await _value(second.dsn, "select value from kept") == 7
 
 
+def test_an_interrupted_creation_of_data_is_begun_anew(directory: Path) -> None:
+    (directory / "fresh").mkdir()
+    (directory / "fresh" / "PG_VERSION").write_text("18")
+    with postgres_server(directory, durable=False):
+        assert (directory / "data" / "postmaster.pid").exists()
+
+
 def test_a_directory_serves_one_stack_at_a_time(directory: Path) -> None:
     with (
         postgres_server(directory, durable=False),
