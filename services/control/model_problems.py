@@ -1,6 +1,6 @@
 """Pydantic's complaints as problems: dotted places, one sentence each, never the value itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -19,8 +19,16 @@ def check_model(model: type[BaseModel], body: Mapping[str, Any]) -> tuple[Proble
     except ValidationError as error:
         schema = model.model_json_schema()
         details = error.errors(include_url=False, include_input=False)
-        return tuple(_problem(detail, body, schema) for detail in details)
+        return tuple(_problem(d, body, schema) for d in details if not _is_echo(d, details))
     return ()
+
+
+def _is_echo(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """Whether pydantic counts the items of a list too few because it refused some of them."""
+    place = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in details
+    )
 
 
 def _problem(detail: ErrorDetails, body: Any, schema: Schema) -> Problem:
@@ -29,6 +37,8 @@ def _problem(detail: ErrorDetails, body: Any, schema: Schema) -> Problem:
     match detail["type"]:
         case "missing":
             return Problem(place, "is missing")
+        case "too_short":
+            return Problem(place, f"must have at least {detail['ctx']['min_length']} item")
         case "extra_forbidden":
             key = str(steps[-1])
             known = tuple(_known_keys(schema, steps[:-1]))
