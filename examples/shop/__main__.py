@@ -1,0 +1,196 @@
+"""`make demo`: real traffic through the whole path, and the proof that the result is right."""
+
+import os
+import secrets
+import shutil
+import statistics
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import cyclopts
+
+from deploy.local.errors import LocalStackError
+from deploy.local.stack import ended_by_signals
+from examples.shop.receiver import Receiver
+from examples.shop.recompute import differences, recompute
+from examples.shop.screen import Figures, Screen
+from examples.shop.story import told
+from examples.shop.traffic import Traffic
+from examples.shop.watcher import Watcher
+from services.control.apply import apply, valid_documents
+from services.control.platform import Platform, PlatformFailed, running_platform
+
+DATA_DIR = Path(".afflux/demo")
+WORKSPACE = Path(__file__).with_name("workspace")
+SEGMENTS = ("abandoned-cart", "big-spenders", "pro-plan", "active-now")
+PARTITIONS = 6
+PATIENCE_S = 60.0
+REFRESH_S = 0.25
+
+app = cyclopts.App(name="make demo", help=__doc__, version_flags=())
+
+
+class TooLate(RuntimeError):
+    """Something that takes a moment did not happen in a minute."""
+
+
+@app.default
+def main(*, once: bool = False, visitors: int = 300, seconds: int = 45, seed: int = 1) -> int:
+    """Run a shop of simulated visitors against a platform of its own.
+
+    Parameters
+    ----------
+    once
+        End by itself after `seconds`, compare with SQL, exit 0 only if all is equal.
+        Without it: the same at Ctrl-C.
+    visitors
+        How many simulated people come.
+    seconds
+        How long they come, with --once.
+    seed
+        Of their decisions.
+    """
+    try:
+        with ended_by_signals():
+            return _demo(once=once, visitors=visitors, seconds=seconds, seed=seed)
+    except (LocalStackError, PlatformFailed, TooLate) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _demo(*, once: bool, visitors: int, seconds: int, seed: int) -> int:
+    shutil.rmtree(DATA_DIR, ignore_errors=True)
+    write_key, secret = (
+        secrets.token_hex(16),
+        "whsec_" + b64encode(secrets.token_bytes(24)).decode(),
+    )
+    environment = {**os.environ, "SHOP_WRITE_KEY": write_key, "SHOP_ADS_SECRET": secret}
+    screen = Screen()
+    screen.say("starting Kafka, PostgreSQL and the services …")
+    with (
+        closing(Receiver(secret)) as receiver,
+        running_platform(
+            DATA_DIR, partitions=PARTITIONS, durable=False, environment=environment
+        ) as platform,
+        closing(Watcher(platform.bootstrap, PARTITIONS)) as watcher,
+    ):
+        apply(platform.bootstrap, valid_documents(_workspace(receiver)), partitions=PARTITIONS)
+        _until(lambda: watcher.defined >= len(SEGMENTS) * PARTITIONS, "the segments in force")
+        traffic = Traffic(platform.ingest_urls[0], write_key, visitors, seed)
+        traffic.start()
+        try:
+            _show(screen, receiver, watcher, seconds if once else None, platform)
+        finally:
+            traffic.stop()
+        return _judge(screen, receiver, watcher, traffic)
+
+
+def _workspace(receiver: Receiver) -> Path:
+    """The shop's workspace with the receiver's address in it."""
+    copy = DATA_DIR / "workspace"
+    shutil.copytree(WORKSPACE, copy)
+    for file in copy.glob("*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace("http://127.0.0.1:9009/ads", receiver.url), encoding="utf-8")
+    return copy
+
+
+def _show(
+    screen: Screen,
+    receiver: Receiver,
+    watcher: Watcher,
+    seconds: int | None,
+    platform: Platform,
+) -> None:
+    began = time.monotonic()
+    screen.say(f"the shop is open: {platform.ingest_urls[0]}; Ctrl-C closes it")
+    with screen, suppress(KeyboardInterrupt):
+        while seconds is None or time.monotonic() - began < seconds:
+            screen.show(_figures(receiver, watcher, time.monotonic() - began))
+            time.sleep(REFRESH_S)
+
+
+def _figures(receiver: Receiver, watcher: Watcher, seconds: float) -> Figures:
+    latencies = _latencies(receiver, watcher)
+    cuts = statistics.quantiles(latencies, n=100) if len(latencies) > 1 else None
+    return Figures(
+        seconds=seconds,
+        events=len(watcher.events),
+        events_per_second=len(watcher.events) / max(seconds, 0.001),
+        profiles=len(watcher.profiles),
+        members={name: watcher.members(name) for name in SEGMENTS},
+        deliveries=len(receiver.calls),
+        p50_ms=None if cuts is None else cuts[49],
+        p99_ms=None if cuts is None else cuts[98],
+        story=told(list(receiver.calls)),
+    )
+
+
+def _latencies(receiver: Receiver, watcher: Watcher) -> list[int]:
+    """Milliseconds from HTTP accept to the webhook call, of all changes that an event caused."""
+    found = []
+    for call in list(receiver.calls):
+        change = watcher.changes.get((call.audience_id, call.profile_id, call.version))
+        if change is not None and change.received_at is not None:
+            found.append(call.arrived_at - change.received_at)
+    return found
+
+
+def _judge(screen: Screen, receiver: Receiver, watcher: Watcher, traffic: Traffic) -> int:
+    """Compare what the receiver was told with SQL, at one instant after the last event."""
+    screen.say("the shop is closed; waiting until everything is delivered …")
+    _until(lambda: len(watcher.events) >= traffic.sent, "all events in the log")
+    _until(lambda: _is_told(receiver, watcher, None), "all changes delivered")
+    now = round(time.time() * 1000)
+    time.sleep(3)
+    _until(lambda: _is_told(receiver, watcher, now), "all changes delivered")
+    expected = recompute(watcher.events, now)
+    wrong = differences(receiver.audiences(now), expected)
+    figures = _figures(receiver, watcher, 0)
+    for line in wrong:
+        screen.say(line)
+    screen.say(
+        f"{figures.events} events, {figures.profiles} profiles, {figures.deliveries} deliveries,"
+        f" {receiver.refused} refused; HTTP accept to webhook {_latency(figures)}"
+    )
+    verdict = "EQUAL" if not wrong else f"{len(wrong)} DIFFERENCES"
+    screen.say(
+        f"the receiver's audiences against SQL over the accepted events,"
+        f" {len(expected.members)} memberships: {verdict}"
+    )
+    return 1 if wrong or not expected.members else 0
+
+
+def _is_told(receiver: Receiver, watcher: Watcher, until: int | None) -> bool:
+    """Whether every membership that changed by then is as the receiver was told last."""
+    newest = {(c.audience_id, c.profile_id): 0 for c in list(receiver.calls)}
+    for call in list(receiver.calls):
+        key = (call.audience_id, call.profile_id)
+        newest[key] = max(newest[key], call.version)
+    return all(
+        newest.get(pair, 0) >= change.sequence or not (change.member or pair in newest)
+        for pair, change in list(watcher.memberships.items())
+        if until is None or change.occurred_at <= until
+    )
+
+
+def _latency(figures: Figures) -> str:
+    return f"p50 {figures.p50_ms or 0:.0f} ms, p99 {figures.p99_ms or 0:.0f} ms"
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TooLate(f"{what}: not within {PATIENCE_S:.0f} s; see {DATA_DIR / 'logs'}")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(app())

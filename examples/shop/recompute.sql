@@ -1,0 +1,45 @@
+-- Who belongs to which audience at the instant $now, from the accepted events alone.
+-- Table `events`: message_id, name (of a track; '$page' for pages), anonymous_id, user_id,
+-- at (ms), properties and traits (JSON).
+create or replace temp table people as
+with recursive
+links as (
+    select distinct 'a:' || anonymous_id as one, 'u:' || user_id as other
+    from events where anonymous_id is not null and user_id is not null
+),
+names as (
+    select 'a:' || anonymous_id as name from events where anonymous_id is not null
+    union select 'u:' || user_id from events where user_id is not null
+),
+reach as (
+    select name, name as reached from names
+    union
+    select reach.name, case when links.one = reached then links.other else links.one end
+    from reach join links on reached in (links.one, links.other)
+)
+select name, min(reached) as person from reach group by name;
+
+create or replace temp table facts as
+select person, events.* from events
+join people on people.name = coalesce('a:' || anonymous_id, 'u:' || user_id);
+
+select 'abandoned-cart' as segment, person from facts checkout
+where name = 'Checkout Started' and at + 5000 <= $now
+  and properties ->> 'cart_id' is not null
+  and not exists (
+    from facts later where later.person = checkout.person and later.name = 'Order Completed'
+      and later.at > checkout.at and later.at <= $now
+      and later.properties ->> 'cart_id' = checkout.properties ->> 'cart_id')
+union
+select 'big-spenders', person from facts
+where name = 'Order Completed' and at > $now - 90 * 86400000 and at <= $now
+group by person having sum((properties ->> 'total')::decimal(18, 6)) > 500
+union
+select 'active-now', person from facts
+where name in ('$page', 'Product Viewed', 'Checkout Started', 'Order Completed')
+  and at > $now - 60000 and at <= $now
+union
+select 'pro-plan', person from facts
+where traits ->> 'plan' is not null and at <= $now
+group by person having arg_max(traits ->> 'plan', (at, message_id)) = 'pro'
+order by all;
