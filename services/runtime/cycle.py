@@ -6,7 +6,7 @@ from schemas.codec import encode
 from schemas.records import Record
 from schemas.topics import DEAD_LETTERS, Topic, partition_of
 from services.runtime import metrics
-from services.runtime.delivery import RejectLimit, dead_letter
+from services.runtime.delivery import dead_letter
 from services.runtime.outcome import Reject
 from services.runtime.stage import Raw
 from services.runtime.store import Overlay, PartitionStore
@@ -23,16 +23,15 @@ class Transaction:
         stage: str,
         stores: Mapping[int, PartitionStore],
         partitions: Mapping[str, int],
-        limit: RejectLimit,
     ) -> None:
         self._stage = stage
         self._stores = stores
         self._partitions = partitions
-        self._limit = limit
         self.overlays: dict[int, Overlay] = {}
         self.outputs: list[Output] = []
         self.emitted: dict[str, int] = {}
-        self.rejected: dict[str, int] = {}
+        self.rejected: dict[tuple[str, int, int], str] = {}
+        """Topic, partition and offset → code."""
 
     def state(self, partition: int) -> Overlay:
         overlay = self.overlays.get(partition)
@@ -51,8 +50,7 @@ class Transaction:
     def reject(self, received: Raw, rejected: Reject) -> None:
         letter = dead_letter(self._stage, received, rejected)
         self.emit(DEAD_LETTERS, key=letter.source_id or self._stage, record=letter)
-        self.rejected[rejected.reason] = self.rejected.get(rejected.reason, 0) + 1
-        self._limit.rejected()
+        self.rejected[received.topic, received.partition, received.offset] = rejected.reason
 
     @property
     def is_empty(self) -> bool:
@@ -62,5 +60,5 @@ class Transaction:
         """Show in the metrics what was committed."""
         for kind, number in self.emitted.items():
             metrics.EMITTED.labels(self._stage, kind).inc(number)
-        for code, number in self.rejected.items():
-            metrics.DEAD_LETTERS.labels(self._stage, code).inc(number)
+        for code in self.rejected.values():
+            metrics.DEAD_LETTERS.labels(self._stage, code).inc()

@@ -1,6 +1,7 @@
 """What becomes of a message that was not handled: the one way into the dead letters, the one
 retry policy, and the limit at which a stage stops rather than empty a topic into them."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -45,8 +46,23 @@ class RejectLimit:
         self._seen = 0
         self._rejected = 0
 
+    def judge(self, batch: Sequence[Raw], rejected: Collection[tuple[str, int, int]]) -> None:
+        """Take a batch into account; `rejected` holds topic, partition and offset.
+
+        Raises:
+            TooManyRejects: a limit is passed.
+        """
+        if not rejected:
+            self.handled(len(batch))
+            return
+        for message in batch:
+            if (message.topic, message.partition, message.offset) in rejected:
+                self.rejected()
+            else:
+                self.handled(1)
+
     def handled(self, count: int) -> None:
-        """So many messages went through."""
+        """So many messages in a row went through."""
         if count:
             self._row = 0
             self._count(count, 0)

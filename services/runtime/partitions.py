@@ -9,9 +9,9 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from schemas.topics import Topic, changelog
+from schemas.topics import Topic
 from services.runtime import metrics
-from services.runtime.position import Input, Position
+from services.runtime.position import CHANGELOG_KEY, Input, Position
 from services.runtime.restore import restore
 from services.runtime.stage import Raw
 from services.runtime.store import PartitionStore
@@ -29,7 +29,7 @@ class Gap(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class InputTopic:
-    """An input as the broker has it now."""
+    """An input, or the changelog, as the broker has it now."""
 
     topic: Topic
     id: str
@@ -57,10 +57,16 @@ class Partitions:
     """Opens, restores and closes partitions as the group assigns them."""
 
     def __init__(
-        self, *, bootstrap: str, stage: str, directory: Path, inputs: Iterable[InputTopic]
+        self,
+        *,
+        bootstrap: str,
+        stage: str,
+        directory: Path,
+        changelog: InputTopic,
+        inputs: Iterable[InputTopic],
     ) -> None:
         self._bootstrap = bootstrap
-        self._changelog = changelog(stage).name
+        self._changelog = changelog
         self._restored = metrics.RESTORE_SECONDS.labels(stage)
         self._directory = directory
         self.inputs = {input_.topic.name: input_ for input_ in inputs}
@@ -73,15 +79,18 @@ class Partitions:
             CannotOwn, StateDiffers, NewerState: the worker must not go on.
         """
         began = time.monotonic()
+        self._check_counts(partition)
         store = PartitionStore(self._directory / str(partition))
         try:
+            self._check_changelog(store)
             position = restore(
                 self._bootstrap,
-                self._changelog,
+                self._changelog.topic.name,
                 partition,
                 store,
                 _committed(consumer, self.inputs, partition),
             )
+            store.write({CHANGELOG_KEY: self._changelog.id.encode()})
             owned = Owned(store, self._resumed(consumer, partition, position))
         except BaseException:
             store.close()
@@ -100,6 +109,20 @@ class Partitions:
     def close(self) -> None:
         for partition in list(self.owned):
             self.disown(partition)
+
+    def _check_counts(self, partition: int) -> None:
+        expected = self._changelog.partitions
+        for name, input_ in self.inputs.items():
+            if input_.partitions != expected or partition >= expected:
+                raise _moved(name, max(input_.partitions, partition + 1), expected)
+
+    def _check_changelog(self, store: PartitionStore) -> None:
+        known = store.get(CHANGELOG_KEY)
+        if known is not None and known != self._changelog.id.encode():
+            raise CannotOwn(
+                f"{self._changelog.topic.name} was deleted and created again: it no longer holds"
+                " the state; delete the stage's consumer group and state directory to begin anew"
+            )
 
     def _resumed(self, consumer: Consumer, partition: int, position: Position) -> dict[str, Input]:
         inputs = {}
@@ -121,15 +144,19 @@ def _check(input_: InputTopic, known: Input, partition: int, low: int) -> None:
             " stage's changelog, consumer group and state directory to begin anew"
         )
     if known.partitions != input_.partitions:
-        raise CannotOwn(
-            f"{name} has {input_.partitions} partitions, the state was made with"
-            f" {known.partitions}: keys have moved, so the state is no longer theirs"
-        )
+        raise _moved(name, input_.partitions, known.partitions)
     if known.next < low:
         raise CannotOwn(
             f"{name} partition {partition} begins at {low}, the position is {known.next}: records"
             " were deleted before they were read; lengthen the retention, rebuild the state"
         )
+
+
+def _moved(name: str, now: int, before: int) -> CannotOwn:
+    return CannotOwn(
+        f"{name} has {now} partitions, the state was made with {before}: keys have moved, so the"
+        " state is no longer theirs"
+    )
 
 
 def _committed(

@@ -1,16 +1,35 @@
-"""Finds the record that kills the process: a marker in a mapped file outlives any death.
+"""Finds the record that kills the process: what is being decided stands in a mapped file, which
+outlives any death.
 
-The marker says whether a decision was under way. After two deaths in a row inside a decision,
-with nothing committed in between, the worker goes careful: record by record, each named in the
-marker. If it dies there too, the next start puts that record aside unread. Cost: 0.3 µs a batch.
+After a death inside a decision the worker is careful with the records of that decision: it decides
+them one by one, each named before. A record that was named at two further deaths is put aside
+unread. Other records' commits count for nothing here: under traffic they always come in between.
+Measured: 2 µs a batch.
 """
 
 import mmap
 import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_MARK = struct.Struct("<BBqq32s")
-DEATHS_UNTIL_CAREFUL = 2
+import msgspec
+
+from services.runtime.stage import Raw, Received
+
+DEATHS_WHEN_NAMED = 2
+_HEAD = struct.Struct("<?I")
+_SIZE = 1 << 16
+
+
+class _Mark(msgspec.Struct):
+    deciding: dict[str, int] = {}
+    """Input partition → offset behind the batch under way."""
+    named: str | None = None
+    """The one record under way, when the worker is careful."""
+    suspects: dict[str, int] = {}
+    """Like `deciding`, of all decisions that ended in a death."""
+    deaths: dict[str, int] = {}
+    """Record → how often the process died with it named."""
 
 
 class Marker:
@@ -19,37 +38,75 @@ class Marker:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
-            file.truncate(_MARK.size)
-            self._map = mmap.mmap(file.fileno(), _MARK.size)
-        inside, deaths, partition, offset, topic = _MARK.unpack_from(self._map)
-        self._deaths: int = deaths + 1 if inside else deaths
-        self.poison: tuple[str, int, int] | None = None
-        """Topic, partition and offset of the record that is not to be tried again."""
-        if inside and self._deaths > DEATHS_UNTIL_CAREFUL and offset >= 0:
-            self.poison = (topic.rstrip(b"\0").decode(), partition, offset)
-        self.leave()
+            file.truncate(_SIZE)
+            self._map = mmap.mmap(file.fileno(), _SIZE)
+        inside, length = _HEAD.unpack_from(self._map)
+        self._mark = _read(self._map[_HEAD.size : _HEAD.size + length])
+        if inside:
+            self._learn_from_death()
+        self._write(inside=False)
 
-    @property
-    def careful(self) -> bool:
-        """Whether records are to be decided one by one, each announced with `enter`."""
-        return self._deaths >= DEATHS_UNTIL_CAREFUL
+    def is_poison(self, record: Raw) -> bool:
+        """Whether the record is not to be tried again."""
+        deaths = self._mark.deaths
+        return bool(deaths) and deaths.get(_place(record), 0) >= DEATHS_WHEN_NAMED
 
-    def enter(self, topic: str = "", partition: int = -1, offset: int = -1) -> None:
-        """A decision begins; about this record if one is named."""
-        self._write(True, partition, offset, topic)
+    def divide(self, batch: Sequence[Received]) -> tuple[Sequence[Received], Sequence[Received]]:
+        """Those to be decided one by one, and the others; in one partition the former are first."""
+        suspects = self._mark.suspects
+        if not suspects:
+            return (), batch
+        careful: list[Received] = []
+        others: list[Received] = []
+        for record in batch:
+            end = suspects.get(_input(record.topic, record.partition), 0)
+            (careful if record.offset < end else others).append(record)
+        return careful, others
+
+    def enter(self, ends: Mapping[tuple[str, int], int]) -> None:
+        """The decision on a batch begins; `ends`: input partition → offset behind it."""
+        self._mark.deciding = {_input(*input_): end for input_, end in ends.items()}
+        self._mark.named = None
+        self._write(inside=True)
+
+    def name(self, record: Raw) -> None:
+        """The decision on one suspect begins."""
+        self._mark.deciding = {}
+        self._mark.named = _place(record)
+        self._write(inside=True)
 
     def leave(self) -> None:
         """The decision is over."""
-        self._write(False, -1, -1, "")
-
-    def committed(self) -> None:
-        """Progress was made: earlier deaths no longer count."""
-        self._deaths = 0
-        self.leave()
+        self._map[0] = 0
 
     def close(self) -> None:
         self._map.close()
 
-    def _write(self, inside: bool, partition: int, offset: int, topic: str) -> None:
-        name = topic.encode()[:32]
-        _MARK.pack_into(self._map, 0, inside, min(self._deaths, 255), partition, offset, name)
+    def _learn_from_death(self) -> None:
+        mark = self._mark
+        for input_, end in mark.deciding.items():
+            mark.suspects[input_] = max(end, mark.suspects.get(input_, 0))
+        if mark.named is not None:
+            mark.deaths[mark.named] = mark.deaths.get(mark.named, 0) + 1
+
+    def _write(self, *, inside: bool) -> None:
+        self.leave()
+        body = msgspec.msgpack.encode(self._mark)
+        _HEAD.pack_into(self._map, 0, False, len(body))
+        self._map[_HEAD.size : _HEAD.size + len(body)] = body
+        self._map[0] = inside
+
+
+def _read(body: bytes) -> _Mark:
+    try:
+        return msgspec.msgpack.decode(body, type=_Mark)
+    except msgspec.DecodeError:
+        return _Mark()  # a new file, or death came in the middle of writing
+
+
+def _place(record: Raw) -> str:
+    return f"{record.topic}/{record.partition}/{record.offset}"
+
+
+def _input(topic: str, partition: int) -> str:
+    return f"{topic}/{partition}"

@@ -7,6 +7,8 @@ FORMAT = 1
 
 POSITION_KEY = b"\x00position"
 LOCAL_KEY = b"\x00local"
+CHANGELOG_KEY = b"\x00changelog"
+"""Local only: the id of the changelog topic that this copy belongs to."""
 
 
 class Input(msgspec.Struct):

@@ -32,12 +32,14 @@ from services.runtime import metrics
 from services.runtime.cycle import Transaction
 from services.runtime.delivery import RejectLimit
 from services.runtime.health import Health
-from services.runtime.kafka import Config, client, create_topics, partition_count, wait_for_kafka
+from services.runtime.kafka import create_topics, partition_count, wait_for_kafka
 from services.runtime.lag import Lag
+from services.runtime.loop_clients import consumer_config, producer_config
 from services.runtime.outcome import Reject
 from services.runtime.partitions import CannotOwn, InputTopic, Partitions, describe, take
 from services.runtime.poison import Marker
 from services.runtime.position import FORMAT, LOCAL_KEY, POSITION_KEY, Local, Position, encode
+from services.runtime.postgres import AWAY
 from services.runtime.settings import RuntimeSettings
 from services.runtime.stage import Raw, Received, Stage
 from services.runtime.store import Overlay
@@ -45,8 +47,6 @@ from services.runtime.store import Overlay
 log = structlog.get_logger()
 
 COMMIT_TIMEOUT_S = 20
-MAX_POLL_INTERVAL_MS = 600_000
-"""A restore may take this long before the group takes the worker for dead."""
 
 
 def run(stage: Stage, settings: RuntimeSettings, health: Health) -> None:
@@ -57,10 +57,10 @@ def run(stage: Stage, settings: RuntimeSettings, health: Health) -> None:
         TooManyRejects: the inputs would end in the dead letters.
         KafkaException: a transaction failed; nothing of its cycle counts.
     """
+    worker = Worker(stage, settings, health)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    worker = Worker(stage, settings, health)
     try:
         worker.join()
         while not stopping.is_set():
@@ -81,22 +81,31 @@ class Worker:
         admin = wait_for_kafka(bootstrap, health)
         create_topics(bootstrap, TOPICS, settings.partitions)
         inputs = describe(admin, stage.inputs)
-        create_topics(bootstrap, [changelog(stage.name)], _common_count(inputs))
+        kept = changelog(stage.name)
+        create_topics(bootstrap, [kept], _common_count(inputs))
         self._counts = {topic.name: partition_count(admin, topic.name) for topic in TOPICS}
         directory = settings.state_dir / f"{stage.name}-{settings.worker}"
         self._partitions = Partitions(
-            bootstrap=bootstrap, stage=stage.name, directory=directory, inputs=inputs
+            bootstrap=bootstrap,
+            stage=stage.name,
+            directory=directory,
+            changelog=describe(admin, [kept])[0],
+            inputs=inputs,
         )
         self._marker = Marker(directory / "marker")
         self._limit = RejectLimit()
         self._lag = Lag(stage.name)
-        self._producer = Producer(_producer_config(stage.name, settings))
+        self._producer = Producer(producer_config(stage.name, settings))
         self._producer.init_transactions(COMMIT_TIMEOUT_S)
-        self._consumer = Consumer(_consumer_config(stage.name, settings))
-        self._records = metrics.RECORDS.labels(stage.name, "handled")
+        self._consumer = Consumer(consumer_config(stage.name, settings))
+        self._handled = metrics.RECORDS.labels(stage.name, "handled")
+        self._rejected = metrics.RECORDS.labels(stage.name, "rejected")
         self._repeated = metrics.RECORDS.labels(stage.name, "repeated")
         self._seconds = metrics.CYCLE_SECONDS.labels(stage.name)
         self._rebalanced = False
+        self._membership: object = None
+        """As it was when the partitions were assigned: later the client may know that it is no
+        member any more, and the broker would take that for one who needs none."""
         self._began = 0.0
 
     def join(self) -> None:
@@ -119,12 +128,15 @@ class Worker:
             self._stage.name,
             {partition: owned.store for partition, owned in self._partitions.owned.items()},
             self._counts,
-            self._limit,
         )
         self._decide(self._decoded(batch, transaction), transaction)
+        self._limit.judge(batch, transaction.rejected)
+        if self._partitions.owned:
+            self._stage.idle(transaction)
         if batch or not transaction.is_empty:
             self._commit(transaction, {message.partition for message in batch})
-            self._records.inc(len(batch))
+            self._handled.inc(len(batch) - len(transaction.rejected))
+            self._rejected.inc(len(transaction.rejected))
             self._seconds.observe(time.monotonic() - self._began)
         self._lag.show(self._consumer, self._partitions.owned)
 
@@ -165,16 +177,19 @@ class Worker:
             owned.at_end.add(message.topic() or "")
 
     def _starts(self) -> list[TopicPartition]:
-        return [
-            TopicPartition(topic, partition, offset)
+        return [TopicPartition(*input_, offset) for input_, offset in self._ends().items()]
+
+    def _ends(self) -> dict[tuple[str, int], int]:
+        return {
+            (topic, partition): offset
             for partition, owned in self._partitions.owned.items()
             for topic, offset in owned.next.items()
-        ]
+        }
 
     def _decoded(self, batch: Sequence[Raw], transaction: Transaction) -> list[Received]:
         received = []
         for raw in batch:
-            if self._marker.poison == (raw.topic, raw.partition, raw.offset):
+            if self._marker.is_poison(raw):
                 transaction.reject(raw, Reject("kills_process", "ended the process three times"))
                 continue
             try:
@@ -196,24 +211,30 @@ class Worker:
         return received
 
     def _decide(self, batch: Sequence[Received], transaction: Transaction) -> None:
-        if self._marker.careful:
-            for received in batch:
-                self._marker.enter(received.topic, received.partition, received.offset)
+        suspects, others = self._marker.divide(batch)
+        try:
+            for received in suspects:
+                self._marker.name(received)
                 self._stage.decide([received], transaction)
-        elif batch:
-            self._marker.enter()
-            self._stage.decide(batch, transaction)
+            if others:
+                self._marker.enter(self._ends())
+                self._stage.decide(others, transaction)
+        except AWAY:
+            self._marker.leave()  # the world broke, no record did
+            raise
         self._marker.leave()
-        self._limit.handled(len(batch) - sum(transaction.rejected.values()))
-        if self._partitions.owned:
-            self._stage.idle(transaction)
 
     def _commit(self, transaction: Transaction, moved: set[int]) -> None:
-        """State, outputs and positions together or not at all."""
+        """State, outputs and positions together or not at all.
+
+        Outputs alone go with the position of some partition too: the broker accepts the positions
+        only from a worker that still belongs to the group.
+        """
         producer = self._producer
         ends: dict[int, int] = {}
+        touched = moved | transaction.overlays.keys() or {min(self._partitions.owned)}
         producer.begin_transaction()
-        for partition in moved | transaction.overlays.keys():
+        for partition in touched:
             owned = self._partitions.owned[partition]
             overlay = transaction.state(partition)
             overlay.put(POSITION_KEY, encode(Position(FORMAT, owned.inputs)))
@@ -223,15 +244,14 @@ class Worker:
         producer.send_offsets_to_transaction(
             [
                 TopicPartition(topic, partition, offset)
-                for partition in moved
+                for partition in touched
                 for topic, offset in self._partitions.owned[partition].next.items()
             ],
-            self._consumer.consumer_group_metadata(),
+            self._membership,
             COMMIT_TIMEOUT_S,
         )
         producer.commit_transaction(COMMIT_TIMEOUT_S)
         self._write(transaction, ends)
-        self._marker.committed()
         transaction.count()
         self._stage.committed()
 
@@ -273,6 +293,7 @@ class Worker:
         numbers = sorted({each.partition for each in assigned})
         log.info("partitions assigned", partitions=numbers)
         self._rebalanced = True
+        self._membership = consumer.consumer_group_metadata()
         for partition in numbers:
             owned = self._partitions.own(consumer, partition)
             self._stage.assigned(partition, Overlay(owned.store), owned.next)
@@ -314,33 +335,3 @@ def _number(value: int | None) -> int:
     if value is None:
         raise TypeError("a consumed message has a partition and an offset")
     return value
-
-
-def _producer_config(stage: str, settings: RuntimeSettings) -> Config:
-    return client(settings.kafka_bootstrap) | {
-        "transactional.id": f"afflux-{stage}-{settings.worker}",
-        "transaction.timeout.ms": settings.transaction_timeout_ms,
-        "linger.ms": 1,
-        "compression.type": "lz4",
-        "queue.buffering.max.messages": 1_000_000,
-        "message.max.bytes": 4_000_000,
-    }
-
-
-def _consumer_config(stage: str, settings: RuntimeSettings) -> Config:
-    return client(settings.kafka_bootstrap) | {
-        "group.id": f"afflux-{stage}",
-        "group.instance.id": f"{stage}-{settings.worker}",
-        "session.timeout.ms": settings.session_timeout_ms,
-        "heartbeat.interval.ms": settings.session_timeout_ms // 4,
-        "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
-        "partition.assignment.strategy": "range",
-        "isolation.level": "read_committed",
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",
-        "enable.partition.eof": True,
-        "fetch.wait.max.ms": 20,
-        "fetch.min.bytes": 1,
-        "queued.min.messages": 20_000,
-    }
