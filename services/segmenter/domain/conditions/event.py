@@ -5,6 +5,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from services.segmenter.domain.conditions.aggregate import (
+    MEASURES,
+    EventAggregate,
+    parse_aggregate,
+)
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
 from services.segmenter.domain.filters import Filter, Happened, event_filter
 from services.segmenter.domain.shape import MISSING, Piece
@@ -13,8 +18,8 @@ from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
 from services.segmenter.domain.windows import Window, window
 
 COUNTS = ("at_least", "at_most", "exactly")
-AGGREGATES = ("sum", "average", "minimum", "maximum", "distinct")
-"""A later kind: refused by name until it exists."""
+LATER = "distinct"
+"""Part of the language, refused by name until it is here."""
 
 
 class Tally(History, array_like=True):
@@ -119,12 +124,14 @@ class EventCount(EventLeaf[Tally]):
             del ends[:gone]
 
 
-def parse_event(piece: Piece) -> EventCount | None:
-    """`event` with optional `where`, window and `count`."""
-    for key in AGGREGATES:
-        if piece.has(key):
-            piece.at(key).refuse(f"`{key}` over events is not available yet; only `count` is")
-            return None
+def parse_event(piece: Piece) -> EventCount | EventAggregate | None:
+    """`event` with optional `where`, window, and `count` or one of the measures."""
+    if piece.has(LATER):
+        piece.at(LATER).refuse(f"`{LATER}` over events is not available yet")
+        return None
+    for name in MEASURES:
+        if piece.has(name):
+            return parse_aggregate(piece, name)
     known = piece.is_object(("event", "where", "count", *WINDOW_KEYS))
     if not known:
         return None
