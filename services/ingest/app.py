@@ -14,6 +14,7 @@ from aiohttp import web
 from services.ingest.handlers import Collector
 from services.ingest.routes import Front
 from services.ingest.sender import Sender
+from services.ingest.server import Server
 from services.ingest.settings import Settings
 from services.ingest.sources import Sources
 from services.runtime import logs
@@ -23,8 +24,6 @@ from services.runtime.settings import read
 
 log = structlog.get_logger()
 
-HEADER_BYTES = 64 * 1024
-"""Longest request line and header: cookies of a large shop, events in a query."""
 WATCH_S = 0.5
 
 
@@ -64,7 +63,7 @@ async def run(settings: Settings) -> None:
         new_id=lambda: str(uuid4()),
     )
     front = Front(collector)
-    runner = _runner(front, settings)
+    runner = web.ServerRunner(Server(front), shutdown_timeout=settings.ingest_shutdown_s)
     try:
         await _listen(runner, settings)
         definitions.start()
@@ -83,17 +82,6 @@ async def run(settings: Settings) -> None:
         await runner.cleanup()
         await asyncio.to_thread(definitions.close)
         await asyncio.to_thread(health_server.close)
-
-
-def _runner(front: Front, settings: Settings) -> web.ServerRunner:
-    server = web.Server(
-        front,
-        access_log=None,
-        auto_decompress=False,
-        max_line_size=HEADER_BYTES,
-        max_field_size=HEADER_BYTES,
-    )
-    return web.ServerRunner(server, shutdown_timeout=settings.ingest_shutdown_s)
 
 
 async def _listen(runner: web.ServerRunner, settings: Settings) -> None:

@@ -47,6 +47,10 @@ ROUTES: Mapping[str, Route] = {
         Route("/ready", "ready", ("GET", "HEAD")),
     )
 }
+JSON_HEADERS: Mapping[str, str] = {
+    "Content-Type": "application/json; charset=utf-8",
+    "Cache-Control": "no-store",
+}
 UNKNOWN = Route("unknown", "health", ())
 
 _REQUEST_ID = re.compile(r"[!-~]{1,64}")
@@ -141,7 +145,7 @@ def preflight(request: BaseRequest) -> web.Response:
 
 
 def _response(answer: Answer, request: BaseRequest, route: Route) -> web.Response:
-    headers = {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"}
+    headers = dict(JSON_HEADERS)
     if "Origin" in request.headers:
         headers |= _cors(request)
     if answer.status == 405:

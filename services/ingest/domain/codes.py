@@ -41,6 +41,7 @@ RequestCode = Literal[
     "source_disabled",
     "not_found",
     "method_not_allowed",
+    "invalid_http",
     "unavailable",
     "internal_error",
 ]
@@ -92,6 +93,7 @@ REFUSALS: Mapping[RequestCode, tuple[int, str]] = {
     "source_disabled": (403, "the source of this write key is disabled"),
     "not_found": (404, "there is nothing at this path"),
     "method_not_allowed": (405, "this path does not take this method"),
+    "invalid_http": (400, "the request is not valid HTTP"),
     "unavailable": (503, "events cannot be stored at the moment; please send again later"),
     "internal_error": (500, "the request could not be handled"),
 }
