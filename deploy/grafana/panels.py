@@ -145,7 +145,8 @@ LAG = Row(
         ),
         Panel(
             "Restore, p99",
-            "Time to restore a partition's state after a restart or a move, since the process started.",
+            "Time to restore a partition's state after a restart or a move: all restores since the"
+            " process started.",
             "s",
             {
                 "{{stage}}": "histogram_quantile(0.99, sum by (le, stage)"
