@@ -6,7 +6,7 @@ One batch at a time, new changes and later attempts alike, so that no two calls 
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -55,6 +55,8 @@ class Ledger(Protocol):
 
     async def resume(self, now: datetime) -> None: ...
 
+    async def trim_log(self, before: datetime) -> None: ...
+
 
 class Client(Protocol):
     """The way out."""
@@ -87,7 +89,7 @@ class Deliverer:
         self._dead_letters = dead_letters
         self._clock = clock
         self._random = random
-        self._limiter = Limiter(instance.destination.limits, clock)
+        self._limiter = _limiter(instance, clock)
         self._pause: Pause | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -98,6 +100,13 @@ class Deliverer:
             self._pause = None
             await self._ledger.resume(self._clock.now())
         metrics.PAUSED.labels(self._instance.id).set(self._pause is not None)
+
+    async def replace(self, instance: Instance, client: Client) -> None:
+        """Go on under another version of the definition, between two batches."""
+        async with self._one_at_a_time:
+            self._instance, self._client = instance, client
+            self._limiter = _limiter(instance, self._clock)
+            await self.open()
 
     async def take(self, changes: Sequence[Change]) -> None:
         """Handle new changes; when it returns they are sent, or durable in the ledger."""
@@ -125,6 +134,10 @@ class Deliverer:
                 await self._settle(verdicts, ())
             metrics.RETRIES_WAITING.labels(self._instance.id).set(await self._ledger.waiting())
             return len(items)
+
+    async def trim_log(self, kept: timedelta) -> None:
+        """Forget what the delivery log says of older attempts."""
+        await self._ledger.trim_log(self._clock.now() - kept)
 
     async def _send(self, items: Sequence[Item]) -> Sequence[Verdict]:
         if not self._instance.ordered:
@@ -233,6 +246,10 @@ class Deliverer:
             received_at = result.item.change.received_at
             if result.outcome in SENT and received_at is not None:
                 metrics.LATENCY.labels(name).observe(max(0.0, now - received_at / 1000))
+
+
+def _limiter(instance: Instance, clock: Clock) -> Limiter:
+    return Limiter(instance.destination.limits, clock)
 
 
 def _item(change: Change, known: Mapping[Key, Entry]) -> Item:

@@ -39,15 +39,19 @@ def instance_of(
     Raises:
         Invalid: the definition was applied by a version that knows more.
         UnresolvedSecret: a reference leads nowhere.
+        BadSecret: what it leads to is no secret of this destination.
     """
     parsed = parse_destination(json.loads(definition.body))
     schedule = parsed.destination.schedule
     delays = schedule.delays if delays_s is None else tuple(timedelta(seconds=s) for s in delays_s)
+    settings = with_secrets(parsed.settings, resolve)
+    if parsed.destination.check is not None:
+        parsed.destination.check(settings)
     return Instance(
         id=definition.id,
         version=definition.version,
         destination=parsed.destination,
-        settings=with_secrets(parsed.settings, resolve),
+        settings=settings,
         policy=RetryPolicy(delays, schedule.jitter),
         ordered=bool(getattr(parsed.settings, "ordered", False)),
     )

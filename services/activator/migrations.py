@@ -51,6 +51,8 @@ STEPS = (
     );
     create index ledger_due on activator.ledger (destination_id, next_attempt_at)
         where next_attempt_at is not null;
+    create index ledger_waiting on activator.ledger (destination_id, arrival)
+        where outcome in ('retry', 'throttled', 'auth', 'config');
 
     create table activator.delivery_log (
         instance_id text not null,

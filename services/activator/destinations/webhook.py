@@ -15,7 +15,7 @@ from services.activator.domain.platform import (
     Schedule,
 )
 from services.activator.domain.requests import Request, TooLarge
-from services.activator.domain.signature import signature
+from services.activator.domain.signature import secret_bytes, signature
 
 MAX_BYTES = 262_144
 
@@ -43,6 +43,16 @@ class Settings(DestinationSettings):
         """The secrets, the one that signs first in front."""
         given = (self.secret,) if self.secret else self.secrets
         return tuple(secret.get_secret_value() for secret in given)
+
+
+def check(settings: Settings) -> None:
+    """Every secret can sign.
+
+    Raises:
+        BadSecret: one cannot.
+    """
+    for secret in settings.signing():
+        secret_bytes(secret)
 
 
 _TYPES: dict[Operation, str] = {
@@ -119,5 +129,6 @@ DESTINATION = Destination(
         StatusRow(400, 499, Outcome.RETRY, "refused"),
         StatusRow(500, 599, Outcome.RETRY, "server_error"),
     ),
+    check=check,
     profiles=True,
 )

@@ -72,6 +72,8 @@ class Destination(Generic[S]):
     schedule: Schedule = GENERAL_SCHEDULE
     statuses: Sequence[StatusRow] = ()
     read: Read | None = None
+    check: Callable[[S], None] | None = None
+    """Raises `BadSecret` when the secrets, once resolved, have the wrong form."""
     profiles: bool = False
     """Whether it can be told about profiles as well as about audiences."""
 

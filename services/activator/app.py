@@ -1,0 +1,175 @@
+"""Wires the activator's three processes: the router, one sender, the supervisor of all senders."""
+
+import asyncio
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+from schemas.records import Definition
+from schemas.topics import DEAD_LETTERS, DEFINITIONS, activations
+from services.activator.client import SafeClient
+from services.activator.clock import SystemClock
+from services.activator.domain.signature import BadSecret
+from services.activator.handlers import Deliverer
+from services.activator.instance import Instance, instance_of
+from services.activator.ledger import Ledger
+from services.activator.migrations import STEPS
+from services.activator.router import Router
+from services.activator.sender import (
+    FaustDeadLetters,
+    Sender,
+    ending_on_error,
+    faust_app,
+)
+from services.activator.senders import keep_senders
+from services.activator.settings import ActivatorSettings
+from services.activator.subscriptions import is_wanted
+from services.activator.views import Views
+from services.runtime import logs
+from services.runtime.definitions import Definitions
+from services.runtime.health import Health, serve
+from services.runtime.kafka import create_topics, wait_for_kafka
+from services.runtime.main import main
+from services.runtime.postgres import connect, migrate
+from services.runtime.processor import run
+from services.runtime.secrets import UnresolvedSecret, resolve
+from services.runtime.settings import read
+
+USAGE = "usage: python -m services.activator router | sender ID | senders"
+FOLLOW_EVERY_S = 0.25
+
+Serve = Callable[[ActivatorSettings, Health, Definitions], None]
+
+
+def command() -> None:
+    """The process that the arguments name."""
+    match sys.argv[1:]:
+        case ["router"]:
+            main("router", partial(_served, "router", _router))
+        case ["sender", destination_id]:
+            main("sender", partial(_served, "sender", partial(_sender, destination_id)))
+        case ["senders"]:
+            main("senders", partial(_served, "senders", keep_senders))
+        case _:
+            sys.exit(USAGE)
+
+
+def _served(service: str, serve_it: Serve) -> None:
+    """What all have in common: settings, logs, health, and the workspace as it is in force."""
+    settings = read(ActivatorSettings)
+    logs.configure(service, settings.log_level)
+    health = Health(service, settings.worker)
+    server = serve(health, settings.health_host, settings.health_port)
+    try:
+        wait_for_kafka(settings.kafka_bootstrap, health)
+        create_topics(settings.kafka_bootstrap, (DEFINITIONS, DEAD_LETTERS), settings.partitions)
+        definitions = Definitions(settings.kafka_bootstrap)
+        health.definitions = definitions.versions
+        definitions.start()
+        try:
+            health.not_ready("waiting for the definitions")
+            definitions.loaded.wait()
+            serve_it(settings, health, definitions)
+        finally:
+            definitions.close()
+    finally:
+        server.close()
+
+
+def _router(settings: ActivatorSettings, health: Health, definitions: Definitions) -> None:
+    def create(destination_id: str) -> None:
+        create_topics(settings.kafka_bootstrap, (activations(destination_id),), settings.partitions)
+
+    with Views(settings.postgres_dsn.get_secret_value(), health) as views:
+        run(Router(views, definitions.current, create, settings.backfill_slice), settings, health)
+
+
+def _sender(
+    destination_id: str, settings: ActivatorSettings, health: Health, definitions: Definitions
+) -> None:
+    health.not_ready("waiting for the definition of the destination")
+    while (definition := _in_force(definitions, destination_id)) is None:
+        time.sleep(FOLLOW_EVERY_S)
+    create_topics(settings.kafka_bootstrap, (activations(destination_id),), settings.partitions)
+    asyncio.run(_deliver(_instance(definition, settings), settings, health, definitions))
+
+
+async def _deliver(
+    instance: Instance, settings: ActivatorSettings, health: Health, definitions: Definitions
+) -> None:
+    pool = await connect(settings.postgres_dsn.get_secret_value(), health)
+    await migrate(pool, "activator", STEPS)
+    app = faust_app(instance.id, settings)
+    dead_letters, client = FaustDeadLetters(app), _client(instance)
+    deliverer = Deliverer(
+        instance,
+        ledger=Ledger(pool, instance.id),
+        client=client,
+        dead_letters=dead_letters,
+        clock=SystemClock(),
+        random=random.random,
+    )
+    await deliverer.open()
+    sender = Sender(
+        app,
+        activations(instance.id),
+        deliverer=deliverer,
+        dead_letters=dead_letters,
+        settings=settings,
+    )
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    follow = ending_on_error(_follow(instance, client, deliverer, definitions, settings, stopping))
+    following = asyncio.create_task(follow)
+    try:
+        await sender.run(stopping, health.ready)
+    finally:
+        health.not_ready("stopping")
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await pool.close()
+
+
+async def _follow(
+    instance: Instance,
+    client: SafeClient,
+    deliverer: Deliverer,
+    definitions: Definitions,
+    settings: ActivatorSettings,
+    stopping: asyncio.Event,
+) -> None:
+    """Put a new version of the definition in force; end when the destination is no longer."""
+    try:
+        while True:
+            await asyncio.sleep(FOLLOW_EVERY_S)
+            definition = _in_force(definitions, instance.id)
+            if definition is None:
+                stopping.set()
+                return
+            if definition.version != instance.version:
+                instance, old = _instance(definition, settings), client
+                client = _client(instance)
+                await deliverer.replace(instance, client)
+                await old.close()
+    finally:
+        await client.close()
+
+
+def _in_force(definitions: Definitions, destination_id: str) -> Definition | None:
+    definition = definitions.current().get(("destination", destination_id))
+    return definition if definition is not None and is_wanted(definition) else None
+
+
+def _instance(definition: Definition, settings: ActivatorSettings) -> Instance:
+    try:
+        return instance_of(definition, resolve, delays_s=settings.retry_delays_s)
+    except BadSecret as error:
+        raise UnresolvedSecret(f"destination {definition.id}: {error}") from error
+
+
+def _client(instance: Instance) -> SafeClient:
+    return SafeClient(allow_private=instance.settings.allow_private)

@@ -1,0 +1,49 @@
+"""Faust's transport, reading committed records only and committing what was really handled.
+
+Faust reads uncommitted records, and finds the offset to commit from runs of acknowledged ones,
+which the markers of transactions interrupt: measured on a topic written in transactions, the
+commits fell behind for good (docs/decisions/activator-sender-on-faust.md). A sender handles
+records in the order of the log, so the offset to commit is the one behind the last handled.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+
+
+class CommittedThread(AIOKafkaConsumerThread):
+    """Reads what transactions have committed."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class CommittedConsumer(Consumer):
+    """Commits behind the last handled record of each partition."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._handled: dict[Any, int] = {}
+
+    def handled(self, events: Iterable[Any]) -> None:
+        """These and all before them in their partitions are done with."""
+        for event in events:
+            self._handled[event.message.tp] = event.message.offset + 1
+
+    def _new_consumer_thread(self) -> CommittedThread:
+        return CommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _new_offset(self, tp: Any) -> int | None:
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        self._gap.pop(tp, None)
+        return self._handled.pop(tp, None)
+
+
+class CommittedTransport(Transport):
+    """The transport of a sender."""
+
+    Consumer = CommittedConsumer

@@ -1,0 +1,212 @@
+"""The router: memberships and profiles become PostgreSQL views and changes for destinations.
+
+It remembers, per partition, who is in which segment, so that a new subscription is told of the
+members that are there already; they are enqueued in slices between live changes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Protocol
+
+import msgspec
+
+from schemas.codec import decode_as
+from schemas.records import Activation, MembershipChanged, ProfileUpdated
+from schemas.topics import MEMBERSHIPS, PROFILES, activations
+from services.activator.metrics import ROUTED
+from services.activator.subscriptions import Pair, Subscriptions, subscriptions_of
+from services.runtime.definitions import Snapshot
+from services.runtime.outcome import Reject
+from services.runtime.stage import Cycle, Received, State
+
+DONE = b"\x01"
+AT = b"\x00"
+"""Before the key of the last member that was enqueued."""
+
+
+class ProfileViews(Protocol):
+    """Where people and the console read profiles and memberships."""
+
+    def write(
+        self, profiles: Sequence[ProfileUpdated], memberships: Sequence[MembershipChanged]
+    ) -> None: ...
+
+
+class Router:
+    """A stage of the exact loop."""
+
+    name = "router"
+    inputs = (MEMBERSHIPS, PROFILES)
+
+    def __init__(
+        self,
+        views: ProfileViews,
+        definitions: Callable[[], Snapshot],
+        create_topic: Callable[[str], None],
+        backfill_slice: int = 500,
+    ) -> None:
+        self._views = views
+        self._definitions = definitions
+        self._create_topic = create_topic
+        self._slice = backfill_slice
+        self._snapshot: Snapshot | None = None
+        self._subscriptions = Subscriptions()
+        self._pairs: frozenset[Pair] = frozenset()
+        self._created: set[str] = set()
+        self._settled = False
+        """Nothing is left to tell; until the definitions or our partitions change."""
+        self._progress: dict[int, dict[Pair, bytes]] = {}
+        """Of each partition that is ours: how far each subscription has been told."""
+
+    def assigned(self, partition: int, state: State, positions: Mapping[str, int]) -> None:
+        self._settled = False
+        self._progress[partition] = {_pair_of(key): value for key, value in state.scan(b"s/")}
+
+    def revoked(self, partition: int) -> None:
+        self._progress.pop(partition, None)
+
+    def committed(self) -> None:
+        """Nothing is kept that a failed transaction would have to take back."""
+
+    def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
+        self._follow_definitions()
+        profiles: list[ProfileUpdated] = []
+        memberships: list[MembershipChanged] = []
+        for received in batch:
+            match received.record:
+                case MembershipChanged() as membership:
+                    memberships.append(membership)
+                    self._membership(membership, received, cycle)
+                case ProfileUpdated() as profile:
+                    profiles.append(profile)
+                    self._profile(profile, cycle)
+                case _:
+                    cycle.reject(received, Reject("unexpected_record", "no record for a router"))
+        self._views.write(profiles, memberships)
+
+    def idle(self, cycle: Cycle) -> None:
+        """Tell new subscriptions of the members that are there, one slice a cycle."""
+        self._follow_definitions()
+        if self._settled:
+            return
+        budget = self._slice
+        for partition, progress in self._progress.items():
+            self._forget_ended(cycle.state(partition), progress)
+            for pair in self._pairs:
+                if budget <= 0:
+                    return
+                if progress.get(pair) != DONE:
+                    budget -= self._backfill(partition, pair, budget, cycle)
+        self._settled = all(
+            told == DONE for progress in self._progress.values() for told in progress.values()
+        )
+
+    def _follow_definitions(self) -> None:
+        """Take over a changed workspace; the topics of new destinations are there before use."""
+        snapshot = self._definitions()
+        if snapshot is self._snapshot:
+            return
+        subscriptions = subscriptions_of(snapshot.values())
+        for destination in subscriptions.destinations - self._created:
+            self._create_topic(destination)
+            self._created.add(destination)
+        self._snapshot, self._subscriptions = snapshot, subscriptions
+        self._pairs, self._settled = subscriptions.pairs(), False
+
+    def _membership(self, membership: MembershipChanged, received: Received, cycle: Cycle) -> None:
+        state = cycle.state(received.partition)
+        key = _member_key(membership.segment_id, membership.profile_id)
+        if membership.member:
+            state.put(key, received.value)
+        else:
+            state.delete(key)
+        for destination in self._subscriptions.by_segment.get(membership.segment_id, ()):
+            _emit(cycle, _activation(destination, membership, membership.received_at))
+
+    def _profile(self, profile: ProfileUpdated, cycle: Cycle) -> None:
+        if profile.merged_into is not None or not self._subscriptions.profiles:
+            return
+        traits = msgspec.json.decode(profile.traits)
+        for destination, names in self._subscriptions.profiles.items():
+            _emit(cycle, _profile_activation(destination, profile, traits, names))
+
+    def _forget_ended(self, state: State, progress: dict[Pair, bytes]) -> None:
+        for pair in progress.keys() - self._pairs:
+            state.delete(_progress_key(pair))
+            del progress[pair]
+
+    def _backfill(self, partition: int, pair: Pair, budget: int, cycle: Cycle) -> int:
+        """One slice of a subscription in a partition; returns how much of the budget it took."""
+        destination, segment = pair
+        state, progress = cycle.state(partition), self._progress[partition]
+        told = progress.get(pair, AT)[1:]
+        members = list(islice(_members_after(state, segment, told), budget))
+        for _, value in members:
+            membership = decode_as(MembershipChanged, value)
+            _emit(cycle, _activation(destination, membership, None))
+        progress[pair] = AT + members[-1][0] if len(members) == budget else DONE
+        state.put(_progress_key(pair), progress[pair])
+        return len(members) + 1
+
+
+def _members_after(state: State, segment: str, told: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in state.scan(_member_key(segment, ""), start=told):
+        if key != told:
+            yield key, value
+
+
+def _emit(cycle: Cycle, activation: Activation) -> None:
+    cycle.emit(activations(activation.destination_id), key=activation.profile_id, record=activation)
+    ROUTED.labels(activation.destination_id).inc()
+
+
+def _activation(
+    destination_id: str, membership: MembershipChanged, received_at: int | None
+) -> Activation:
+    return Activation(
+        destination_id=destination_id,
+        kind="membership",
+        profile_id=membership.profile_id,
+        audience_id=membership.segment_id,
+        member=membership.member,
+        version=membership.sequence,
+        occurred_at=membership.occurred_at,
+        received_at=received_at,
+        cause=membership.cause,
+        profile=membership.profile,
+    )
+
+
+def _profile_activation(
+    destination_id: str,
+    profile: ProfileUpdated,
+    traits: Mapping[str, object],
+    names: Mapping[str, str],
+) -> Activation:
+    person = {
+        "identifiers": profile.identifiers,
+        "traits": {name: traits.get(trait) for trait, name in names.items()},
+        "consent": msgspec.Raw(profile.consent),
+    }
+    return Activation(
+        destination_id=destination_id,
+        kind="profile",
+        profile_id=profile.profile_id,
+        version=profile.version,
+        occurred_at=profile.updated_at,
+        cause="event",
+        profile=msgspec.json.encode(person),
+    )
+
+
+def _member_key(segment_id: str, profile_id: str) -> bytes:
+    return f"m/{segment_id}/{profile_id}".encode()
+
+
+def _progress_key(pair: Pair) -> bytes:
+    return f"s/{pair[0]}/{pair[1]}".encode()
+
+
+def _pair_of(key: bytes) -> Pair:
+    _, destination, segment = key.decode().split("/")
+    return destination, segment
