@@ -31,7 +31,7 @@ from services.activator.views import Views
 from services.runtime import logs
 from services.runtime.definitions import Definitions
 from services.runtime.health import Health, serve
-from services.runtime.kafka import create_topics, wait_for_kafka
+from services.runtime.kafka import create_topics, partition_count, wait_for_kafka
 from services.runtime.main import main
 from services.runtime.postgres import connect, migrate
 from services.runtime.processor import run
@@ -80,11 +80,13 @@ def _served(service: str, serve_it: Serve) -> None:
 
 
 def _router(settings: ActivatorSettings, health: Health, definitions: Definitions) -> None:
-    def create(destination_id: str) -> None:
-        create_topics(settings.kafka_bootstrap, (activations(destination_id),), settings.partitions)
+    def topic_of(destination_id: str) -> int:
+        topic = activations(destination_id)
+        create_topics(settings.kafka_bootstrap, (topic,), settings.partitions)
+        return partition_count(wait_for_kafka(settings.kafka_bootstrap), topic.name)
 
     with Views(settings.postgres_dsn.get_secret_value(), health) as views:
-        run(Router(views, definitions.current, create, settings.backfill_slice), settings, health)
+        run(Router(views, definitions.current, topic_of, settings.backfill_slice), settings, health)
 
 
 def _sender(

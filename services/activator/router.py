@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.codec import decode_as
 from schemas.records import Activation, MembershipChanged, ProfileUpdated
-from schemas.topics import MEMBERSHIPS, PROFILES, activations
+from schemas.topics import MEMBERSHIPS, PROFILES, activations, partition_of
 from services.activator.metrics import ROUTED
 from services.activator.subscriptions import Pair, Subscriptions, subscriptions_of
 from services.runtime.definitions import Snapshot
@@ -42,17 +42,19 @@ class Router:
         self,
         views: ProfileViews,
         definitions: Callable[[], Snapshot],
-        create_topic: Callable[[str], None],
+        topic_of: Callable[[str], int],
         backfill_slice: int = 500,
     ) -> None:
         self._views = views
         self._definitions = definitions
-        self._create_topic = create_topic
+        self._topic_of = topic_of
+        """Makes sure of a destination's topic; says how many partitions it has."""
         self._slice = backfill_slice
         self._snapshot: Snapshot | None = None
         self._subscriptions = Subscriptions()
         self._pairs: frozenset[Pair] = frozenset()
-        self._created: set[str] = set()
+        self._partitions: dict[str, int] = {}
+        """Of the topic of each destination."""
         self._settled = False
         """Nothing is left to tell; until the definitions or our partitions change."""
         self._progress: dict[int, dict[Pair, bytes]] = {}
@@ -107,9 +109,8 @@ class Router:
         if snapshot is self._snapshot:
             return
         subscriptions = subscriptions_of(snapshot.values())
-        for destination in subscriptions.destinations - self._created:
-            self._create_topic(destination)
-            self._created.add(destination)
+        for destination in subscriptions.destinations - self._partitions.keys():
+            self._partitions[destination] = self._topic_of(destination)
         self._snapshot, self._subscriptions = snapshot, subscriptions
         self._pairs, self._settled = subscriptions.pairs(), False
 
@@ -121,14 +122,20 @@ class Router:
         else:
             state.delete(key)
         for destination in self._subscriptions.by_segment.get(membership.segment_id, ()):
-            _emit(cycle, _activation(destination, membership, membership.received_at))
+            self._emit(cycle, _activation(destination, membership, membership.received_at))
 
     def _profile(self, profile: ProfileUpdated, cycle: Cycle) -> None:
         if profile.merged_into is not None or not self._subscriptions.profiles:
             return
         traits = msgspec.json.decode(profile.traits)
         for destination, names in self._subscriptions.profiles.items():
-            _emit(cycle, _profile_activation(destination, profile, traits, names))
+            self._emit(cycle, _profile_activation(destination, profile, traits, names))
+
+    def _emit(self, cycle: Cycle, activation: Activation) -> None:
+        destination, key = activation.destination_id, activation.profile_id
+        partition = partition_of(key.encode(), self._partitions[destination])
+        cycle.emit(activations(destination), key=key, record=activation, partition=partition)
+        ROUTED.labels(destination).inc()
 
     def _forget_ended(self, state: State, progress: dict[Pair, bytes]) -> None:
         for pair in progress.keys() - self._pairs:
@@ -143,7 +150,7 @@ class Router:
         members = list(islice(_members_after(state, segment, told), budget))
         for _, value in members:
             membership = decode_as(MembershipChanged, value)
-            _emit(cycle, _activation(destination, membership, None))
+            self._emit(cycle, _activation(destination, membership, None))
         progress[pair] = AT + members[-1][0] if len(members) == budget else DONE
         state.put(_progress_key(pair), progress[pair])
         return len(members) + 1
@@ -153,11 +160,6 @@ def _members_after(state: State, segment: str, told: bytes) -> Iterator[tuple[by
     for key, value in state.scan(_member_key(segment, ""), start=told):
         if key != told:
             yield key, value
-
-
-def _emit(cycle: Cycle, activation: Activation) -> None:
-    cycle.emit(activations(activation.destination_id), key=activation.profile_id, record=activation)
-    ROUTED.labels(activation.destination_id).inc()
 
 
 def _activation(
