@@ -3,17 +3,16 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from deploy.local.kafka import PORT_SETTING as KAFKA_PORT_SETTING
-from deploy.local.ports import HOST, port_named_or_free
+from deploy.local.ports import HOST, free_port, is_free, port_named_or_free
 from deploy.local.postgres import PORT_SETTING as POSTGRES_PORT_SETTING
 from deploy.local.rungs import kafka_bootstrap, postgres_dsn
 from services.control.apply import needed_topics
@@ -32,6 +31,8 @@ SERVICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Service → what follows `python -m`, in flow order."""
 
 ONE_EACH: Mapping[str, int] = MappingProxyType(dict.fromkeys(SERVICES, 1))
+SENDERS = 10
+"""Ports kept free behind those of the services: each sender answers on the next one."""
 READY_S = 90.0
 POLL_S = 0.1
 
@@ -57,7 +58,8 @@ class Process:
     service: str
     worker: int
     health_port: int
-    extra: Mapping[str, str] = field(default_factory=dict)
+    ingest_port: int | None = None
+    """Where ingest listens; None for the others."""
 
     @property
     def name(self) -> str:
@@ -74,10 +76,15 @@ class Platform:
 
     bootstrap: str
     dsn: str
-    ingest_urls: tuple[str, ...]
     processes: tuple[Process, ...]
     supervisor: Supervisor
     data_dir: Path
+
+    @property
+    def ingest_urls(self) -> tuple[str, ...]:
+        """Where trackers send to; each worker of ingest has its own."""
+        ports = (process.ingest_port for process in self.processes)
+        return tuple(f"http://{HOST}:{port}" for port in ports if port is not None)
 
     @property
     def status_urls(self) -> tuple[str, ...]:
@@ -110,12 +117,12 @@ def running_platform(
         PlatformFailed: a service did not get ready.
     """
     data_dir = data_dir.resolve()
-    processes = _processes(workers, ports)
     stack = _with_ports(environment, ports)
     with (
         postgres_dsn(data_dir / "postgres", durable=durable, environment=stack) as dsn,
         kafka_bootstrap(data_dir / "kafka", environment=stack) as bootstrap,
     ):
+        processes = _processes(workers, ports)
         create_topics(bootstrap, needed_topics(), partitions)
         shared = {
             **environment,
@@ -128,12 +135,7 @@ def running_platform(
             for process in processes:
                 _start(process, supervisor, shared)
             _wait_until_ready(processes, data_dir)
-            ingest = tuple(
-                f"http://{HOST}:{p.extra['AFFLUX_INGEST_PORT']}"
-                for p in processes
-                if p.service == "ingest"
-            )
-            yield Platform(bootstrap, dsn, ingest, processes, supervisor, data_dir)
+            yield Platform(bootstrap, dsn, processes, supervisor, data_dir)
 
 
 def _with_ports(environment: Mapping[str, str], ports: Ports) -> Mapping[str, str]:
@@ -142,31 +144,35 @@ def _with_ports(environment: Mapping[str, str], ports: Ports) -> Mapping[str, st
 
 
 def _processes(workers: Mapping[str, int], ports: Ports) -> tuple[Process, ...]:
-    """Each with ports of its own, which are checked now: a taken one is said before any start."""
-    health = count(ports.first_health) if ports.first_health is not None else None
-    ingest = count(ports.ingest) if ports.ingest is not None else None
-    found = []
-    for service in SERVICES:
-        for worker in range(workers.get(service, 0)):
-            extra = {}
-            if service == "ingest":
-                extra["AFFLUX_INGEST_PORT"] = str(_port(ingest, "AFFLUX_INGEST_PORT"))
-            port = _port(health, "AFFLUX_FIRST_HEALTH_PORT")
-            found.append(Process(service, worker, port, extra))
-    return tuple(found)
+    """Each with ports of its own. A named one is checked, so that no service has to say it."""
+    wanted = [(service, n) for service in SERVICES for n in range(workers.get(service, 0))]
+    first_health = ports.first_health or free_port(_followed_by_free(len(wanted) + SENDERS))
+    first_ingest = ports.ingest or free_port(_followed_by_free(workers.get("ingest", 0)))
+    return tuple(
+        Process(
+            service,
+            worker,
+            port_named_or_free(first_health + place, setting="AFFLUX_FIRST_HEALTH_PORT"),
+            port_named_or_free(first_ingest + worker, setting="AFFLUX_INGEST_PORT")
+            if service == "ingest"
+            else None,
+        )
+        for place, (service, worker) in enumerate(wanted)
+    )
 
 
-def _port(numbers: Iterator[int] | None, setting: str) -> int:
-    return port_named_or_free(next(numbers) if numbers is not None else None, setting=setting)
+def _followed_by_free(count: int) -> Callable[[int], bool]:
+    return lambda port: all(is_free(port + offset) for offset in range(count))
 
 
 def _start(process: Process, supervisor: Supervisor, shared: Mapping[str, str]) -> None:
     environment = {
         **shared,
-        **process.extra,
         "AFFLUX_WORKER": str(process.worker),
         "AFFLUX_HEALTH_PORT": str(process.health_port),
     }
+    if process.ingest_port is not None:
+        environment["AFFLUX_INGEST_PORT"] = str(process.ingest_port)
     command = (sys.executable, "-m", *SERVICES[process.service])
     supervisor.ensure(process.name, command, environment)
 
