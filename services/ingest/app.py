@@ -33,6 +33,8 @@ def main() -> None:
     logs.configure("ingest", settings.log_level)
     # aiokafka repeats itself ten times a second in an outage; the sender says it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # aiohttp quotes what it cannot parse, and that may be somebody's data.
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
@@ -46,24 +48,13 @@ async def run(settings: Settings) -> None:
     stop = _on_signals()
     health = Health("ingest", settings.worker)
     health_server = serve(health, settings.health_host, settings.health_port)
+    log.info("health is served", host=settings.health_host, port=health_server.port)
     definitions = Definitions(settings.kafka_bootstrap)
     health.definitions = definitions.versions
-    sender = Sender(
-        settings.kafka_bootstrap,
-        partitions=settings.partitions,
-        linger=settings.ingest_linger_ms / 1000,
-        deadline=settings.ingest_deadline_ms / 1000,
-        backlog=settings.ingest_backlog_bytes,
-    )
-    collector = Collector(
-        keys=Sources(definitions),
-        log=sender,
-        limits=settings.limits(),
-        trusted_proxies=settings.ingest_trusted_proxies,
-        new_id=lambda: str(uuid4()),
-    )
+    sender = _sender(settings)
+    collector = _collector(settings, definitions, sender)
     front = Front(collector)
-    runner = web.ServerRunner(Server(front), shutdown_timeout=settings.ingest_shutdown_s)
+    runner = web.ServerRunner(Server(front), shutdown_timeout=1)
     try:
         await _listen(runner, settings)
         definitions.start()
@@ -74,14 +65,40 @@ async def run(settings: Settings) -> None:
             log.info("stopping")
             watching.cancel()
             health.not_ready("stopping")
-            front.is_closing = True
-            # Accepts no more, waits for the requests in flight: they still need the sender.
-            await runner.cleanup()
+            await _finish(runner, front, settings)
             sending.cancel()
     finally:
         await runner.cleanup()
         await asyncio.to_thread(definitions.close)
         await asyncio.to_thread(health_server.close)
+
+
+def _sender(settings: Settings) -> Sender:
+    return Sender(
+        settings.kafka_bootstrap,
+        partitions=settings.partitions,
+        linger=settings.ingest_linger_ms / 1000,
+        deadline=settings.ingest_deadline_ms / 1000,
+        backlog=settings.ingest_backlog_bytes,
+    )
+
+
+def _collector(settings: Settings, definitions: Definitions, sender: Sender) -> Collector:
+    return Collector(
+        keys=Sources(definitions),
+        log=sender,
+        limits=settings.limits(),
+        trusted_proxies=settings.ingest_trusted_proxies,
+        new_id=lambda: str(uuid4()),
+    )
+
+
+async def _finish(runner: web.ServerRunner, front: Front, settings: Settings) -> None:
+    """Take no more connections, answer what is in flight; it still needs the sender."""
+    for site in runner.sites:
+        await site.stop()
+    await front.finish(settings.ingest_shutdown_s)
+    await runner.cleanup()
 
 
 async def _listen(runner: web.ServerRunner, settings: Settings) -> None:

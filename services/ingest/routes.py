@@ -1,10 +1,12 @@
 """The way in: a table of paths, and what every answer carries whatever happened."""
 
+import asyncio
 import random
 import re
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, get_args
@@ -64,14 +66,29 @@ class Front:
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
+        self._in_flight = 0
+        self._idle = asyncio.Event()
         self.is_closing = False
         """Once set, every answer ends its connection."""
+
+    async def finish(self, within: float) -> None:
+        """Let the requests in flight come to their end.
+
+        To be called before the server is told to shut down: aiohttp then drops what still comes
+        in, so that a request whose body is on its way would never be answered.
+        """
+        self.is_closing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self._in_flight:
+                    self._idle.clear()
+                    await self._idle.wait()
 
     async def __call__(self, request: BaseRequest) -> web.StreamResponse:
         began, received_at = time.perf_counter(), time.time_ns() // 1_000_000
         request_id = _request_id(request)
         route = find(request.path)
-        metrics.IN_FLIGHT.inc()
+        self._count(1)
         try:
             if request.method == "OPTIONS":
                 response = preflight(request)
@@ -79,13 +96,19 @@ class Front:
                 answer = await self._answer(request, route, request_id, received_at)
                 response = _response(answer, request, route)
         finally:
-            metrics.IN_FLIGHT.dec()
+            self._count(-1)
         response.headers["X-Request-Id"] = request_id
         if self.is_closing:
             response.force_close()
         _requests(route.path, response.status).inc()
         metrics.REQUEST_SECONDS.observe(time.perf_counter() - began)
         return response
+
+    def _count(self, change: int) -> None:
+        self._in_flight += change
+        metrics.IN_FLIGHT.set(self._in_flight)
+        if not self._in_flight:
+            self._idle.set()
 
     async def _answer(
         self, request: BaseRequest, route: Route, request_id: str, received_at: int

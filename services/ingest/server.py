@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from services.ingest.domain import answers
-from services.ingest.routes import JSON_HEADERS, Front
+from services.ingest.routes import Front
 
 HEADER_BYTES = 64 * 1024
 """Longest request line and header: cookies of a large shop, events in a query."""

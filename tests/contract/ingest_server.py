@@ -104,15 +104,21 @@ class Ingest:
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
         """One request on a connection of its own; what is not bytes goes as JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
+        with connected(self.port) as connection:
             return ask(connection, method, path, body, headers)
-        finally:
-            connection.close()
 
     def post(self, path: str, body: Any, **headers: str) -> Reply:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.request("POST", path, body, {"X-Write-Key": "WK"} | named)
+
+
+@contextmanager
+def connected(port: int) -> Iterator[http.client.HTTPConnection]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 def ask(
