@@ -131,13 +131,16 @@ def test_prometheus_scrapes_every_service_of_the_compose_file_where_it_answers()
         for name, service in services.items()
         if "AFFLUX_HEALTH_PORT" in service.get("environment", {})
     }
-    (job,) = yaml(PROMETHEUS / "prometheus.yml")["scrape_configs"]
+    job, senders = yaml(PROMETHEUS / "prometheus.yml")["scrape_configs"]
     scraped = {
         target: group["labels"]["service"]
         for group in job["static_configs"]
         for target in group["targets"]
     }
     assert scraped == ours
+    port = int(services["senders"]["environment"]["AFFLUX_HEALTH_PORT"])
+    (each,) = senders["static_configs"]
+    assert each["targets"] == [f"senders:{port + n}" for n in range(1, 17)]
 
 
 def test_grafana_finds_the_prometheus_and_the_dashboard_of_the_compose_file() -> None:
