@@ -36,9 +36,8 @@ TROUBLE = (
 )
 """What may go wrong with the world; the text of each says what to do."""
 
-Folder = Annotated[
-    Path, Parameter(validator=validators.Path(exists=True, file_okay=False), name="DIR")
-]
+_A_FOLDER = validators.Path(exists=True, file_okay=False)
+Folder = Annotated[Path, Parameter(validator=_A_FOLDER, name="DIR")]
 Literals = Annotated[bool, Parameter(name="--allow-literal-secrets", negative="")]
 Switch = Parameter(negative="")
 
@@ -230,7 +229,7 @@ def show(
 
 
 @app.command
-def dev(*, workspace: Folder | None = None) -> int:
+def dev(*, workspace: Annotated[Path | None, Parameter(validator=_A_FOLDER)] = None) -> int:
     """Run the whole platform on this machine until Ctrl-C: Kafka, PostgreSQL, all services.
 
     Data and logs are kept under .afflux of the current directory.

@@ -33,7 +33,7 @@ SERVICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 ONE_EACH: Mapping[str, int] = MappingProxyType(dict.fromkeys(SERVICES, 1))
 SENDERS = 10
 """Ports kept free behind those of the services: each sender answers on the next one."""
-READY_S = 90.0
+READY_S = 180.0
 POLL_S = 0.1
 
 

@@ -20,7 +20,7 @@ from deploy.local.ports import free_port
 from deploy.local.rungs import kafka_lacks, postgres_lacks
 from services.control.platform import Ports, running_platform
 
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 SHOP = Path(__file__).parents[2] / "examples" / "shop" / "workspace"
 SECRETS = {"SHOP_WRITE_KEY": "key", "SHOP_ADS_SECRET": "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"}
 
