@@ -23,7 +23,7 @@ from services.runtime.settings import read
 log = structlog.get_logger()
 
 
-def main() -> None:
+def main(stage: type[IdentityStage] = IdentityStage) -> None:
     settings = read(IdentitySettings)
     logs.configure(IdentityStage.name, settings.log_level)
     health = Health(IdentityStage.name, settings.worker)
@@ -36,18 +36,23 @@ def main() -> None:
     definitions.start()
     definitions.loaded.wait()
     try:
-        _work(settings, health, definitions)
+        _work(stage, settings, health, definitions)
     finally:
         definitions.close()
         server.close()
 
 
-def _work(settings: IdentitySettings, health: Health, definitions: Definitions) -> None:
+def _work(
+    stage: type[IdentityStage],
+    settings: IdentitySettings,
+    health: Health,
+    definitions: Definitions,
+) -> None:
     directory = settings.state_dir / f"identity-seen-{settings.worker}"
     deduplication = Deduplication(directory, PastOfTopic(settings.kafka_bootstrap, EVENTS))
     with asyncio.Runner() as runner:
         pool = runner.run(_pool(settings, health))
-        stage = IdentityStage(
+        working = stage(
             settings=settings,
             health=health,
             runner=runner,
@@ -56,7 +61,7 @@ def _work(settings: IdentitySettings, health: Health, definitions: Definitions) 
             definitions=definitions.current,
         )
         try:
-            run(stage, settings, health)
+            run(working, settings, health)
         finally:
             deduplication.close()
             pool.terminate()
