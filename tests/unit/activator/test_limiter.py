@@ -1,0 +1,54 @@
+"""The ceiling of a destination: destinations.md §3 and §7, ruling 23."""
+
+from datetime import timedelta
+
+import pytest
+
+from services.activator.domain.platform import Limits
+from services.activator.limiter import Limiter, Paused
+from tests.unit.activator.clock import START, SetClock
+
+MINUTE = timedelta(minutes=1)
+
+
+async def test_ruling_23_no_second_sees_more_calls_than_the_ceiling() -> None:
+    clock = SetClock()
+    limiter = Limiter(Limits(per_second=5, in_flight=2), clock)
+    left = []
+    for _ in range(23):
+        async with limiter.slot():
+            left.append(clock.elapsed())
+        clock.advance(timedelta(milliseconds=70))
+    assert all(later - earlier > 0.9999 for earlier, later in zip(left, left[5:], strict=False))
+    assert left[-1] < 23 / 5
+
+
+async def test_s3_a_pause_lasts_as_long_as_was_asked_for() -> None:
+    clock = SetClock()
+    limiter = Limiter(Limits(per_second=5, in_flight=2), clock)
+    assert limiter.throttled(MINUTE) == START + MINUTE
+    with pytest.raises(Paused) as paused:
+        async with limiter.slot():
+            pass
+    assert paused.value.until == START + MINUTE
+    clock.advance(MINUTE)
+    async with limiter.slot():
+        pass
+
+
+async def test_s3_without_a_hint_pauses_double_from_30_seconds_to_15_minutes() -> None:
+    clock = SetClock()
+    limiter = Limiter(Limits(per_second=5, in_flight=2), clock)
+    pauses = []
+    for _ in range(7):
+        until = limiter.throttled(None)
+        pauses.append((until - clock.now()).total_seconds())
+        clock.advance(until - clock.now())
+    assert pauses == [30, 60, 120, 240, 480, 900, 900]
+    limiter.answered()
+    assert limiter.throttled(None) - clock.now() == timedelta(seconds=30)
+
+
+async def test_answers_to_calls_already_under_way_do_not_double_the_pause() -> None:
+    limiter = Limiter(Limits(per_second=5, in_flight=2), SetClock())
+    assert limiter.throttled(None) == limiter.throttled(None)

@@ -1,0 +1,80 @@
+"""The webhook's requests: destinations.md §6.1, ruling 21."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import SecretStr
+
+from services.activator.destinations.webhook import MAX_BYTES, Settings, build, check
+from services.activator.domain.requests import TooLarge
+from services.activator.domain.signature import BadSecret, signature
+from tests.unit.activator.builders import change
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SETTINGS = Settings.model_validate({"base_url": "https://example.com/ads", "secret": SECRET})
+AT = datetime(2026, 1, 15, 9, 31, tzinfo=UTC)
+
+
+def test_ruling_21_a_membership_change_as_the_receiver_gets_it() -> None:
+    request = build(change(version=3), SETTINGS, at=AT)
+    assert (request.method, request.url) == ("POST", "https://example.com/ads")
+    assert json.loads(request.content) == {
+        "type": "audience.member_added",
+        "timestamp": "2026-01-15T09:30:00.000Z",
+        "data": {
+            "audience_id": "vip",
+            "profile_id": "p_42",
+            "version": 3,
+            "occurred_at": "2026-01-15T09:30:00.000Z",
+            "identifiers": {
+                "external_id": "p_42",
+                "emails": ["jane@example.com"],
+                "vendor": {"user_id": "u1"},
+            },
+            "cause": "event",
+        },
+    }
+
+
+def test_ruling_21_types_of_the_other_operations() -> None:
+    removed = json.loads(build(change(member=False), SETTINGS, at=AT).content)
+    profile = json.loads(build(change(audience_id=None), SETTINGS, at=AT).content)
+    assert removed["type"] == "audience.member_removed"
+    assert profile["type"] == "profile.updated"
+    assert profile["data"].keys() == {"profile_id", "version", "identifiers", "traits"}
+
+
+def test_s6_1_id_is_of_the_message_and_timestamp_of_the_attempt() -> None:
+    later = datetime(2026, 1, 15, 12, tzinfo=UTC)
+    first, second = build(change(), SETTINGS, at=AT), build(change(), SETTINGS, at=later)
+    assert first.content == second.content
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.headers["webhook-id"] == f"msg_{change().idempotency_key[:32]}"
+    assert "." not in first.headers["webhook-id"]
+    assert second.headers["webhook-timestamp"] == str(int(later.timestamp()))
+
+
+def test_s6_1_the_exact_bytes_are_signed() -> None:
+    request = build(change(), SETTINGS, at=AT)
+    assert request.headers["webhook-signature"] == signature(
+        [SECRET],
+        message_id=request.headers["webhook-id"],
+        timestamp=int(AT.timestamp()),
+        body=request.content,
+    )
+
+
+def test_ruling_21_no_request_exceeds_262144_bytes() -> None:
+    huge = change(audience_id=None, profile={"traits": {"note": "x" * MAX_BYTES}})
+    with pytest.raises(TooLarge):
+        build(huge, SETTINGS, at=AT)
+
+
+def test_a_request_shows_neither_signature_nor_person() -> None:
+    assert repr(build(change(), SETTINGS, at=AT)).startswith("Request(POST, ")
+
+
+def test_a_secret_that_cannot_sign_is_found_before_the_first_call() -> None:
+    with pytest.raises(BadSecret):
+        check(SETTINGS.model_copy(update={"secret": None, "secrets": (SecretStr("plain"),)}))
