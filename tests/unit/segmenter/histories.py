@@ -1,12 +1,18 @@
-"""Random conditions and random histories, dense enough that borders are hit to the millisecond."""
+"""Random conditions and random histories, dense enough that borders are hit to the millisecond.
+
+Drawn from a seeded generator: several times cheaper than composed strategies, so more is tried.
+"""
 
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
-from hypothesis import strategies as st
+from hypothesis import strategies
 
 START = 1_764_000_000_000
-NAMES = ("A", "B", "C")
+DURATIONS = ("2ms", "3ms", "5ms", "9ms", "16ms")
+SCALARS = (0, 1, 1.0, 2, True, "x", "X")
+NAMES = ("A", "A", "A", "B", "B", "B", "$page")
 
 
 def text_of(at: int) -> str:
@@ -15,145 +21,148 @@ def text_of(at: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03}Z"
 
 
-durations = st.sampled_from(["1ms", "3ms", "7ms", "15ms", "40ms"])
-instants = st.integers(-15, 60).map(lambda offset: text_of(START + offset))
-small = st.integers(0, 2)
-scalars = st.sampled_from([0, 1, 1.0, 2, True, "x", "X"])
-
-timed_comparisons = st.fixed_dictionaries(
-    {"op": st.sampled_from(["in_last", "in_next", "over_ago"]), "value": durations}
-)
-comparisons = st.one_of(
-    st.fixed_dictionaries({"op": st.sampled_from(["equals", "not_equals"]), "value": scalars}),
-    st.fixed_dictionaries(
-        {"op": st.sampled_from(["at_least", "less_than"]), "value": st.integers(0, 2)}
-    ),
-    st.fixed_dictionaries({"op": st.sampled_from(["exists", "is_absent"])}),
-    st.just({"op": "any_of", "value": [1, "x"]}),
-    st.just({"op": "none_of", "value": [2, "x"], "ignore_case": True}),
-    st.builds(lambda at: {"op": "before", "value": at}, instants),
-)
-
-windows: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    st.just({}),
-    durations.map(lambda d: {"within": d}),
-    durations.map(lambda d: {"within": d}),
-    instants.map(lambda at: {"since": at}),
-    st.tuples(instants, instants).map(lambda pair: {"between": sorted(pair)}),
-)
-
-clauses = st.one_of(
-    st.builds(lambda c: {"property": "v", **c}, comparisons),
-    st.builds(lambda c: {"property": "d", **c}, timed_comparisons),
-    st.builds(lambda c: {"property": "$context.k", **c}, comparisons),
-    st.builds(lambda c: {"property": "name", **c}, comparisons),
-)
-wheres = st.one_of(
-    st.just({}), st.just({}), st.lists(clauses, min_size=1, max_size=2).map(lambda w: {"where": w})
-)
-named = st.sampled_from([*NAMES, "$page"])
-
-counts: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    st.just({}),
-    st.tuples(st.sampled_from(["at_least", "at_most", "exactly"]), st.integers(0, 3)).map(
-        lambda pair: {"count": {pair[0]: pair[1]}}
-    ),
-)
-event_leaves = st.builds(
-    lambda event, where, count, window: {"event": event, **where, **count, **window},
-    named,
-    wheres,
-    counts,
-    windows,
-)
-
-trait_leaves = st.builds(
-    lambda path, compared, steady: {"trait": path, **compared, **steady},
-    st.sampled_from(["p", "p", "q.r", "group.p", "group.q.r"]),
-    st.one_of(comparisons, timed_comparisons),
-    st.one_of(st.just({}), durations.map(lambda d: {"for_at_least": d})),
-)
-
-plain_steps = st.builds(lambda event, where: {"event": event, **where}, named, wheres)
-later_steps = st.builds(
-    lambda step, within: {**step, **within},
-    plain_steps,
-    st.one_of(st.just({}), durations.map(lambda d: {"within": d})),
-)
-absent_steps = st.builds(lambda step, wait: {"absent": step, "wait": wait}, plain_steps, durations)
+def instant(rng: Random) -> str:
+    """Somewhere within a story."""
+    return text_of(START + rng.randint(-5, 45))
 
 
-def _steps(first: Any, middle: list[Any], last: Any) -> list[Any]:
-    return [first, *middle, last]
+def comparison(rng: Random) -> dict[str, Any]:
+    """An operator that does not change by time."""
+    match rng.randrange(7):
+        case 0:
+            return {"op": rng.choice(("equals", "not_equals")), "value": rng.choice(SCALARS)}
+        case 1:
+            return {"op": rng.choice(("at_least", "less_than")), "value": rng.randint(0, 2)}
+        case 2 | 3:
+            return {"op": rng.choice(("exists", "is_absent"))}
+        case 4:
+            return {"op": "any_of", "value": [1, "x"]}
+        case 5:
+            return {"op": "none_of", "value": [2, "x"], "ignore_case": True}
+        case _:
+            return {"op": "before", "value": instant(rng)}
 
 
-sequence_leaves = st.builds(
-    lambda steps, by, window: {"sequence": steps, **by, **window},
-    st.builds(
-        _steps,
-        plain_steps,
-        st.lists(later_steps, max_size=2),
-        st.one_of(later_steps, absent_steps),
-    ),
-    st.sampled_from([{}, {}, {"by": "k"}, {"by": "$context.k"}]),
-    windows,
-)
-
-leaves = st.one_of(event_leaves, event_leaves, trait_leaves, sequence_leaves, sequence_leaves)
+def timed(rng: Random) -> dict[str, Any]:
+    """An operator that changes by time alone."""
+    return {"op": rng.choice(("in_last", "in_next", "over_ago")), "value": rng.choice(DURATIONS)}
 
 
-def trees(pool: list[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    """Conditions over the leaves of a pool, so that an edit keeps their history."""
-    members = st.sampled_from(pool)
-    return st.recursive(
-        members,
-        lambda inner: st.one_of(
-            inner.map(lambda c: {"not": c}),
-            st.lists(inner, min_size=1, max_size=3).map(lambda cs: {"all": cs}),
-            st.lists(inner, min_size=1, max_size=3).map(lambda cs: {"any": cs}),
-        ),
-        max_leaves=3,
-    )
+def window(rng: Random) -> dict[str, Any]:
+    """Mostly `within`."""
+    match rng.randrange(6):
+        case 0 | 1 | 2:
+            return {"within": rng.choice(DURATIONS)}
+        case 3:
+            return {"since": instant(rng)}
+        case 4:
+            return {"between": sorted((instant(rng), instant(rng)))}
+        case _:
+            return {}
 
 
-values = st.one_of(scalars, st.none(), instants, instants, st.just([1, "X", None]))
-objects = st.one_of(values, values.map(lambda v: {"r": v}))
-properties = st.fixed_dictionaries(
-    {}, optional={"v": scalars, "d": instants, "k": small, "name": scalars}
-)
-contexts = st.one_of(st.none(), st.fixed_dictionaries({}, optional={"k": small}))
+def happening(rng: Random) -> dict[str, Any]:
+    """An event of a condition: a name, sometimes a where-clause."""
+    found: dict[str, Any] = {"event": rng.choice(NAMES)}
+    if rng.random() < 0.35:
+        found["where"] = [clause(rng) for _ in range(rng.choice((1, 1, 2)))]
+    return found
 
-tracks = st.fixed_dictionaries(
-    {
-        "type": st.just("track"),
-        "name": st.sampled_from(NAMES),
-        "properties": properties,
-        "context": contexts,
+
+def clause(rng: Random) -> dict[str, Any]:
+    """One comparison of a property."""
+    if rng.random() < 0.5:
+        return {"property": "d", **timed(rng)}
+    return {"property": rng.choice(("v", "$context.k", "name")), **comparison(rng)}
+
+
+def leaf(rng: Random) -> dict[str, Any]:
+    """A leaf of any kind."""
+    match rng.randrange(5):
+        case 0 | 1:
+            return {**happening(rng), **count(rng), **window(rng)}
+        case 2:
+            return trait(rng)
+        case _:
+            return sequence(rng)
+
+
+def count(rng: Random) -> dict[str, Any]:
+    """How often."""
+    if rng.random() < 0.2:
+        return {}
+    return {"count": {rng.choice(("at_least", "at_most", "exactly")): rng.randint(0, 3)}}
+
+
+def trait(rng: Random) -> dict[str, Any]:
+    """A trait, often for some time."""
+    compared = timed(rng) if rng.random() < 0.35 else comparison(rng)
+    steady = {"for_at_least": rng.choice(DURATIONS)} if rng.random() < 0.6 else {}
+    return {"trait": rng.choice(("p", "p", "q.r", "group.p", "group.q.r")), **compared, **steady}
+
+
+def sequence(rng: Random) -> dict[str, Any]:
+    """Two to four steps, half of them ended by an absent one."""
+    steps = [happening(rng)]
+    ends_absent = rng.random() < 0.5
+    for _ in range(rng.choice((0, 0, 1, 2)) if ends_absent else rng.choice((1, 1, 2, 3))):
+        within = {"within": rng.choice(DURATIONS)} if rng.random() < 0.5 else {}
+        steps.append({**happening(rng), **within})
+    if ends_absent:
+        steps.append({"absent": happening(rng), "wait": rng.choice(DURATIONS)})
+    by = rng.choice(({}, {}, {"by": "k"}, {"by": "$context.k"}))
+    return {"sequence": steps, **by, **window(rng)}
+
+
+def tree(rng: Random, pool: list[dict[str, Any]], depth: int = 0) -> dict[str, Any]:
+    """A condition over the leaves of a pool, so that an edit keeps their history."""
+    kind = rng.choice(("leaf", "not", "all", "any")) if depth < 3 else "leaf"
+    if kind == "leaf":
+        return rng.choice(pool)
+    if kind == "not":
+        return {"not": tree(rng, pool, depth + 1)}
+    return {kind: [tree(rng, pool, depth + 1) for _ in range(rng.randint(1, 3))]}
+
+
+def event(rng: Random) -> dict[str, Any]:
+    """Something that happens: type, name and content."""
+    if rng.random() < 0.35:
+        return _write(rng)
+    properties = {
+        "k": rng.choice((0, 0, 0, 1, True, None)),
+        "d": instant(rng),
+        "v": rng.choice(SCALARS),
     }
-)
-pages = st.fixed_dictionaries(
-    {
-        "type": st.sampled_from(["page", "screen"]),
-        "name": st.sampled_from([None, "x"]),
-        "properties": properties,
-        "context": contexts,
-    }
-)
-writes = st.fixed_dictionaries(
-    {
-        "type": st.sampled_from(["identify", "identify", "group"]),
-        "name": st.none(),
-        "traits": st.fixed_dictionaries(
-            {}, optional={"p": objects, "q": objects, "group": st.just({"p": 1})}
-        ),
-    }
-)
+    if rng.random() < 0.3:
+        properties["name"] = rng.choice(SCALARS)
+    context = rng.choice((None, {"k": 0}, {"k": 0}, {"k": 1}))
+    if rng.random() < 0.2:
+        kind, name = rng.choice(("page", "screen")), rng.choice((None, "x"))
+    else:
+        kind, name = "track", rng.choice("AB")
+    return {"type": kind, "name": name, "properties": properties, "context": context}
 
-happenings = st.one_of(tracks, tracks, tracks, pages, writes, writes)
 
-lateness = st.one_of(st.just(0), st.just(0), st.integers(-3, 50))
-"""How long before the record's T the event says it happened."""
+def _write(rng: Random) -> dict[str, Any]:
+    traits: dict[str, Any] = {}
+    if rng.random() < 0.8:
+        traits["p"] = _value(rng)
+    if rng.random() < 0.4:
+        traits["q"] = rng.choice((_value(rng), {"r": _value(rng)}))
+    if rng.random() < 0.2:
+        traits["group"] = rng.choice(({"p": 1}, {}, None))
+    return {"type": rng.choice(("identify", "identify", "group")), "name": None, "traits": traits}
 
-arrivals = st.tuples(
-    st.just("event"), st.integers(0, 1), happenings, lateness, st.sampled_from("abz"), st.booleans()
-)
+
+def _value(rng: Random) -> Any:
+    match rng.randrange(5):
+        case 0 | 1:
+            return instant(rng)
+        case 2:
+            return rng.choice((None, [1, "X", None], [], {"r": 1}))
+        case _:
+            return rng.choice(SCALARS)
+
+
+leaves = strategies.integers(0, 2**40).map(lambda seed: leaf(Random(seed)))
+happenings = strategies.integers(0, 2**40).map(lambda seed: event(Random(seed)))

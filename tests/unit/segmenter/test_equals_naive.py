@@ -4,10 +4,11 @@
 """
 
 import os
+from random import Random
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.records import ProfileEvent
@@ -74,11 +75,11 @@ class World:
         self.now = histories.START
         self.count = 0
         self.twins = [Twin(self, "p_0"), Twin(self, "p_1")]
-        self.define("pool", {"all": [{"any": pool}, {"not": {"any": pool}}]}, "live")
+        for index, leaf in enumerate(pool):
+            self.define(f"leaf{index}", leaf, "live")
         for index, where in enumerate(wheres):
-            self.define(f"s{index}", where, "live")
-        if wheres:
-            self.define("ref", {"not": {"in_segment": "s0"}}, "live")
+            self.define(f"tree{index}", where, "live")
+        self.define("other", {"not": {"in_segment": "tree0"}}, "live")
 
     def define(self, name: str, where: dict[str, Any], state: Any) -> None:
         """A definition takes effect for both profiles."""
@@ -141,40 +142,31 @@ class World:
             assert twin.members.get(name, False) is twin.expect(name, now), (name, now)
 
 
-@st.composite
-def stories(draw: st.DrawFn) -> tuple[Any, Any, Any]:
-    """Leaves, segments over them, and what happens."""
-    pool = draw(st.lists(histories.leaves, min_size=1, max_size=4))
-    trees = histories.trees(pool)
-    wheres = draw(st.lists(trees, min_size=1, max_size=3))
-    edits = st.tuples(
-        st.just("define"), st.integers(0, 2), trees, st.sampled_from(["live", "paused", "archived"])
-    )
-    actions = st.one_of(*[histories.arrivals] * 8, st.just(("merge",)), edits)
-    steps = st.tuples(st.integers(0, 9), actions)
-    return pool, wheres, draw(st.lists(steps, min_size=3, max_size=25))
-
-
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-@given(stories())
-def test_s1_membership_is_what_all_events_say_at_every_instant(story: tuple[Any, Any, Any]) -> None:
-    pool, wheres, steps = story
-    world = World(pool, wheres)
-    for milliseconds, (action, *details) in steps:
-        world.let_pass(milliseconds)
-        if action == "event":
-            world.happen(*details)
-        elif action == "merge":
-            world.merge()
-        else:
-            index, where, state = details
-            world.define(f"s{index}", where, state)
+@settings(max_examples=EXAMPLES, deadline=None, database=None)
+@given(st.integers(0, 2**40), st.integers(5, 40))
+def test_s1_membership_is_what_all_events_say_at_every_instant(seed: int, steps: int) -> None:
+    rng = Random(seed)
+    pool = [histories.leaf(rng) for _ in range(3)]
+    world = World(pool, [histories.tree(rng, pool) for _ in range(2)])
+    for _ in range(steps):
+        world.let_pass(rng.choice((0, 0, 1, 1, 2, 3, 5)))
+        _something(world, rng, pool)
         for twin in world.twins:
             twin.reload()
             world.compare(twin, world.now)
-    world.let_pass(100)
+    world.let_pass(35)
+
+
+def _something(world: World, rng: Random, pool: list[dict[str, Any]]) -> None:
+    match rng.randrange(16):
+        case 0:
+            world.merge()
+        case 1:
+            state = rng.choice(("live", "live", "paused", "archived"))
+            world.define(f"tree{rng.randrange(2)}", histories.tree(rng, pool), state)
+        case _:
+            late = rng.choice((0, 0, rng.randint(-3, 5), rng.randint(0, 20)))
+            fixed = rng.random() < 0.1
+            world.happen(
+                rng.choice((0, 0, 1)), histories.event(rng), late, rng.choice("abz"), fixed
+            )
