@@ -4,7 +4,7 @@ outlives any death.
 After a death inside a decision the worker is careful with the records of that decision: it decides
 them one by one, each named before. A record that was named at two further deaths is put aside
 unread. Other records' commits count for nothing here: under traffic they always come in between.
-Measured: 2 µs a batch.
+Measured: 7 µs a batch.
 """
 
 import mmap

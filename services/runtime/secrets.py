@@ -36,3 +36,5 @@ def resolve(reference: str) -> SecretStr:
         return SecretStr(Path(place).read_text(encoding="utf-8").strip())
     except OSError as error:
         raise UnresolvedSecret(f"{reference}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise UnresolvedSecret(f"{reference}: the file is no UTF-8 text") from None

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -69,8 +70,8 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def bench(kafka: KafkaAddress, directory: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    bench = Bench(kafka.bootstrap, directory, f"counting-{abs(hash(request.node.name)) % 10**8}")
+def bench(kafka: KafkaAddress, directory: Path) -> Iterator[Bench]:
+    bench = Bench(kafka.bootstrap, directory, f"counting-{uuid4().hex[:8]}")
     yield bench
     bench.workers.close()
     bench.written.close()
