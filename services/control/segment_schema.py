@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from services.segmenter.domain.conditions.aggregate import MEASURES, OPERATIONS
 from services.segmenter.domain.operators import OPERATORS
 
 Schema = dict[str, Any]
@@ -60,6 +61,17 @@ CONDITIONS: tuple[Schema, ...] = (
         {**FILTER, "count": ref("count"), **WINDOW},
         "event",
         description="The event happened so often within the window; at least once unless said.",
+    ),
+    *(
+        shape(
+            {**FILTER, measure: TEXT, "op": {"enum": sorted(OPERATIONS)}, "value": {}, **WINDOW},
+            "event",
+            measure,
+            "op",
+            "value",
+            description=f"The {measure} of a number in the events within the window compares so.",
+        )
+        for measure in MEASURES
     ),
     shape(
         {"sequence": ref("sequence"), "by": TEXT, **WINDOW},
