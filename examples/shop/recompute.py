@@ -28,7 +28,7 @@ def recompute(events: Iterable[Event], now: int) -> Expected:
     database = duckdb.connect()
     database.execute(
         "create table events (message_id text, name text, anonymous_id text, user_id text,"
-        " at bigint, properties json, traits json)"
+        " happened_at bigint, properties json, traits json)"
     )
     unique = {(event.source_id, event.message_id): event for event in reversed(list(events))}
     database.executemany(

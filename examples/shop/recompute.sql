@@ -1,6 +1,6 @@
 -- Who belongs to which audience at the instant $now, from the accepted events alone.
 -- Table `events`: message_id, name (of a track; '$page' for pages), anonymous_id, user_id,
--- at (ms), properties and traits (JSON).
+-- happened_at (ms), properties and traits (JSON).
 create or replace temp table people as
 with recursive
 links as (
@@ -24,22 +24,22 @@ select person, events.* from events
 join people on people.name = coalesce('a:' || anonymous_id, 'u:' || user_id);
 
 select 'abandoned-cart' as segment, person from facts checkout
-where name = 'Checkout Started' and at + 5000 <= $now
+where name = 'Checkout Started' and happened_at + 5000 <= $now
   and properties ->> 'cart_id' is not null
   and not exists (
     from facts later where later.person = checkout.person and later.name = 'Order Completed'
-      and later.at > checkout.at and later.at <= $now
+      and later.happened_at > checkout.happened_at and later.happened_at <= $now
       and later.properties ->> 'cart_id' = checkout.properties ->> 'cart_id')
 union
 select 'big-spenders', person from facts
-where name = 'Order Completed' and at > $now - 90 * 86400000 and at <= $now
+where name = 'Order Completed' and happened_at > $now - 90 * 86400000 and happened_at <= $now
 group by person having sum((properties ->> 'total')::decimal(18, 6)) > 500
 union
 select 'active-now', person from facts
 where name in ('$page', 'Product Viewed', 'Checkout Started', 'Order Completed')
-  and at > $now - 60000 and at <= $now
+  and happened_at > $now - 60000 and happened_at <= $now
 union
 select 'pro-plan', person from facts
-where traits ->> 'plan' is not null and at <= $now
-group by person having arg_max(traits ->> 'plan', (at, message_id)) = 'pro'
+where traits ->> 'plan' is not null and happened_at <= $now
+group by person having arg_max(traits ->> 'plan', (happened_at, message_id)) = 'pro'
 order by all;
