@@ -33,6 +33,8 @@ def payload(data: bytes) -> Payload:
         return _DECODE(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _patiently(data)
+    except RecursionError:
+        raise Unreadable("the payload is nested too deep") from None
 
 
 def _patiently(data: bytes) -> Payload:

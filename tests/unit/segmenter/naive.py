@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from fractions import Fraction
+from functools import cache
 from typing import Any
 
 UNITS = {"w": 604800000, "d": 86400000, "h": 3600000, "m": 60000, "ms": 1, "s": 1000}
@@ -26,6 +26,11 @@ class Seen:
     properties: Any = None
     traits: Any = None
     context: Any = None
+    called: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        calls = {"page": "$page", "screen": "$screen", "track": self.name}
+        self.called = calls.get(self.type)
 
 
 @dataclass
@@ -59,7 +64,9 @@ def _holds(c: dict[str, Any], person: Person, now: int, others: dict[str, Any]) 
     return _count(c, person, now)
 
 
+@cache
 def length(text: str) -> int:
+    """Milliseconds of a duration."""
     digits = text.rstrip("wdhms")
     return int(digits) * UNITS[text[len(digits) :]]
 
@@ -69,8 +76,11 @@ def length(text: str) -> int:
 
 def moment(value: Any) -> int | None:
     """Milliseconds of an instant text."""
-    if not isinstance(value, str):
-        return None
+    return _moment(value) if isinstance(value, str) else None
+
+
+@cache
+def _moment(value: str) -> int | None:
     shape = (
         r"(\d\d\d\d)-(\d\d)-(\d\d)"
         r"(?:[Tt ](\d\d):(\d\d):(\d\d)(\.\d+)?(Z|z|[+-]\d\d:\d\d)?)?"
@@ -105,7 +115,7 @@ def exact(value: Any) -> Any:
                 value = float(value)
             except OverflowError:
                 return None
-        return ("number", Fraction(value))
+        return ("number", value)
     if isinstance(value, str):
         return ("text", value)
     return None
@@ -170,8 +180,8 @@ def _numeric(op: str, actual: Any, wanted: Any) -> bool:
     if a is None or a[0] != "number":
         return False
     if op == "between":
-        return bool(Fraction(wanted[0]) <= a[1] <= Fraction(wanted[1]))
-    w = Fraction(wanted)
+        return bool(wanted[0] <= a[1] <= wanted[1])
+    w = wanted
     return bool(
         {"greater_than": a[1] > w, "at_least": a[1] >= w, "less_than": a[1] < w}.get(op, a[1] <= w)
     )
@@ -211,17 +221,14 @@ def _dated(op: str, v: int | None, wanted: str, now: int) -> bool:
 
 def matching(c: dict[str, Any], person: Person, now: int) -> list[Seen]:
     """The events of that name for which the whole where-clause holds at `now`."""
+    where = c.get("where", [])
     return [
         e
         for e in person.events
-        if _name(e) == c["event"]
+        if e.called == c["event"]
         and e.at <= now
-        and all(compare(w, _read(e, w["property"]), now) for w in c.get("where", []))
+        and (not where or all(compare(w, _read(e, w["property"]), now) for w in where))
     ]
-
-
-def _name(e: Seen) -> str | None:
-    return {"page": "$page", "screen": "$screen", "track": e.name}.get(e.type)
 
 
 def _read(e: Seen, path: str) -> Any:

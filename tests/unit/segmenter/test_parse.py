@@ -1,0 +1,173 @@
+"""What is refused, where, and with which words (segments.md §4, §9.2, §9.13, §9.17, §9.20)."""
+
+from typing import Any
+
+import pytest
+
+from schemas.problems import Invalid
+from services.segmenter.domain.durations import duration
+from services.segmenter.domain.segment import cycles, parse_segment, references
+from tests.unit.segmenter.story import segment
+
+LEAF = {"trait": "plan", "op": "exists"}
+
+
+def problems(where: Any) -> list[tuple[str, str]]:
+    with pytest.raises(Invalid) as caught:
+        segment(where)
+    return [(problem.place, problem.message) for problem in caught.value.problems]
+
+
+def places(where: Any) -> list[str]:
+    return [place for place, _ in problems(where)]
+
+
+def nested(depth: int) -> Any:
+    return LEAF if depth == 0 else {"not": nested(depth - 1)}
+
+
+def test_s4_all_problems_at_once_with_their_places() -> None:
+    where = {
+        "all": [
+            {"trait": "x", "op": "equals", "value": 1},
+            {
+                "event": "E",
+                "where": [{"property": "p", "op": "equal", "value": 1}],
+                "within": "30 minutes",
+            },
+            {"sequence": [{"event": "A"}, {"absent": {"event": "B"}, "wiat": "1m"}]},
+        ]
+    }
+    assert problems(where) == [
+        ("all[1].where[0].op", 'unknown operator "equal", did you mean "equals"?'),
+        ("all[1].within", '"30 minutes" is not a duration; write 30m'),
+        ("all[2].sequence[1].wiat", 'unknown key "wiat", did you mean "wait"?'),
+        ("all[2].sequence[1].wait", "is missing"),
+    ]
+
+
+PLACES: list[tuple[Any, list[str]]] = [
+    ("text", ["where"]),
+    ({}, ["where"]),
+    ({"all": []}, ["all"]),
+    ({"all": {}}, ["all"]),
+    ({"not": []}, ["not"]),
+    ({"al": [LEAF]}, ["al"]),
+    ({"all": [LEAF], "any": [LEAF]}, ["where"]),
+    ({"all": [LEAF], "extra": 1}, ["extra"]),
+    ({"any": [{"not": {"trait": "a"}}]}, ["any[0].not.op"]),
+    ({"trait": "a..b", "op": "exists"}, ["trait"]),
+    ({"trait": "", "op": "exists"}, ["trait"]),
+    ({"trait": "a", "op": "exists", "value": None}, ["value"]),
+    ({"trait": "a", "op": "is_absent", "value": 1}, ["value"]),
+    ({"trait": "a", "op": "equals"}, ["value"]),
+    ({"trait": "a", "op": "equals", "value": None}, ["value"]),
+    ({"trait": "a", "op": "equals", "value": [1]}, ["value"]),
+    ({"trait": "a", "op": ["equals"], "value": 1}, ["op"]),
+    ({"trait": "a", "op": "any_of", "value": "x"}, ["value"]),
+    ({"trait": "a", "op": "any_of", "value": ["x", None]}, ["value[1]"]),
+    ({"trait": "a", "op": "between", "value": [2, 1]}, ["value"]),
+    ({"trait": "a", "op": "between", "value": [1]}, ["value"]),
+    ({"trait": "a", "op": "between", "value": [1, "2"]}, ["value[1]"]),
+    ({"trait": "a", "op": "at_least", "value": True}, ["value"]),
+    ({"trait": "a", "op": "at_least", "value": 1, "ignore_case": True}, ["ignore_case"]),
+    ({"trait": "a", "op": "equals", "value": "x", "ignore_case": "yes"}, ["ignore_case"]),
+    ({"trait": "a", "op": "before", "value": "2026-01-01T00:00:00"}, ["value"]),
+    ({"trait": "a", "op": "on", "value": "2026-01-01T00:00:00Z"}, ["value"]),
+    ({"trait": "a", "op": "in_last", "value": "0d"}, ["value"]),
+    ({"trait": "a", "op": "exists", "for_at_least": "0s"}, ["for_at_least"]),
+    ({"event": "E", "within": "0s"}, ["within"]),
+    ({"event": "E", "within": 5}, ["within"]),
+    ({"event": "E", "within": "1d", "since": "2026-01-01"}, ["since"]),
+    ({"event": "E", "since": "2026-01-01T00:00:00"}, ["since"]),
+    ({"event": "E", "between": ["2026-01-02", "2026-01-01"]}, ["between"]),
+    ({"event": "E", "between": ["2026-01-02"]}, ["between"]),
+    ({"event": "E", "between": ["2026-01-02", "x"]}, ["between[1]"]),
+    ({"event": ""}, ["event"]),
+    ({"event": "E", "where": {"property": "p"}}, ["where"]),
+    ({"event": "E", "where": [{"op": "exists"}]}, ["where[0].property"]),
+    ({"event": "E", "where": [{"property": "$context.", "op": "exists"}]}, ["where[0].property"]),
+    ({"event": "E", "count": {}}, ["count"]),
+    ({"event": "E", "count": {"at_least": 1, "at_most": 2}}, ["count"]),
+    ({"event": "E", "count": {"at_least": -1}}, ["count.at_least"]),
+    ({"event": "E", "count": {"at_least": True}}, ["count.at_least"]),
+    ({"event": "E", "count": {"exactly": 1.0}}, ["count.exactly"]),
+    ({"event": "E", "wihtin": "1d"}, ["wihtin"]),
+    ({"sequence": [{"event": "A"}]}, ["sequence"]),
+    ({"sequence": [{"event": "A"}] * 6}, ["sequence"]),
+    ({"sequence": "A"}, ["sequence"]),
+    ({"sequence": [{"event": "A", "within": "1d"}, {"event": "B"}]}, ["sequence[0].within"]),
+    (
+        {"sequence": [{"absent": {"event": "A"}, "wait": "1m"}, {"event": "B"}]},
+        ["sequence[0].absent", "sequence[0].wait", "sequence[0].event"],
+    ),
+    (
+        {"sequence": [{"event": "A"}, {"absent": {"event": "B"}, "wait": "0m"}]},
+        ["sequence[1].wait"],
+    ),
+    ({"sequence": [{"event": "A"}, {"event": "B"}], "by": "a..b"}, ["by"]),
+    ({"in_segment": "Not An Id"}, ["in_segment"]),
+    ({"in_segment": "s"}, ["where"]),
+]
+
+
+@pytest.mark.parametrize(("where", "expected"), PLACES)
+def test_s9_17_places_start_below_where(where: Any, expected: list[str]) -> None:
+    assert places(where) == expected
+
+
+@pytest.mark.parametrize("kind", ["related"])
+def test_s4_a_kind_that_is_not_there_yet_is_named(kind: str) -> None:
+    ((place, message),) = problems({"all": [{kind: "x", "op": "exists"}]})
+    assert place == f"all[0].{kind}"
+    assert kind in message
+    assert "not available" in message
+
+
+def test_s9_13_nesting_up_to_8_and_100_leaves() -> None:
+    segment(nested(8))
+    assert places(nested(9)) == [".".join(["not"] * 8)]
+    segment({"all": [LEAF] * 100})
+    assert places({"all": [LEAF] * 101}) == ["where"]
+    segment({"all": [{"in_segment": "other"}] * 100})
+
+
+def test_a_document_is_refused_with_everything_around_the_condition_too() -> None:
+    document = {"kind": "segment", "id": "Bad Id", "nmae": "x", "description": 5}
+    with pytest.raises(Invalid) as caught:
+        parse_segment(document, version=1, state="live")
+    assert [problem.place for problem in caught.value.problems] == [
+        "nmae",
+        "id",
+        "description",
+        "where",
+    ]
+
+
+def test_s1_durations() -> None:
+    assert [duration(text) for text in ("5ms", "90s", "30m", "12h", "7d", "4w")] == [
+        5,
+        90_000,
+        1_800_000,
+        43_200_000,
+        604_800_000,
+        2_419_200_000,
+    ]
+    for wrong in ("", "5", "d", "1.5h", "-1d", "1 d", "1D", "0s", "٣d", 5, None, "9" * 18 + "w"):
+        assert isinstance(duration(wrong), str), wrong
+
+
+def test_s4_references_and_cycles() -> None:
+    a = segment({"any": [{"in_segment": "b"}, {"not": {"in_segment": "c"}}]}, name="a")
+    b = segment({"in_segment": "c"}, name="b")
+    c = segment({"in_segment": "a"}, name="c")
+    d = segment({"in_segment": "a"}, name="d")
+    assert references(a) == {"b", "c"}
+    assert cycles([a, b, d]) == ()
+    assert cycles([a, b, c, d]) == (("a", "b", "c"),)
+
+
+def test_leaves_written_the_same_are_one_leaf() -> None:
+    one = segment({"event": "E", "within": "1d"})
+    other = segment({"not": {"within": "1d", "event": "E"}})
+    assert [leaf.key for leaf in one.leaves] == [leaf.key for leaf in other.leaves]
