@@ -62,7 +62,9 @@ FLOW = Row(
             "cps",
             {
                 "accepted": _rate("afflux_ingest_events_accepted_total"),
-                "processed": _rate('afflux_stage_records_total{stage="identity"}'),
+                "processed": _rate(
+                    'afflux_stage_records_total{stage="identity", outcome="handled"}'
+                ),
                 "transitions": _rate("afflux_segmenter_transitions_total"),
                 "delivered": _rate('afflux_deliveries_total{outcome=~"delivered|accepted"}'),
             },
@@ -275,10 +277,14 @@ DESTINATIONS = Row(
             {"{{destination}}": "sum by (destination) (afflux_retries_waiting)"},
         ),
         Panel(
-            "Ledger steps, p99",
-            "Time in PostgreSQL around a send. A rise slows every delivery.",
+            "Time in PostgreSQL, p99",
+            "The ledger's steps around a send, and the router's write of one batch into the views."
+            " A rise slows every delivery.",
             "s",
-            {"{{step}}": _quantile(0.99, "afflux_ledger_seconds", "step")},
+            {
+                "ledger {{step}}": _quantile(0.99, "afflux_ledger_seconds", "step"),
+                "views": _quantile(0.99, "afflux_view_write_seconds"),
+            },
         ),
     ),
 )

@@ -54,9 +54,9 @@ class Prometheus:
             time.sleep(POLL_S)
 
     def wait_for_a_scrape(self) -> None:
-        """Wait until each target that is up has been scraped after this call."""
+        """Wait until each target has been scraped after this call."""
         began, deadline = time.time(), time.monotonic() + PATIENCE_S
-        while min(self.values("timestamp(up == 1)"), default=0.0) <= began:
+        while min(self.values("timestamp(up)"), default=0.0) <= began:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no scrape within {PATIENCE_S:.0f} s")
             time.sleep(POLL_S)

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 import pytest
 from confluent_kafka import Producer
 
-from deploy.grafana.panels import ROWS
+from deploy.grafana.panels import FLOW, ROWS
 from deploy.local.errors import MissingPrerequisite
 from examples.shop.receiver import Receiver
 from schemas.topics import EVENTS
@@ -88,6 +88,11 @@ def test_every_panel_of_the_dashboard_has_numbers_and_nothing_needs_attention(
             visitor += 1
             _visit(platform, visitor)
             running.wait_for_a_scrape()
+        for step, query in FLOW.panels[0].queries.items():
+            assert running.values(_over_the_test(query))[0] > 0, step
+        while any(running.values("afflux_unaccounted_events")):
+            assert time.monotonic() < deadline, _logs(platform)
+            running.wait_for_a_scrape()
         assert running.rule_faults() == {}
         # The test itself sends what cannot be taken; nothing else may be wrong.
         assert running.firing() <= {"AffluxDeadLetters"}
@@ -124,8 +129,12 @@ def _panels_without_numbers(running: Prometheus) -> list[str]:
         for row in ROWS
         for panel in row.panels
         for legend, query in panel.queries.items()
-        if all(isnan(n) for n in running.values(query.replace("$__rate_interval", WINDOW)))
+        if all(isnan(value) for value in running.values(_over_the_test(query)))
     ]
+
+
+def _over_the_test(query: str) -> str:
+    return query.replace("$__rate_interval", WINDOW)
 
 
 def _targets(platform: Platform) -> Targets:
