@@ -21,7 +21,7 @@ from deploy.local.ports import HOST, free_port
 OURS = Path(__file__).parents[2] / "deploy" / "prometheus"
 PROGRAM = shutil.which("prometheus")
 MISSING = "prometheus is missing: install Debian's package prometheus"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 POLL_S = 0.1
 
 Targets = Mapping[str, Sequence[tuple[str, str]]]

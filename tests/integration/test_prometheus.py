@@ -26,7 +26,7 @@ from services.runtime.kafka import client
 from tests.integration.prometheus import MISSING, PROGRAM, Prometheus, Targets, prometheus
 
 PARTITIONS = 2
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 WINDOW = "2m"
 """In place of Grafana's `$__rate_interval`: all that happened while the test ran."""
 WRITE_KEY = "key-of-the-test"
