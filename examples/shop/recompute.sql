@@ -32,7 +32,7 @@ where name = 'Checkout Started' and happened_at + 5000 <= $now
       and later.properties ->> 'cart_id' = checkout.properties ->> 'cart_id')
 union
 select 'big-spenders', person from facts
-where name = 'Order Completed' and happened_at > $now - 90 * 86400000 and happened_at <= $now
+where name = 'Order Completed' and happened_at > $now - 90 * 86400000::bigint and happened_at <= $now
 group by person having sum((properties ->> 'total')::decimal(18, 6)) > 500
 union
 select 'active-now', person from facts
