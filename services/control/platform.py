@@ -117,6 +117,7 @@ def running_platform(
         PlatformFailed: a service did not get ready.
     """
     data_dir = data_dir.resolve()
+    _refuse_taken(ports)
     stack = _with_ports(environment, ports)
     with (
         postgres_dsn(data_dir / "postgres", durable=durable, environment=stack) as dsn,
@@ -141,6 +142,13 @@ def running_platform(
 def _with_ports(environment: Mapping[str, str], ports: Ports) -> Mapping[str, str]:
     named = {KAFKA_PORT_SETTING: ports.kafka, POSTGRES_PORT_SETTING: ports.postgres}
     return {**environment, **{name: str(port) for name, port in named.items() if port is not None}}
+
+
+def _refuse_taken(ports: Ports) -> None:
+    """Before anything is started."""
+    named = {"AFFLUX_INGEST_PORT": ports.ingest, "AFFLUX_FIRST_HEALTH_PORT": ports.first_health}
+    for setting, port in named.items():
+        port_named_or_free(port, setting=setting)
 
 
 def _processes(workers: Mapping[str, int], ports: Ports) -> tuple[Process, ...]:
