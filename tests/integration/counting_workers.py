@@ -132,6 +132,10 @@ class Feed:
         self.sent: dict[str, int] = defaultdict(int)
         self.events = 0
 
+    @property
+    def counted(self) -> int:
+        return sum(self.sent.values())
+
     def events_of(self, user: str, count: int = 1, *, name: str = "x") -> None:
         """Events without an order are counted as sent."""
         for _ in range(count):

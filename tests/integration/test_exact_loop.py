@@ -3,78 +3,28 @@
 import random
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.local.kafka import Kafka
-from schemas.topics import DEAD_LETTERS, EVENTS, PROFILE_EVENTS
 from services.runtime.kafka import client
 from tests.integration.conftest import KafkaAddress
-from tests.integration.counting_workers import (
-    PARTITIONS,
-    Feed,
-    Workers,
-    Written,
-    one_to,
-    wait_until,
-)
-from tests.integration.topics import recreate_topics
+from tests.integration.counting_bench import Bench, counting_bench
+from tests.integration.counting_workers import PARTITIONS, wait_until
 
 KILLS = 8
 PAUSES = 2
 USERS = [f"u{n}" for n in range(60)]
 
 
-class Bench:
-    """One stage with its own name, fresh topics, and everything to feed and watch it."""
-
-    def __init__(self, bootstrap: str, directory: Path, name: str) -> None:
-        recreate_topics(bootstrap, (EVENTS, PROFILE_EVENTS, DEAD_LETTERS), PARTITIONS)
-        self.workers = Workers(bootstrap, directory, name)
-        self.feed = Feed(bootstrap)
-        self.written = Written(bootstrap)
-        self.deaths = 0
-
-    def feed_all(self, count: int = 1) -> None:
-        for user in USERS:
-            self.feed.events_of(user, count)
-        self.feed.flush()
-
-    def supervise_until_counted(self) -> None:
-        def counted() -> bool:
-            self.deaths += self.workers.supervise()
-            self.written.read()
-            return len(self.written.message_ids) >= sum(self.feed.sent.values())
-
-        wait_until(counted)
-
-    def assert_each_counted_once(self) -> None:
-        for user, sent in self.feed.sent.items():
-            assert self.written.numbers[user] == one_to(sent), user
-        for user, numbers in self.written.idle.items():
-            assert numbers == one_to(len(numbers)), user
-        assert len(set(self.written.message_ids)) == len(self.written.message_ids)
-
-
 @pytest.fixture
-def directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="afflux-test-") as made:
-        yield Path(made)
-
-
-@pytest.fixture
-def bench(kafka: KafkaAddress, directory: Path) -> Iterator[Bench]:
-    bench = Bench(kafka.bootstrap, directory, f"counting-{uuid4().hex[:8]}")
-    yield bench
-    bench.workers.close()
-    bench.written.close()
+def bench(kafka: KafkaAddress) -> Iterator[Bench]:
+    with counting_bench(kafka.bootstrap) as bench:
+        yield bench
 
 
 def test_killed_and_paused_workers_count_every_event_once(bench: Bench) -> None:
@@ -94,7 +44,7 @@ def test_killed_and_paused_workers_count_every_event_once(bench: Bench) -> None:
     bench.supervise_until_counted()
     bench.written.read()
     bench.assert_each_counted_once()
-    assert sum(bench.feed.sent.values()) > 2000
+    assert bench.feed.counted > 2000
     wait_until(lambda: _unaccounted(bench) == 0)
 
 
@@ -102,8 +52,8 @@ def _flow(bench: Bench, seconds: float) -> None:
     """Events keep coming and ended workers are started again meanwhile."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        bench.deaths += bench.workers.supervise()
-        bench.feed_all()
+        bench.workers.supervise()
+        bench.feed_all(USERS)
         bench.written.read()
 
 
@@ -139,7 +89,7 @@ def test_static_members_share_the_partitions_and_keep_them_over_a_kill(bench: Be
     wait_until(lambda: all(_restored(bench, n) == PARTITIONS // 2 for n in (0, 1)))
     kept, before = bench.workers.assigned(0), len(bench.workers.lines(1))
     bench.workers.kill(0)
-    bench.feed_all()
+    bench.feed_all(USERS)
     began = time.monotonic()
     bench.supervise_until_counted()
     print(f"all counted {time.monotonic() - began:.2f} s after the kill, start of Python included")
@@ -161,11 +111,11 @@ def _restored(bench: Bench, number: int) -> int:
 def test_lost_local_state_comes_back_from_the_changelog(bench: Bench) -> None:
     """Rule 2."""
     bench.workers.start(0)
-    bench.feed_all(10)
+    bench.feed_all(USERS, 10)
     bench.supervise_until_counted()
     bench.workers.kill(0)
     shutil.rmtree(bench.workers.state(0))
-    bench.feed_all(2)
+    bench.feed_all(USERS, 2)
     bench.supervise_until_counted()
     bench.assert_each_counted_once()
 
@@ -173,19 +123,19 @@ def test_lost_local_state_comes_back_from_the_changelog(bench: Bench) -> None:
 def test_without_committed_offsets_the_position_in_the_state_stands(bench: Bench) -> None:
     """Rule 2: the broker lets the offsets of a resting group expire."""
     bench.workers.start(0)
-    bench.feed_all(5)
+    bench.feed_all(USERS, 5)
     bench.supervise_until_counted()
     assert bench.workers.terminate(0) == 0
     wait_until(lambda: _group_deleted(bench))
     shutil.rmtree(bench.workers.state(0))
-    bench.feed_all(2)
+    bench.feed_all(USERS, 2)
     bench.supervise_until_counted()
     bench.assert_each_counted_once()
 
 
 def _group_deleted(bench: Bench) -> bool:
     """A static member counts as present until its session has ended."""
-    admin = AdminClient(client(bench.workers.bootstrap))
+    admin = AdminClient(client(bench.bootstrap))
     group = f"afflux-{bench.workers.name}"
     try:
         admin.delete_consumer_groups([group])[group].result()
@@ -198,34 +148,30 @@ def _group_deleted(bench: Bench) -> bool:
 
 def test_sigterm_ends_within_three_seconds(bench: Bench) -> None:
     bench.workers.start(0)
-    bench.feed_all()
+    bench.feed_all(USERS)
     bench.supervise_until_counted()
     began = time.monotonic()
     assert bench.workers.terminate(0) == 0
     assert time.monotonic() - began < 3
 
 
-def test_broker_away_is_waited_for(fresh_kafka: Kafka, directory: Path) -> None:
+def test_broker_away_is_waited_for(fresh_kafka: Kafka) -> None:
     """One worker was there before, one starts meanwhile; both go on alone."""
-    bench = Bench(fresh_kafka.bootstrap, directory, "counting")
-    try:
+    with counting_bench(fresh_kafka.bootstrap) as bench:
         bench.workers.start(0)
-        bench.feed_all(2)
+        bench.feed_all(USERS, 2)
         bench.supervise_until_counted()
         fresh_kafka.stop()
         bench.workers.start(1)
         wait_until(lambda: _waiting(bench, 1))
         assert bench.workers.answer(1, "/readyz") == (503, "waiting for Kafka\n")
         assert bench.workers.answer(1, "/livez")[0] == 200
-        bench.deaths += bench.workers.supervise()
+        bench.workers.supervise()
         fresh_kafka.start()
-        bench.feed_all(2)
+        bench.feed_all(USERS, 2)
         bench.supervise_until_counted()
         bench.assert_each_counted_once()
         wait_until(lambda: bench.workers.answer(1, "/readyz")[0] == 200)
-    finally:
-        bench.workers.close()
-        bench.written.close()
 
 
 def _waiting(bench: Bench, number: int) -> bool:

@@ -1,0 +1,79 @@
+"""design.md §2 rule 1: positions are the last step of every transaction, of outputs alone too."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from confluent_kafka import Consumer, TopicPartition
+
+from schemas.records import Tick
+from schemas.topics import EVENTS, PROFILE_EVENTS, Topic
+from services.runtime.health import Health
+from services.runtime.kafka import reader
+from services.runtime.processor import Worker
+from services.runtime.settings import RuntimeSettings
+from services.runtime.stage import Cycle, Received, State
+from tests.integration.conftest import KafkaAddress
+from tests.integration.counting_workers import wait_until
+from tests.integration.topics import recreate_topics
+
+
+class Ticking:
+    """Reads nothing, remembers nothing, emits one tick."""
+
+    inputs: Sequence[Topic] = (EVENTS,)
+
+    def __init__(self) -> None:
+        self.name = f"ticking-{uuid4().hex[:8]}"
+        self.committed_cycles = 0
+
+    def assigned(self, partition: int, state: State, positions: Mapping[str, int]) -> None:
+        pass
+
+    def revoked(self, partition: int) -> None:
+        pass
+
+    def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
+        raise AssertionError("there is nothing to decide")
+
+    def idle(self, cycle: Cycle) -> None:
+        if not self.committed_cycles:
+            cycle.emit(PROFILE_EVENTS, key="tick", record=Tick(partition=0), partition=0)
+
+    def committed(self) -> None:
+        self.committed_cycles += 1
+
+
+def test_r1_outputs_alone_are_committed_with_a_position(
+    kafka: KafkaAddress, tmp_path: Path
+) -> None:
+    """Else the broker would not see that a paused worker is a member no more."""
+    recreate_topics(kafka.bootstrap, (EVENTS, PROFILE_EVENTS), 2)
+    stage = Ticking()
+    for _ in range(2):
+        stage.committed_cycles = 0
+        live(stage, RuntimeSettings(kafka_bootstrap=kafka.bootstrap, state_dir=tmp_path))
+    assert committed(kafka.bootstrap, stage.name) == 0
+
+
+def live(stage: Ticking, settings: RuntimeSettings) -> None:
+    """One life of a worker; the second begins at the position that the first committed."""
+    worker = Worker(stage, settings, Health(stage.name))
+    worker.join()
+
+    def ticked() -> bool:
+        worker.cycle()
+        return stage.committed_cycles > 0
+
+    try:
+        wait_until(ticked)
+    finally:
+        worker.close()
+
+
+def committed(bootstrap: str, stage: str) -> int:
+    consumer = Consumer(reader(bootstrap) | {"group.id": f"afflux-{stage}"})
+    (position,) = consumer.committed([TopicPartition(EVENTS.name, 0)], timeout=15)
+    consumer.close()
+    assert isinstance(position.offset, int)
+    return position.offset
