@@ -1,10 +1,8 @@
 """One server process that never outlives its starter, and is found again if it did."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from deploy.local.errors import ServerFailed
+from services.runtime.tied import tied
 
-TIED = Path(__file__).with_name("tied.py")
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.02
 
@@ -113,11 +111,10 @@ def _orphan(record: dict[str, float], directory: Path) -> psutil.Process | None:
 
 
 def _start(command: Command) -> subprocess.Popen[bytes]:
-    tied = [sys.executable, "-I", "-S", str(TIED)]
-    to_what = [str(int(command.orphan_signal)), str(os.getpid()), command.user]
+    arguments = tied(command.arguments, orphan_signal=command.orphan_signal, user=command.user)
     with _output_path(command.directory).open("wb") as output:
         return subprocess.Popen(  # noqa: S603 (our own command line)
-            [*tied, *to_what, *command.arguments],
+            arguments,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,17 +1,17 @@
 """Keeps processes running: at once after a crash, then with patience; they end with this one."""
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
+
+from services.runtime.tied import tied
 
 log = structlog.get_logger()
 
@@ -21,7 +21,6 @@ LONGEST_WAIT_S = 10.0
 GRACE_S = 10.0
 """From SIGTERM to SIGKILL."""
 LOOK_EVERY_S = 0.05
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(slots=True)
@@ -117,12 +116,13 @@ class Supervisor:
         output = None if self._logs is None else (self._logs / f"{name}.log").open("ab")
         try:
             return subprocess.Popen(  # noqa: S603 - the command is ours
-                child.argv,
+                tied(child.argv, orphan_signal=signal.SIGKILL),
                 env=child.env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output and subprocess.STDOUT,
-                preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 - one prctl call
+                # Ctrl-C goes to us alone, and we end the children in our own order.
+                start_new_session=True,
             )
         finally:
             if output is not None:
@@ -143,17 +143,3 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _dying_with(parent: int) -> Callable[[], None] | None:
-    """Asks the kernel to end a child together with us, even when we are killed (Linux only)."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-
-    def set_death_signal() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return set_death_signal
