@@ -150,7 +150,7 @@ class Worker:
         """The records that are next; none of what was read before a rebalance."""
         if self._rebalanced:
             self._rebalanced = False
-            if messages:
+            if messages and self._partitions.owned:
                 self._consumer.assign(self._starts())
             return []
         batch = []
