@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.records import ProfileEvent
 from services.segmenter.domain.catalogue import Catalogue, Placed
-from services.segmenter.domain.conditions.leaf import EventLeaf, SteadyLeaf, TraitLeaf
+from services.segmenter.domain.conditions.leaf import KeptLeaf, SteadyLeaf, TraitLeaf
 from services.segmenter.domain.decide import Decision, Transition, change, decide
 from services.segmenter.domain.intake import Intake
 from services.segmenter.domain.payload import payload
@@ -41,6 +41,7 @@ def apply(
     touched: dict[str, Placed] = {}
     if not profile.exists:
         profile.generation = catalogue.generation
+        profile.changed = True
         touched = {entry.segment.id: entry for entry in catalogue.initially}
     profile.seen = now
     at = event.at if event.at is not None else min(event.timestamp, now)
@@ -84,7 +85,7 @@ def absorb(
     winner.generation = catalogue.generation
     winner.seen = now
     for leaf in catalogue.leaves.values():
-        if isinstance(leaf, EventLeaf | SteadyLeaf):
+        if isinstance(leaf, KeptLeaf):
             _merge_histories(winner, loser, leaf, now)
     winner.facts.merge(loser.facts)
     winner.linked |= loser.linked
@@ -140,9 +141,7 @@ def _take_over_leaves(catalogue: Catalogue, profile: Profile) -> None:
             refresh(catalogue, profile, leaf, profile.seen)
 
 
-def _merge_histories(
-    winner: Profile, loser: Profile, leaf: EventLeaf[Any] | SteadyLeaf[Any], now: int
-) -> None:
+def _merge_histories(winner: Profile, loser: Profile, leaf: KeptLeaf[Any], now: int) -> None:
     """A steady leaf that the loser's partition did not know starts from the loser's traits."""
     if isinstance(leaf, SteadyLeaf) and not loser.has_history(leaf.key):
         other = leaf.recall(loser.facts, now)

@@ -9,7 +9,7 @@ from services.segmenter.domain.facts import consent_entries, trait_writes
 from services.segmenter.domain.filters import Happened
 from services.segmenter.domain.payload import Payload
 from services.segmenter.domain.profile import Profile
-from services.segmenter.domain.refresh import refresh
+from services.segmenter.domain.refresh import refresh, refresh_kept
 
 _CALLS = {"page": "$page", "screen": "$screen"}
 
@@ -76,7 +76,7 @@ class Intake:
             match = leaf.matches(happened)
             if match is not None and leaf.key not in profile.overflowed:
                 leaf.record(profile.history(leaf), match, self.now)
-                if refresh(self.catalogue, profile, leaf, self.now):
+                if refresh_kept(self.catalogue, profile, leaf, self.now):
                     self._touch(leaf.key)
 
     def _properties(self) -> object:

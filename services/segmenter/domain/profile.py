@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from schemas.records import Identifier
-from services.segmenter.domain.conditions.leaf import EventLeaf, History, SteadyLeaf
+from services.segmenter.domain.conditions.leaf import History, KeptLeaf
 from services.segmenter.domain.facts import Facts
 
 UNSEEN = -1
@@ -164,7 +164,7 @@ class Profile:
         """Differs whenever what `ProfileUpdated` says differs; `changed` tells it cheaper."""
         return _JSON([self.member_of(), msgspec.Raw(self.as_json())])
 
-    def history(self, leaf: EventLeaf[Any] | SteadyLeaf[Any]) -> Any:
+    def history(self, leaf: KeptLeaf[Any]) -> Any:
         """What a leaf remembers of it; changes made to it are kept."""
         found = self._open.get(leaf.key)
         if found is None:
@@ -189,7 +189,7 @@ class Profile:
         self.flipped.discard(key)
         self.overflowed.discard(key)
 
-    def overflow(self, leaf: EventLeaf[Any] | SteadyLeaf[Any]) -> None:
+    def overflow(self, leaf: KeptLeaf[Any]) -> None:
         """Too much to remember: forget it all; memberships stay as they are, visibly."""
         self.overflows += 1
         self.overflowed.add(leaf.key)

@@ -3,33 +3,40 @@
 from typing import Any
 
 from services.segmenter.domain.catalogue import Catalogue
-from services.segmenter.domain.conditions.leaf import EventLeaf, Leaf, SteadyLeaf, TraitLeaf
+from services.segmenter.domain.conditions.leaf import KeptLeaf, Leaf, TraitLeaf
 from services.segmenter.domain.profile import Profile
 
 
 def refresh(catalogue: Catalogue, profile: Profile, leaf: Leaf[Any], now: int) -> bool:
     """True when its truth flipped. An overflowed leaf never flips."""
-    key = leaf.key
-    if key in profile.overflowed:
-        profile.dues.pop(key, None)
+    if isinstance(leaf, KeptLeaf):
+        return refresh_kept(catalogue, profile, leaf, now)
+    assert isinstance(leaf, TraitLeaf)
+    standing = leaf.recall(profile.facts, now)
+    return _note(profile, leaf, leaf.holds(standing, now), leaf.next_change(standing, now))
+
+
+def refresh_kept(catalogue: Catalogue, profile: Profile, leaf: KeptLeaf[Any], now: int) -> bool:
+    """The same for a leaf that is known to keep a history, without the costly question."""
+    if leaf.key in profile.overflowed:
+        profile.dues.pop(leaf.key, None)
         return False
-    if isinstance(leaf, EventLeaf | SteadyLeaf):
-        history = profile.history(leaf)
-        if history.entries() > catalogue.limit:
-            profile.overflow(leaf)
-            return False
-    else:
-        assert isinstance(leaf, TraitLeaf)
-        history = leaf.recall(profile.facts, now)
-    due = leaf.next_change(history, now)
+    history = profile.history(leaf)
+    leaf.settle(history, now)
+    if history.entries() > catalogue.limit:
+        profile.overflow(leaf)
+        return False
+    holds, due = leaf.outlook(history, now)
+    return _note(profile, leaf, holds, due)
+
+
+def _note(profile: Profile, leaf: Leaf[Any], holds: bool, due: int | None) -> bool:
+    key = leaf.key
     if due is not None:
         profile.dues[key] = due
     else:
         profile.dues.pop(key, None)
-    return _flip(profile, key, deviates=leaf.holds(history, now) is not leaf.initial)
-
-
-def _flip(profile: Profile, key: bytes, *, deviates: bool) -> bool:
+    deviates = holds is not leaf.initial
     if deviates is (key in profile.flipped):
         return False
     if deviates:

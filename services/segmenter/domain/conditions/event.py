@@ -13,7 +13,7 @@ from services.segmenter.domain.conditions.aggregate import (
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
 from services.segmenter.domain.filters import Filter, Happened, event_filter
 from services.segmenter.domain.shape import MISSING, Piece
-from services.segmenter.domain.spans import END, Span, overlap
+from services.segmenter.domain.spans import ALWAYS, END, Span, overlap
 from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
 from services.segmenter.domain.windows import Window, window
 
@@ -73,7 +73,9 @@ class EventCount(EventLeaf[Tally]):
     def matches(self, event: Happened) -> Span | None:
         matching = self.filter.span(event)
         inside = self.window.span(event.at)
-        return None if matching is None or inside is None else overlap(matching, inside)
+        if matching is ALWAYS or inside is None:
+            return inside
+        return None if matching is None else overlap(matching, inside)
 
     def record(self, history: Tally, match: Span, now: int) -> None:
         start, end = match
@@ -83,15 +85,12 @@ class EventCount(EventLeaf[Tally]):
             history.lasting += 1
         else:
             insort(history.ends, end)
-        self._settle(history, now)
 
     def holds(self, history: Tally, now: int) -> bool:
-        self._settle(history, now)
         count = history.lasting + len(history.ends)
         return self.low <= count and (self.high is None or count <= self.high)
 
     def next_change(self, history: Tally, now: int) -> int | None:
-        self._settle(history, now)
         ends, pending = history.ends, history.pending
         if pending:
             return min(pending[0][0], ends[0]) if ends else pending[0][0]
@@ -106,10 +105,10 @@ class EventCount(EventLeaf[Tally]):
             sorted(one.ends + other.ends),
             sorted(one.pending + other.pending),
         )
-        self._settle(both, now)
+        self.settle(both, now)
         return both
 
-    def _settle(self, history: Tally, now: int) -> None:
+    def settle(self, history: Tally, now: int) -> None:
         """Move what has begun, drop what has ended and what cannot make a difference."""
         pending, ends = history.pending, history.ends
         while pending and pending[0][0] <= now:

@@ -55,15 +55,10 @@ class Leaf(ABC, Generic[H]):
         """The first instant after `now` at which it may change by itself; None for never."""
 
 
-class EventLeaf(Leaf[H]):
-    """A leaf over events; it keeps a history of those that matter."""
+class KeptLeaf(Leaf[H]):
+    """A leaf that keeps a history of its own with the profile."""
 
     __slots__ = ()
-
-    @property
-    @abstractmethod
-    def events(self) -> frozenset[str]:
-        """The names of the events it listens to."""
 
     @abstractmethod
     def fresh(self) -> H:
@@ -74,16 +69,34 @@ class EventLeaf(Leaf[H]):
         """The history in these bytes."""
 
     @abstractmethod
+    def merge(self, one: H, other: H, now: int) -> H:
+        """The history of a profile that had everything of both; order does not matter."""
+
+    def settle(self, history: H, now: int) -> None:  # nothing to do for some
+        """Let go of what can no longer matter; always called before the truth is asked."""
+
+    def outlook(self, history: H, now: int) -> tuple[bool, int | None]:
+        """Truth and next change at once, for kinds that save work by it."""
+        return self.holds(history, now), self.next_change(history, now)
+
+
+class EventLeaf(KeptLeaf[H]):
+    """A leaf over events; it remembers those that matter."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def events(self) -> frozenset[str]:
+        """The names of the events it listens to."""
+
+    @abstractmethod
     def matches(self, event: Happened) -> Any:
         """What is to be remembered of the event; None when it does not matter."""
 
     @abstractmethod
     def record(self, history: H, match: Any, now: int) -> None:
         """Remember it."""
-
-    @abstractmethod
-    def merge(self, one: H, other: H, now: int) -> H:
-        """The history of a profile that had all events of both; order does not matter."""
 
 
 class TraitLeaf(Leaf[H]):
@@ -101,26 +114,14 @@ class TraitLeaf(Leaf[H]):
         """What the current traits alone say."""
 
 
-class SteadyLeaf(TraitLeaf[H]):
+class SteadyLeaf(KeptLeaf[H], TraitLeaf[H]):
     """A leaf that also asks since when, and so keeps the writes of its trait."""
 
     __slots__ = ()
 
     @abstractmethod
-    def decode(self, data: bytes) -> H:
-        """The history in these bytes."""
-
-    @abstractmethod
-    def fresh(self) -> H:
-        """The empty history."""
-
-    @abstractmethod
     def record(self, history: H, slot: str, write: Write, now: int) -> None:
         """Remember a write, late ones too."""
-
-    @abstractmethod
-    def merge(self, one: H, other: H, now: int) -> H:
-        """The history of a profile that had all writes of both; order does not matter."""
 
 
 def leaf_key(document: Mapping[str, Any]) -> bytes:

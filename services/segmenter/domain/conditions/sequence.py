@@ -1,7 +1,6 @@
 """`sequence`: steps in order, each within its distance, optionally ended by something absent."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -56,22 +55,18 @@ _DECODE = msgspec.msgpack.Decoder(Trails).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One event of the chain, at most `within` after the one before it."""
-
-    filter: Filter
-    within: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Sequence(EventLeaf[Trails]):
-    """A chain of events; with `absent`, one that nothing has answered for `wait`."""
+    """A chain of events; with an absent last step, one that nothing has answered for `wait`."""
 
-    steps: tuple[Step, ...]
-    absent: Filter | None
+    filters: tuple[Filter, ...]
+    """Of each step, the absent one last."""
+    reaches: tuple[int | None, ...]
+    """For each step of the chain its `within`."""
     wait: int
     by: EventPath | None
     window: Window
+    horizons: tuple[int | None, ...]
+    """For each filter, how long an event of it can matter; None for ever."""
 
     @property
     def initial(self) -> bool:
@@ -79,7 +74,12 @@ class Sequence(EventLeaf[Trails]):
 
     @property
     def events(self) -> frozenset[str]:
-        return frozenset(found.event for found in self._filters())
+        return frozenset(found.event for found in self.filters)
+
+    @property
+    def ends_absent(self) -> bool:
+        """Whether the last filter is of what must not happen."""
+        return len(self.filters) > len(self.reaches)
 
     def fresh(self) -> Trails:
         return Trails()
@@ -90,7 +90,7 @@ class Sequence(EventLeaf[Trails]):
     def matches(self, event: Happened) -> Match | None:
         matched = [
             (index, span)
-            for index, found in enumerate(self._filters())
+            for index, found in enumerate(self.filters)
             if found.event == event.name and (span := found.span(event)) is not None
         ]
         if not matched:
@@ -105,20 +105,36 @@ class Sequence(EventLeaf[Trails]):
             return
         by, at, matched = match
         marks = self._marks_of(history, by)
-        for step, span in matched:
-            if step == len(self.steps) - 1 and self.window.span(at + self.wait) is None:
+        for step, (start, end) in matched:
+            if step == len(self.reaches) - 1 and self.window.span(at + self.wait) is None:
                 continue
-            marks.timed.append((*span, step, at))
-        self._settle(history, now)
+            if start <= now and end == END:
+                insort(marks.steps[step], at)
+            else:
+                marks.timed.append((start, end, step, at))
+
+    def settle(self, history: Trails, now: int) -> None:
+        for marks in history.marks:
+            if marks.timed:
+                self._take_in(marks, now)
+            self._prune(marks, now)
+        if not all(marks.entries() for marks in history.marks):
+            history.marks = [marks for marks in history.marks if marks.entries()]
+        if self.window.within is None and not self.ends_absent and not history.done:
+            history.done = any(self._chain_ends(marks.steps) for marks in history.marks)
+            if history.done:
+                history.marks = []
 
     def holds(self, history: Trails, now: int) -> bool:
-        self._settle(history, now)
-        return history.done or covered(self._spans(history, now), now)
+        return self.outlook(history, now)[0]
 
     def next_change(self, history: Trails, now: int) -> int | None:
-        self._settle(history, now)
+        return self.outlook(history, now)[1]
+
+    def outlook(self, history: Trails, now: int) -> tuple[bool, int | None]:
         if history.done:
-            return None
+            return True, None
+        spans = self._spans(history, now)
         edges = [
             edge
             for marks in history.marks
@@ -126,8 +142,10 @@ class Sequence(EventLeaf[Trails]):
             for edge in (start, end)
             if now < edge < END
         ]
-        own = next_edge(self._spans(history, now), now)
-        return min(edges if own is None else [*edges, own], default=None)
+        own = next_edge(spans, now)
+        if own is not None:
+            edges.append(own)
+        return covered(spans, now), min(edges, default=None)
 
     def merge(self, one: Trails, other: Trails, now: int) -> Trails:
         both = Trails(done=one.done or other.done)
@@ -136,20 +154,14 @@ class Sequence(EventLeaf[Trails]):
             mine.timed.extend(marks.timed)
             for index, instants in enumerate(marks.steps):
                 mine.steps[index] = sorted(mine.steps[index] + instants)
-        self._settle(both, now)
+        self.settle(both, now)
         return both
-
-    def _filters(self) -> Iterator[Filter]:
-        for step in self.steps:
-            yield step.filter
-        if self.absent is not None:
-            yield self.absent
 
     def _marks_of(self, history: Trails, by: Scalar | None) -> Marks:
         for marks in history.marks:
             if _comparable(marks.by) == by:
                 return marks
-        marks = Marks(by[0] if isinstance(by, tuple) else by, [[] for _ in self._filters()])
+        marks = Marks(by[0] if isinstance(by, tuple) else by, [[] for _ in self.filters])
         history.marks.append(marks)
         return marks
 
@@ -165,49 +177,40 @@ class Sequence(EventLeaf[Trails]):
     def _chain_ends(self, steps: list[list[int]]) -> list[int]:
         """The instants at which chains end that no absent event has answered."""
         reached = steps[0]
-        for step, instants in zip(self.steps[1:], steps[1:], strict=False):
-            reached = [at for at in instants if _follows(at, reached, step.within)]
-        if self.absent is None or not steps[-1]:
+        for index in range(1, len(self.reaches)):
+            within = self.reaches[index]
+            reached = [at for at in steps[index] if _follows(at, reached, within)]
+        if not self.ends_absent or not steps[-1]:
             return reached
         return reached[bisect_left(reached, steps[-1][-1]) :]
 
-    def _settle(self, history: Trails, now: int) -> None:
-        """Sort in what matches for good, and drop what can no longer matter."""
-        for marks in history.marks:
-            _take_in(marks, now)
-            self._prune(marks, now)
-        history.marks = [marks for marks in history.marks if marks.entries()]
-        if self.absent is None and self.window.within is None and not history.done:
-            history.done = any(self._chain_ends(marks.steps) for marks in history.marks)
-            if history.done:
-                history.marks = []
+    def _take_in(self, marks: Marks, now: int) -> None:
+        """Sort in what matches for good, drop what no longer matches or matters."""
+        waiting = []
+        for mark in marks.timed:
+            start, end, step, at = mark
+            horizon = self.horizons[step]
+            if start <= now and end == END:
+                insort(marks.steps[step], at)
+            elif end > now and (horizon is None or at + horizon > now):
+                waiting.append(mark)
+        marks.timed = waiting
 
     def _prune(self, marks: Marks, now: int) -> None:
+        """Drop what is too long ago, and what another event of its step makes superfluous."""
         steps = marks.steps
-        for index, horizon in enumerate(self._horizons()):
-            if horizon is not None:
-                del steps[index][: bisect_left(steps[index], now - horizon + 1)]
-                marks.timed = [
-                    mark for mark in marks.timed if mark[2] != index or mark[3] + horizon > now
-                ]
-        last = len(self.steps) - 1
-        if last > 0 and self.steps[1].within is None:
+        for instants, horizon in zip(steps, self.horizons, strict=True):
+            if horizon is not None and instants and instants[0] + horizon <= now:
+                del instants[: bisect_left(instants, now - horizon + 1)]
+        last = len(self.reaches) - 1
+        if last > 0 and self.reaches[1] is None:
             del steps[0][1:]
-        if self.absent is not None and steps[-1]:
+        if self.ends_absent and steps[-1]:
             del steps[-1][:-1]
             del steps[last][: bisect_left(steps[last], steps[-1][0])]
-        if self.steps[last].within is None:
+        if self.reaches[last] is None and len(steps[last]) > 1:
             ripe = bisect_left(steps[last], now - self.wait + 1)
             del steps[last][: max(ripe - 1, 0)]
-
-    def _horizons(self) -> Iterator[int | None]:
-        """For each step, how long an event of it can matter; None for ever."""
-        reach = None if self.window.within is None else self.window.within + self.wait
-        horizons = [reach] if self.absent is not None else []
-        for step in reversed(self.steps):
-            horizons.append(reach)
-            reach = None if reach is None or step.within is None else reach + step.within
-        return reversed(horizons)
 
 
 def _follows(at: int, reached: list[int], within: int | None) -> bool:
@@ -227,17 +230,6 @@ def _matching(marks: Marks, now: int) -> list[list[int]]:
     return steps
 
 
-def _take_in(marks: Marks, now: int) -> None:
-    waiting = []
-    for mark in marks.timed:
-        start, end, step, at = mark
-        if start <= now and end == END:
-            insort(marks.steps[step], at)
-        elif end > now:
-            waiting.append(mark)
-    marks.timed = waiting
-
-
 def _comparable(by: Stored) -> Scalar | None:
     return (by,) if type(by) is bool else by
 
@@ -253,20 +245,34 @@ def parse_sequence(piece: Piece) -> Sequence | None:
     absent, wait = _absent_step(last) if ends_absent else (None, 0)
     by = event_path(piece.at("by")) if piece.has("by") else None
     inside = window(piece)
-    known = tuple(step for step in steps if step is not None)
+    known = [step for step in steps if step is not None]
     if len(known) < len(steps) or not known or wait is None or inside is None:
         return None
-    return Sequence(leaf_key(piece.value), known, absent, wait, by, inside)
+    filters = tuple(found for found, _ in known) + ((absent,) if absent is not None else ())
+    reaches = tuple(within for _, within in known)
+    horizons = _horizons(reaches, inside, wait, ends_absent=ends_absent)
+    return Sequence(leaf_key(piece.value), filters, reaches, wait, by, inside, horizons)
 
 
-def _step(piece: Piece, *, first: bool) -> Step | None:
+def _horizons(
+    reaches: tuple[int | None, ...], window: Window, wait: int, *, ends_absent: bool
+) -> tuple[int | None, ...]:
+    reach = None if window.within is None else window.within + wait
+    horizons = [reach] if ends_absent else []
+    for within in reversed(reaches):
+        horizons.append(reach)
+        reach = None if reach is None or within is None else reach + within
+    return tuple(reversed(horizons))
+
+
+def _step(piece: Piece, *, first: bool) -> tuple[Filter, int | None] | None:
     if not piece.is_object(("event", "where", "within")):
         return None
     found = event_filter(piece)
     within = a_duration(piece.at("within")) if piece.has("within") else None
     if first and piece.has("within"):
         piece.at("within").refuse("the first step has no event before it to be within reach of")
-    return None if found is None else Step(found, within)
+    return None if found is None else (found, within)
 
 
 def _absent_step(piece: Piece) -> tuple[Filter | None, int | None]:

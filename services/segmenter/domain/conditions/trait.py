@@ -107,7 +107,6 @@ class SteadyTrait(SteadyLeaf[Writes]):
         value: Any = facts.inside(slot, write.value, self.path)
         start, end = self.comparison.span(value) or NEVER
         _insert(history.spells, Spell(write.at, write.message_id, start, end))
-        self._prune(history, now)
 
     def holds(self, history: Writes, now: int) -> bool:
         return covered(self._held(history), now)
@@ -119,7 +118,7 @@ class SteadyTrait(SteadyLeaf[Writes]):
         both = Writes(list(one.spells))
         for spell in other.spells:
             _insert(both.spells, spell)
-        self._prune(both, now)
+        self.settle(both, now)
         return both
 
     def _held(self, history: Writes) -> list[Span]:
@@ -146,7 +145,7 @@ class SteadyTrait(SteadyLeaf[Writes]):
             spans.append(overlap((spell.start, spell.end), (spell.at, until)))
         return [span for span in spans if span is not None]
 
-    def _prune(self, history: Writes, now: int) -> None:
+    def settle(self, history: Writes, now: int) -> None:
         base = bisect_right(history.spells, now - self.for_at_least, key=lambda spell: spell.at) - 1
         if base > 0:
             del history.spells[:base]
