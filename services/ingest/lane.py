@@ -54,9 +54,13 @@ class Lane:
         self._waiting: list[tuple[Outgoing, Commit]] = []
         self._filled = asyncio.Event()
         self._sending_since: float | None = None
+        self.is_open = True
         self.acknowledged_at = time.monotonic()
 
     def put(self, outgoing: Outgoing, commit: Commit) -> None:
+        if not self.is_open:
+            commit.failed()
+            return
         self._waiting.append((outgoing, commit))
         self._filled.set()
 
@@ -81,6 +85,7 @@ class Lane:
                 if group:
                     await self._commit(producer, group)
         finally:
+            self.is_open = False
             for _, commit in self._waiting:
                 commit.failed()
 

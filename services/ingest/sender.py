@@ -61,8 +61,10 @@ class Sender:
     @property
     def is_available(self) -> bool:
         """Whether what is sent now can be expected to be acknowledged in time."""
-        return self._is_reachable and not any(
-            lane.sending_for() > self._deadline for lanes in self._lanes.values() for lane in lanes
+        return self._is_reachable and all(
+            lane.is_open and lane.sending_for() <= self._deadline
+            for lanes in self._lanes.values()
+            for lane in lanes
         )
 
     async def send(self, records: Sequence[Outgoing]) -> None:

@@ -3,6 +3,7 @@
 import secrets as randomness
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from schemas.records import Definition
 from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.source import Source
-from services.runtime.definitions import Definitions, Snapshot
+from services.runtime.definitions import Snapshot
 from services.runtime.secrets import UnresolvedSecret, resolve
 
 log = structlog.get_logger()
@@ -20,10 +21,23 @@ RETRY_S = 5.0
 """Wait before unresolved keys are looked for again."""
 
 
+class Loaded(Protocol):
+    def is_set(self) -> bool: ...
+
+
+class InForce(Protocol):
+    """The definitions as they are now."""
+
+    @property
+    def loaded(self) -> Loaded: ...
+
+    def current(self) -> Snapshot: ...
+
+
 class Sources:
     """The key table of the newest definitions; built anew only when they changed."""
 
-    def __init__(self, definitions: Definitions) -> None:
+    def __init__(self, definitions: InForce) -> None:
         self._definitions = definitions
         self._salt = randomness.token_bytes(32)
         self._seen: Snapshot | None = None

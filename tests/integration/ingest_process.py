@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from schemas.codec import encode
 from schemas.records import Definition
 from schemas.topics import DEFINITIONS, Topic
-from services.runtime.kafka import reader
+from services.runtime.kafka import client, reader
 from tests.contract.ingest_server import Reply, ask, connected
 
 KEY = "WK_INTEGRATION"
@@ -33,7 +33,7 @@ def define_source(bootstrap: str, identity: str = "web", **body: Any) -> None:
         state="live",
         body=json.dumps(document, sort_keys=True).encode(),
     )
-    producer = Producer({"bootstrap.servers": bootstrap})
+    producer = Producer(client(bootstrap))
     producer.produce(DEFINITIONS.name, encode(record), f"source:{identity}", partition=0)
     assert producer.flush(10) == 0
 

@@ -60,7 +60,7 @@ def letters(broker: str) -> list[DeadLetter]:
 
 
 def track(number: int, user: str, **changes: Any) -> dict[str, Any]:
-    properties = {
+    properties: dict[str, Any] = {
         "number": number,
         "exact": 10**30,
         "float": 1.0,

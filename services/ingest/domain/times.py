@@ -17,6 +17,7 @@ _LAST = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z"""
 _FIRST = -62_135_596_800_000
 """0001-01-01T00:00:00.000Z"""
+_LONGEST = 64
 _ISO = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})"
     r"(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{0,9}))?)?"
@@ -28,7 +29,8 @@ _ISO = re.compile(
 def read(value: Any) -> int | None:
     """The instant that was meant, cut to milliseconds; None if it cannot be understood."""
     if isinstance(value, str):
-        return _read_text(value.strip())
+        # No time is longer; what is must not fill the cache.
+        return _read_text(value.strip()) if len(value) <= _LONGEST else None
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _read_number(value)
     return None
@@ -60,6 +62,7 @@ def _read_number(number: int | float) -> int | None:
     return _in_range(math.floor(round(number * 1000, 3)))
 
 
+@lru_cache(4096)
 def _read_text(text: str) -> int | None:
     if text[4:5] == text[7:8] == "-" and text[13:14] == text[16:17] == ":" and text[10] in "T ":
         usual = _read_usual(text)

@@ -22,7 +22,7 @@ def excess(event: Mapping[str, Any], size: bytes, limits: Limits) -> EventCode |
     """The limit that an event as received goes over; `size` is its compact JSON."""
     if len(size) > limits.event_bytes:
         return "event_too_large"
-    # No event nests deeper than its brackets or has more leaves than its commas: most need no walk.
+    # No event nests deeper than its brackets or has more leaves than commas: most need no walk.
     if size.count(b"{") + size.count(b"[") > limits.nesting and _depth(event) > limits.nesting:
         return "nesting_too_deep"
     if size.count(b",") >= limits.leaves and _leaves(event) > limits.leaves:
@@ -82,7 +82,9 @@ def _id_not_string(event: Mapping[str, Any], _: Limits) -> bool:
 def _id_too_long(event: Mapping[str, Any], limits: Limits) -> bool:
     for field in ID_FIELDS:
         value = event.get(field)
-        if value is not None and not is_absent(value) and len(json_text(value)) > limits.id_chars:
+        if value is None:
+            continue
+        if len(json_text(value)) > limits.id_chars and not is_absent(value):
             return True
     return False
 

@@ -1,0 +1,91 @@
+"""Which write keys are in force (contract §3.1)."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from schemas.records import Definition, Kind, State
+from services.ingest import sources
+from services.ingest.domain.codes import Refused
+from services.ingest.domain.keys import KeyTable
+from services.ingest.sources import Sources
+from tests.unit.ingest.builders import as_json
+
+
+class Definitions:
+    """Definitions that are set by hand."""
+
+    def __init__(self) -> None:
+        self.loaded = threading.Event()
+        self.snapshot: Mapping[tuple[Kind, str], Definition] = {}
+
+    def current(self) -> Mapping[tuple[Kind, str], Definition]:
+        return self.snapshot
+
+    def apply(self, *definitions: Definition) -> None:
+        self.snapshot = {(one.kind, one.id): one for one in definitions}
+        self.loaded.set()
+
+
+def definition(identity: str, *, state: State = "live", **body: Any) -> Definition:
+    document = {"kind": "source", "id": identity, "write_keys": ["env:WEB_KEY"]} | body
+    return Definition(kind="source", id=identity, version=1, state=state, body=as_json(document))
+
+
+@pytest.fixture
+def definitions(monkeypatch: pytest.MonkeyPatch) -> Definitions:
+    monkeypatch.setenv("WEB_KEY", "WK")
+    return Definitions()
+
+
+def table(keys: Sources) -> KeyTable:
+    found = keys.table()
+    assert found is not None
+    return found
+
+
+def test_s3_there_is_no_table_before_the_definitions_are_loaded(definitions: Definitions) -> None:
+    assert Sources(definitions).table() is None
+
+
+def test_s3_a_change_is_seen_at_once_and_the_table_built_once(definitions: Definitions) -> None:
+    keys = Sources(definitions)
+    definitions.apply(definition("web"))
+    assert table(keys).find("WK").id == "web"
+    assert table(keys) is table(keys)
+    definitions.apply(definition("web", profile="rudderstack"))
+    assert table(keys).find("WK").profile == "rudderstack"
+
+
+@pytest.mark.parametrize(
+    ("state", "body", "code"),
+    [
+        ("archived", {}, "invalid_write_key"),
+        ("paused", {}, "source_disabled"),
+        ("live", {"enabled": False}, "source_disabled"),
+        ("live", {"key_of_a_newer_version": 1}, "invalid_write_key"),
+    ],
+)
+def test_s3_a_source_out_of_force_takes_nothing(
+    definitions: Definitions, state: State, body: dict[str, Any], code: str
+) -> None:
+    definitions.apply(definition("web", state=state, **body))
+    with pytest.raises(Refused, match=code):
+        table(Sources(definitions)).find("WK")
+
+
+def test_s3_a_missing_secret_makes_unknown_keys_wait_until_it_is_there(
+    definitions: Definitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "RETRY_S", 0)
+    monkeypatch.delenv("WEB_KEY")
+    definitions.apply(definition("web"))
+    keys = Sources(definitions)
+    with capture_logs() as logs, pytest.raises(Refused, match="unavailable"):
+        table(keys).find("WK")
+    assert logs[0]["error"] == "env:WEB_KEY: the environment variable is not set"
+    monkeypatch.setenv("WEB_KEY", "WK")
+    assert table(keys).find("WK").id == "web"
