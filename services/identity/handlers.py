@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from schemas.records import Identifier, ProfileMerged
+from services.identity import metrics
 from services.identity.cache import Cache, Known
 from services.identity.domain.batch import (
     Changes,
@@ -67,6 +68,9 @@ async def _decide(
         resolved, changes = resolve_batch(events, snapshot, limits)
         if not changes.is_empty:
             await locked.write(changes)
+    metrics.MERGES.inc(len(changes.merged))
+    for refused in changes.refused:
+        metrics.REFUSALS.labels(refused.refusal.reason).inc()
     cache.learn_merges(changes.merged)
     cache.learn(
         {
@@ -74,8 +78,8 @@ async def _decide(
             for identifier, holder in snapshot.graph.holders.items()
         }
     )
-    for decision, refused in snapshot.refused.items():
+    for decision, left_out in snapshot.refused.items():
         carried = decisions[decision].carried
         if not carried.previous:
-            cache.learn_refusal(carried.identifiers, refused)
+            cache.learn_refusal(carried.identifiers, left_out)
     return resolved

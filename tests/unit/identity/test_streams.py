@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from schemas.codec import encode
 from schemas.records import Definition, Event, EventType, ProfileEvent, ProfileMerged, Record, Tick
@@ -290,3 +291,26 @@ def test_a_partition_that_is_revoked_is_forgotten(worker: Worker) -> None:
     worker.stage.revoked(0)
     worker.assign()
     assert worker.play(sent("m1", {"userId": "u1"})).events == []
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_merges_refusals_and_values_left_out_are_counted(worker: Worker) -> None:
+    names = {
+        "afflux_identity_merges_total": {},
+        "afflux_identity_refusals_total": {"reason": "limit"},
+        "afflux_identity_values_left_out_total": {"reason": "blocked"},
+        "afflux_identity_events_total": {"outcome": "resolved"},
+    }
+    before = [counted(name, **labels) for name, labels in names.items()]
+    worker.play(
+        sent("m1", {"userId": "u1"}),
+        sent("m2", {"anonymousId": "a1"}),
+        sent("m3", {"userId": "u1", "anonymousId": "a1"}),
+        sent("m4", {"userId": "u2", "anonymousId": "a1", "traits": {"email": "null"}}),
+        sent("m5", {"userId": "guest", "anonymousId": "a1"}),
+    )
+    after = [counted(name, **labels) for name, labels in names.items()]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1, 5]
