@@ -1,8 +1,8 @@
 """Faust's transport, reading committed records only and committing what was really handled.
 
 Faust reads uncommitted records, and finds the offset to commit from runs of acknowledged ones,
-which the markers of transactions interrupt: measured on a topic written in transactions, the
-commits fell behind for good (docs/decisions/activator-sender-on-faust.md). A sender handles
+which the markers of transactions interrupt: measured on a topic written in transactions, 76 of 200
+handled records were read again (docs/decisions/activator-sender-on-faust.md). A sender handles
 records in the order of the log, so the offset to commit is the one behind the last handled.
 """
 
