@@ -1,8 +1,4 @@
-"""One function per kind of request: read, judge, make durable, count, answer.
-
-Measured (CPU, batches of 20 events of 500 bytes): see `domain/accept.py`; the HTTP side adds about
-150 µs a request.
-"""
+"""One request from its headers to its answer: read, judge, make durable, count."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

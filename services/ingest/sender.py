@@ -4,7 +4,6 @@ Idempotent production works with batches made by hand: aiokafka numbers a batch 
 sent and repeats it under the same number for ever, so a broker that comes back gets each group
 once. A producer that fails all the same (numbers out of order after a partition had no leader for
 long, an expired producer id) is thrown away and replaced.
-Measured: 6 µs an event in batches of 20, 70 µs for a request of one event, broker not counted.
 """
 
 import asyncio

@@ -1,7 +1,4 @@
-"""From an event as sent to the event as everybody after us reads it; nothing else is touched.
-
-Measured: 6 µs an event, of which 3 are times.
-"""
+"""From an event as sent to the event as everybody after us reads it; nothing else is touched."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

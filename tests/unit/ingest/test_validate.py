@@ -6,10 +6,15 @@ import pytest
 
 from services.ingest.domain.codes import EVENT_MESSAGES
 from services.ingest.domain.limits import PROFILES, Limits, changed
-from services.ingest.domain.validate import CHECKS, EVENT_TYPES
+from services.ingest.domain.validate import CHECKS, CONSENT_CHECKS, EVENT_TYPES
 from tests.unit.ingest.builders import alias, as_json, code_of, group, identify, page, track
 
 CONSENT = "Segment Consent Preference Updated"
+
+
+def every_code() -> set[str]:
+    checked = {code for checks in CHECKS.values() for code, _ in checks}
+    return checked | {code for code, _ in CONSENT_CHECKS}
 
 
 def consent(context: Any) -> dict[str, Any]:
@@ -85,12 +90,12 @@ def test_s7_every_fault_has_its_code(code: str, item: Any) -> None:
 
 def test_s7_every_type_has_checks_and_every_check_a_message() -> None:
     assert set(CHECKS) == EVENT_TYPES
-    assert {code for checks in CHECKS.values() for code, _ in checks} <= set(EVENT_MESSAGES)
+    assert every_code() <= set(EVENT_MESSAGES)
 
 
 def test_s7_the_cases_cover_every_check() -> None:
     tested = {code for code, _ in CASES} | {"id_too_long", "name_too_long"}
-    assert {code for checks in CHECKS.values() for code, _ in checks} <= tested
+    assert every_code() <= tested
 
 
 ORDER: list[tuple[str, dict[str, Any]]] = [
