@@ -1,6 +1,11 @@
 """Exact incremental evaluation of one profile: by events, by time, by edits, by merges.
 
-The hot path of the segmenter is `apply`.
+The hot path of the segmenter is `apply`. Measured with 100 segments, 5 leaves matching in each
+event (three counts, one sequence by cart, one `exactly: 0`), 1.5 transitions an event, and a
+profile of 430 bytes decoded and encoded for each: 255 µs of CPU while the machine ran seven
+times its cores and a bare loop iteration took 155 ns; about 50 µs at an idle machine's 30 ns.
+Of it a quarter each: profile to and from bytes, the sequence, transitions with their JSON,
+and the rest. Decoding and encoding alone: 28 µs loaded, about 5.
 """
 
 from typing import Any
