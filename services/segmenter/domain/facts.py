@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.segmenter.domain.values import at_path, deeply_settled, escaped
+from services.segmenter.domain.values import at_path, escaped
 
 GROUP = "group"
 
@@ -149,10 +149,7 @@ def trait_writes(event_type: str, traits: Any, at: int, message_id: str) -> list
     if type(traits) is not dict or event_type not in ("identify", "group"):
         return []
     prefix = f"{GROUP}." if event_type == "group" else ""
-    return [
-        (prefix + escaped(key), Write(at, message_id, deeply_settled(value)))
-        for key, value in traits.items()
-    ]
+    return [(prefix + escaped(key), Write(at, message_id, value)) for key, value in traits.items()]
 
 
 def consent_entries(context: Any, at: int) -> list[tuple[str, Stated]]:
@@ -160,11 +157,7 @@ def consent_entries(context: Any, at: int) -> list[tuple[str, Stated]]:
     consent = context.get("consent") if type(context) is dict else None
     if type(consent) is not dict:
         return []
-    return [
-        (key, Stated(at, deeply_settled(value)))
-        for key, value in consent.items()
-        if value is not None
-    ]
+    return [(key, Stated(at, value)) for key, value in consent.items() if value is not None]
 
 
 def _refusing(key: str, one: Any, other: Any) -> Any:

@@ -25,7 +25,7 @@ from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.segment import parse_segment
 from tests.unit.segmenter import histories, naive
 
-EXAMPLES = int(os.environ.get("AFFLUX_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("AFFLUX_EXAMPLES", "200"))
 
 
 class Twin:

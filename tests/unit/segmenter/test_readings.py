@@ -302,6 +302,16 @@ def test_a_payload_that_is_no_object_is_refused_and_changes_nothing() -> None:
     assert not story.profile.exists
 
 
+def test_deep_traits_and_half_characters_stop_nothing() -> None:
+    story = Story({"trait": "x", "op": "exists"})
+    deep = b'{"traits":{"x":' + b"[" * 900 + b"]" * 900 + b"}}"
+    with pytest.raises(Unreadable):
+        story.happen(T, "identify", payload=deep)
+    story.happen(T, "identify", payload=b'{"traits":{"x":"\\ud800 \\ud83d\\ude00"}}')
+    assert story.is_member(T)
+    assert story.profile.traits_json() == '{"x":"\ufffd \U0001f600"}'.encode()
+
+
 def test_identifiers_accumulate_and_transitions_show_the_profile() -> None:
     story = Story({"trait": "x", "op": "exists"})
     for kind, value in (("user_id", "u1"), ("email", "a@b.c"), ("user_id", "u1")):
