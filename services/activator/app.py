@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from schemas.records import Definition
-from schemas.topics import DEAD_LETTERS, DEFINITIONS, activations
+from schemas.topics import activations
 from services.activator.client import SafeClient
 from services.activator.clock import SystemClock
 from services.activator.domain.signature import BadSecret
@@ -28,14 +28,14 @@ from services.activator.senders import keep_senders
 from services.activator.settings import ActivatorSettings
 from services.activator.subscriptions import is_wanted
 from services.activator.views import Views
-from services.runtime import logs
 from services.runtime.definitions import Definitions
-from services.runtime.health import Health, serve
+from services.runtime.health import Health
 from services.runtime.kafka import create_topics, partition_count, wait_for_kafka
 from services.runtime.main import main
 from services.runtime.postgres import connect, migrate
 from services.runtime.processor import run
 from services.runtime.secrets import UnresolvedSecret, resolve
+from services.runtime.serving import serving
 from services.runtime.settings import read
 
 USAGE = "usage: python -m services.activator router | sender ID | senders"
@@ -60,23 +60,8 @@ def command() -> None:
 def _served(service: str, serve_it: Serve) -> None:
     """What all have in common: settings, logs, health, and the workspace as it is in force."""
     settings = read(ActivatorSettings)
-    logs.configure(service, settings.log_level)
-    health = Health(service, settings.worker)
-    server = serve(health, settings.health_host, settings.health_port)
-    try:
-        wait_for_kafka(settings.kafka_bootstrap, health)
-        create_topics(settings.kafka_bootstrap, (DEFINITIONS, DEAD_LETTERS), settings.partitions)
-        definitions = Definitions(settings.kafka_bootstrap)
-        health.definitions = definitions.versions
-        definitions.start()
-        try:
-            health.not_ready("waiting for the definitions")
-            definitions.loaded.wait()
-            serve_it(settings, health, definitions)
-        finally:
-            definitions.close()
-    finally:
-        server.close()
+    with serving(service, settings) as served:
+        serve_it(settings, served.health, served.definitions)
 
 
 def _router(settings: ActivatorSettings, health: Health, definitions: Definitions) -> None:

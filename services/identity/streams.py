@@ -33,7 +33,9 @@ T = TypeVar("T")
 
 PAUSE_S = 0.5
 _AWAY = (*AWAY, asyncpg.exceptions.OperatorInterventionError)
-_NO_IDENTIFIER = Reject("no_identifier", "the event carries nothing that identifies a person")
+_NO_IDENTIFIER = Reject(
+    "no_identifier", "the event carries nothing that identifies a person", foreseen=True
+)
 _UNREADABLE = Reject("unreadable_payload", "the payload is no JSON object")
 _WRONG_KIND = Reject("wrong_kind", "only events have an identity")
 

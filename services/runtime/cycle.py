@@ -30,8 +30,8 @@ class Transaction:
         self.overlays: dict[int, Overlay] = {}
         self.outputs: list[Output] = []
         self.emitted: dict[str, int] = {}
-        self.rejected: dict[tuple[str, int, int], str] = {}
-        """Topic, partition and offset → code."""
+        self.rejected: dict[tuple[str, int, int], Reject] = {}
+        """Topic, partition and offset → why."""
 
     def state(self, partition: int) -> Overlay:
         overlay = self.overlays.get(partition)
@@ -50,7 +50,7 @@ class Transaction:
     def reject(self, received: Raw, rejected: Reject) -> None:
         letter = dead_letter(self._stage, received, rejected)
         self.emit(DEAD_LETTERS, key=letter.source_id or self._stage, record=letter)
-        self.rejected[received.topic, received.partition, received.offset] = rejected.reason
+        self.rejected[received.topic, received.partition, received.offset] = rejected
 
     @property
     def is_empty(self) -> bool:
@@ -60,5 +60,5 @@ class Transaction:
         """Show in the metrics what was committed."""
         for kind, number in self.emitted.items():
             metrics.EMITTED.labels(self._stage, kind).inc(number)
-        for code in self.rejected.values():
-            metrics.DEAD_LETTERS.labels(self._stage, code).inc()
+        for rejected in self.rejected.values():
+            metrics.DEAD_LETTERS.labels(self._stage, rejected.reason).inc()

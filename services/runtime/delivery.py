@@ -1,7 +1,7 @@
 """What becomes of a message that was not handled: the one way into the dead letters, the one
 retry policy, and the limit at which a stage stops rather than empty a topic into them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -46,8 +46,8 @@ class RejectLimit:
         self._seen = 0
         self._rejected = 0
 
-    def judge(self, batch: Sequence[Raw], rejected: Collection[tuple[str, int, int]]) -> None:
-        """Take a batch into account; `rejected` holds topic, partition and offset.
+    def judge(self, batch: Sequence[Raw], rejected: Mapping[tuple[str, int, int], Reject]) -> None:
+        """Take a batch into account; what a contract foresees does not speak against us.
 
         Raises:
             TooManyRejects: a limit is passed.
@@ -56,10 +56,11 @@ class RejectLimit:
             self.handled(len(batch))
             return
         for message in batch:
-            if (message.topic, message.partition, message.offset) in rejected:
-                self.rejected()
-            else:
+            reject = rejected.get((message.topic, message.partition, message.offset))
+            if reject is None or reject.foreseen:
                 self.handled(1)
+            else:
+                self.rejected()
 
     def handled(self, count: int) -> None:
         """So many messages in a row went through."""

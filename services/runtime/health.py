@@ -8,6 +8,8 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
+from services.runtime import metrics
+
 
 class Health:
     """Whether this process works; `/readyz` says it with the reason when it does not."""
@@ -25,9 +27,11 @@ class Health:
 
     def ready(self) -> None:
         self.reason = None
+        metrics.READY.set(1)
 
     def not_ready(self, reason: str) -> None:
         self.reason = reason
+        metrics.READY.set(0)
 
     def status(self) -> dict[str, Any]:
         """What `afflux status` shows of this process."""

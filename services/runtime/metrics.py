@@ -2,6 +2,11 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+READY = Gauge(
+    "afflux_ready",
+    "1 while the process does its work. 0 for longer than a start means that it waits: /readyz"
+    " says for what.",
+)
 RECORDS = Counter(
     "afflux_stage_records_total",
     "Records a stage took, by what became of them (handled, rejected, repeated). A rise of"

@@ -35,6 +35,8 @@ class Reject:
 
     reason: str
     detail: str
+    foreseen: bool = False
+    """Somebody else's bad input, of a kind that a contract names: it never stops a stage."""
 
 
 Outcome = Done[T] | Skip | Retry | Reject

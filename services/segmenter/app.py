@@ -1,9 +1,8 @@
-"""Wires the segmenter: settings, logs, health, definitions, the loop."""
+"""Wires the segmenter: settings, the workspace in force, the loop."""
 
-from services.runtime import logs
-from services.runtime.definitions import Definitions
-from services.runtime.health import Health, serve
+from services.runtime.main import main as run_service
 from services.runtime.processor import run
+from services.runtime.serving import serving
 from services.runtime.settings import read
 from services.segmenter.settings import SegmenterSettings
 from services.segmenter.streams import Segmenter
@@ -12,14 +11,9 @@ from services.segmenter.streams import Segmenter
 def main() -> None:
     """Run one worker until it is told to stop."""
     settings = read(SegmenterSettings)
-    logs.configure("segmenter", settings.log_level)
-    health = Health("segmenter", settings.worker)
-    server = serve(health, settings.health_host, settings.health_port)
-    definitions = Definitions(settings.kafka_bootstrap)
-    health.definitions = definitions.versions
-    definitions.start()
-    try:
-        run(Segmenter(settings, definitions.current), settings, health)
-    finally:
-        definitions.close()
-        server.close()
+    run_service(Segmenter.name, lambda: _work(settings))
+
+
+def _work(settings: SegmenterSettings) -> None:
+    with serving(Segmenter.name, settings) as served:
+        run(Segmenter(settings, served.definitions.current), settings, served.health)

@@ -39,7 +39,8 @@ def test_outputs_keep_their_order_and_go_where_their_key_belongs(transaction: Tr
 
 
 def test_a_reject_is_a_dead_letter_of_the_same_transaction(transaction: Transaction) -> None:
-    transaction.reject(received(8, partition=2), Reject("unreadable", "a sentence"))
+    rejected = Reject("unreadable", "a sentence")
+    transaction.reject(received(8, partition=2), rejected)
     ((topic, _, key, value),) = transaction.outputs
     letter = decode(value)
     assert isinstance(letter, DeadLetter)
@@ -49,7 +50,7 @@ def test_a_reject_is_a_dead_letter_of_the_same_transaction(transaction: Transact
         "unreadable",
         8,
     )
-    assert transaction.rejected == {("afflux.events.v1", 2, 8): "unreadable"}
+    assert transaction.rejected == {("afflux.events.v1", 2, 8): rejected}
 
 
 def test_reading_alone_leaves_nothing_to_commit(transaction: Transaction) -> None:

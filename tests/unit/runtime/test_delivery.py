@@ -1,5 +1,6 @@
 """Dead letters, the limit of rejects, and waits between attempts."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -52,18 +53,30 @@ def test_r9_a_handled_message_ends_the_row() -> None:
         limit.handled(1)
 
 
+def rejects(batch: Sequence[Raw], why: Reject) -> dict[tuple[str, int, int], Reject]:
+    return {(each.topic, each.partition, each.offset): why for each in batch}
+
+
+OURS = Reject("undecodable", "a sentence")
+THEIRS = Reject("no_identifier", "a sentence", foreseen=True)
+
+
 def test_r9_rejects_scattered_over_one_batch_are_no_row() -> None:
     batch = [received(offset) for offset in range(4000)]
-    RejectLimit().judge(batch, {(r.topic, r.partition, r.offset) for r in batch[::25]})
+    RejectLimit().judge(batch, rejects(batch[::25], OURS))
 
 
 def test_r9_a_row_may_begin_in_one_batch_and_end_in_the_next() -> None:
     limit = RejectLimit()
     batch = [received(offset) for offset in range(60)]
-    all_of_it = {(r.topic, r.partition, r.offset) for r in batch}
-    limit.judge(batch, all_of_it)
+    limit.judge(batch, rejects(batch, OURS))
     with pytest.raises(TooManyRejects):
-        limit.judge(batch, all_of_it)
+        limit.judge(batch, rejects(batch, OURS))
+
+
+def test_bad_input_that_a_contract_names_never_stops_a_stage() -> None:
+    batch = [received(offset) for offset in range(20_000)]
+    RejectLimit().judge(batch, rejects(batch, THEIRS))
 
 
 def test_r9_over_five_percent_of_ten_thousand_are_too_many() -> None:
