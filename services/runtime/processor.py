@@ -47,6 +47,7 @@ from services.runtime.store import Overlay
 log = structlog.get_logger()
 
 COMMIT_TIMEOUT_S = 20
+SILENCE_S = 5.0
 
 
 def run(stage: Stage, settings: RuntimeSettings, health: Health) -> None:
@@ -106,7 +107,7 @@ class Worker:
         self._membership: object = None
         """As it was when the partitions were assigned: later the client may know that it is no
         member any more, and the broker would take that for one who needs none."""
-        self._began = 0.0
+        self._began = self._in_touch = time.monotonic()
 
     def join(self) -> None:
         """Become a member of the stage's group; partitions come with the first cycles."""
@@ -138,6 +139,8 @@ class Worker:
             self._handled.inc(len(batch) - len(transaction.rejected))
             self._rejected.inc(len(transaction.rejected))
             self._seconds.observe(time.monotonic() - self._began)
+        else:
+            self._stay_in_touch()
         self._lag.show(self._consumer, self._partitions.owned)
 
     def close(self) -> None:
@@ -145,6 +148,12 @@ class Worker:
         self._consumer.close()
         self._partitions.close()
         self._marker.close()
+
+    def _stay_in_touch(self) -> None:
+        """Ask the broker for a sign of life: a worker with nothing to do would not miss it."""
+        if self._began - self._in_touch > SILENCE_S:
+            self._consumer.list_topics(self._stage.inputs[0].name, timeout=2 * SILENCE_S)
+            self._in_touch = self._began
 
     def _taken(self, messages: Sequence[Message]) -> list[Raw]:
         """The records that are next; none of what was read before a rebalance."""
