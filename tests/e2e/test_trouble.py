@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -21,6 +20,7 @@ from schemas.records import ProfileEvent
 from schemas.topics import PROFILE_EVENTS
 from tests.e2e.shop import WRITE_KEY, Shop, running_shop, wait_until
 
+PATIENCE_S = 30.0
 STAGES = ("identity", "segmenter", "router")
 
 
@@ -32,6 +32,7 @@ class Customers:
         token = base64.b64encode(f"{WRITE_KEY}:".encode()).decode()
         self._headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
         self._stopping = threading.Event()
+        self._giving_up = threading.Event()
         self.taken: list[str] = []
         self.refusals: list[tuple[int, str]] = []
         """Status and Retry-After of each answer that was not 200."""
@@ -39,8 +40,10 @@ class Customers:
         self._thread.start()
 
     def close(self) -> None:
-        """The customer who is on her way still comes in."""
+        """The customer who is on her way still comes in, unless nobody lets her."""
         self._stopping.set()
+        self._thread.join(PATIENCE_S)
+        self._giving_up.set()
         self._thread.join()
 
     def _send(self) -> None:
@@ -48,7 +51,8 @@ class Customers:
         while not self._stopping.wait(0.05):
             number += 1
             while not self._is_taken(f"customer-{number}"):
-                time.sleep(0.2)
+                if self._giving_up.wait(0.2):
+                    return
             self.taken.append(f"customer-{number}")
 
     def _is_taken(self, user_id: str) -> bool:
@@ -114,7 +118,8 @@ def _kafka_goes_away(stack: Stack, shop: Shop, customers: Customers) -> None:
     wait_until(lambda: len(customers.refusals) >= 3, "ingest says that it cannot")
     assert {status for status, _ in customers.refusals} == {503}
     assert all(after.isdecimal() and int(after) > 0 for _, after in customers.refusals)
-    wait_until(partial(shop.waits_for, "identity", "Kafka"), "identity waits for Kafka")
+    for service in STAGES:
+        wait_until(partial(shop.waits_for, service, "Kafka"), f"{service} waits for Kafka")
     assert not shop.is_ready("ingest")
     stack.kafka.start()
 

@@ -140,7 +140,7 @@ class Traffic:
         message["messageId"] = f"m-{self._chance.randrange(10**6):06}-{number}"
         late = self._chance.randrange(LATEST_MS) if self._chance.random() < 0.1 else 0
         message["timestamp"] = text_of(time.time_ns() // 1_000_000 - late)
-        if self._chance.random() < 0.001:
+        if "traits" not in message and self._chance.random() < 0.001:
             del message["anonymousId"]
             message["userId"] = "guest"
             self.nameless.add(message["messageId"])
