@@ -27,11 +27,26 @@ class CommittedConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._handled: dict[Any, int] = {}
+        self._next: dict[Any, int] = {}
+        self._newest = 0.0
+
+    @property
+    def lag_records(self) -> int:
+        """Offsets behind the last handled one; the marker of the last transaction is none."""
+        behind = ((self.highwater(tp) or 0) - after - 1 for tp, after in self._next.items())
+        return sum(max(0, each) for each in behind)
+
+    @property
+    def newest(self) -> float:
+        """Append time of the newest handled record, Unix seconds."""
+        return self._newest
 
     def handled(self, events: Iterable[Any]) -> None:
         """These and all before them in their partitions are done with."""
         for event in events:
-            self._handled[event.message.tp] = event.message.offset + 1
+            message = event.message
+            self._handled[message.tp] = self._next[message.tp] = message.offset + 1
+            self._newest = max(self._newest, message.timestamp)
 
     def _new_consumer_thread(self) -> CommittedThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)

@@ -8,6 +8,7 @@ repeat harmless.
 import asyncio
 import os
 import sys
+import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 STAGE = "sender"
 DUE_EVERY_S = 0.25
 TRIM_EVERY_S = 3600.0
+LAG_EVERY_S = 0.5
 
 
 def faust_app(destination_id: str, settings: ActivatorSettings) -> Any:
@@ -96,6 +98,7 @@ class Sender:
         tasks = [
             asyncio.create_task(ending_on_error(self._retry_due())),
             asyncio.create_task(ending_on_error(self._trim_log())),
+            asyncio.create_task(ending_on_error(self._show_lag())),
         ]
         await stopping.wait()
         for task in tasks:
@@ -140,6 +143,15 @@ class Sender:
             kept = timedelta(days=self._settings.delivery_log_days)
             await self._deliverer.trim_log(kept)
             await asyncio.sleep(TRIM_EVERY_S)
+
+    async def _show_lag(self) -> None:
+        while True:
+            await asyncio.sleep(LAG_EVERY_S)
+            consumer = self._app.consumer
+            records = consumer.lag_records
+            runtime_metrics.LAG_RECORDS.labels(STAGE).set(records)
+            age = time.time() - consumer.newest if records else 0.0
+            runtime_metrics.LAG_SECONDS.labels(STAGE).set(age)
 
 
 def _raw(message: Any, value: bytes) -> Raw:
