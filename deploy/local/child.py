@@ -14,7 +14,7 @@ import psutil
 from deploy.local.errors import ServerFailed
 from services.runtime.tied import tied
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 POLL_SECONDS = 0.02
 
 
