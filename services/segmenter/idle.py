@@ -15,6 +15,7 @@ from services.segmenter.store import Stub
 def fire_timers(work: Work, most: int) -> int:
     """Let the profiles whose time has come change, earliest first; how many were looked at."""
     partition = work.partition
+    _catch_up(work)
     due = store.due_timers(work.state, partition.fired_until, partition.now)
     fired = 0
     for instant, profile_id in islice(due, most):
@@ -29,6 +30,18 @@ def fire_timers(work: Work, most: int) -> int:
         partition.fired_until = partition.now + 1
     metrics.TIMERS.inc(fired)
     return fired
+
+
+def _catch_up(work: Work) -> None:
+    """Profiles of this cycle whose time came within it: their timers are not in the store yet."""
+    now = work.partition.now
+    late = [
+        (due, profile_id)
+        for profile_id, kept in work.touched.items()
+        if (due := kept.profile.next_due) is not None and due <= now
+    ]
+    for _, profile_id in sorted(late):
+        work.report(advance(work.partition.catalogue, work.touched[profile_id].profile, now))
 
 
 def walk(work: Work, most: int) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies
 START = 1_764_000_000_000
 DURATIONS = ("2ms", "3ms", "5ms", "9ms", "16ms")
 SCALARS = (0, 1, 1.0, 2, True, "x", "X")
+AMOUNTS = (-1, 0, 1, 1, 0.1, 0.1, 0.3, 1.5, 1e-7, 2.5e-6, 2**63 - 1, 1e300, "x", True, None)
 NAMES = ("A", "A", "A", "B", "B", "B", "$page")
 
 
@@ -78,10 +79,12 @@ def clause(rng: Random) -> dict[str, Any]:
 
 def leaf(rng: Random) -> dict[str, Any]:
     """A leaf of any kind."""
-    match rng.randrange(5):
+    match rng.randrange(7):
         case 0 | 1:
             return {**happening(rng), **count(rng), **window(rng)}
-        case 2:
+        case 2 | 3:
+            return {**happening(rng), **measure(rng), **window(rng)}
+        case 4:
             return trait(rng)
         case _:
             return sequence(rng)
@@ -92,6 +95,15 @@ def count(rng: Random) -> dict[str, Any]:
     if rng.random() < 0.2:
         return {}
     return {"count": {rng.choice(("at_least", "at_most", "exactly")): rng.randint(0, 3)}}
+
+
+def measure(rng: Random) -> dict[str, Any]:
+    """A number over the events, and what it is compared with."""
+    name = rng.choice(("sum", "sum", "average", "minimum", "maximum"))
+    if rng.random() < 0.2:
+        return {name: "n", "op": "between", "value": [0.1, 1.6]}
+    op = rng.choice(("greater_than", "at_least", "less_than", "at_most"))
+    return {name: "n", "op": op, "value": rng.choice((0, 1, 0.2, 0.4, 2.5e-6, 2**63 - 1))}
 
 
 def trait(rng: Random) -> dict[str, Any]:
@@ -132,6 +144,7 @@ def event(rng: Random) -> dict[str, Any]:
         "k": rng.choice((0, 0, 0, 1, True, None)),
         "d": instant(rng),
         "v": rng.choice(SCALARS),
+        "n": rng.choice(AMOUNTS),
     }
     if rng.random() < 0.3:
         properties["name"] = rng.choice(SCALARS)

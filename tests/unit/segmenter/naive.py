@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -255,9 +256,44 @@ def in_window(c: dict[str, Any], at: int, now: int) -> bool:
 
 
 def _count(c: dict[str, Any], person: Person, now: int) -> bool:
+    for measure in ("sum", "average", "minimum", "maximum"):
+        if measure in c:
+            return _measure(c, measure, person, now)
     n = sum(in_window(c, e.at, now) for e in matching(c, person, now))
     ((bound, wanted),) = c.get("count", {"at_least": 1}).items()
     return bool({"at_least": n >= wanted, "at_most": n <= wanted, "exactly": n == wanted}[bound])
+
+
+def _measure(c: dict[str, Any], measure: str, person: Person, now: int) -> bool:
+    numbers = [
+        millionth(e[1])
+        for e in (
+            exact(_read(e, c[measure])) for e in matching(c, person, now) if in_window(c, e.at, now)
+        )
+        if e is not None and e[0] == "number"
+    ]
+    if not numbers:
+        return False
+    found = {
+        "sum": Fraction(sum(numbers)),
+        "average": Fraction(sum(numbers), len(numbers)),
+        "minimum": Fraction(min(numbers)),
+        "maximum": Fraction(max(numbers)),
+    }[measure]
+    if c["op"] == "between":
+        low, high = map(millionth, c["value"])
+        return low <= found <= high
+    bound = millionth(c["value"])
+    return {
+        "greater_than": found > bound,
+        "at_least": found >= bound,
+        "less_than": found < bound,
+        "at_most": found <= bound,
+    }[c["op"]]
+
+
+def millionth(value: Any) -> int:
+    return round(Fraction(value) * 1000000)
 
 
 def _sequence(c: dict[str, Any], person: Person, now: int) -> bool:

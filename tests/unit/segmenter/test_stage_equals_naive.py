@@ -31,7 +31,7 @@ from services.segmenter.settings import SegmenterSettings
 from services.segmenter.streams import Segmenter
 from tests.unit.segmenter import histories, naive
 
-EXAMPLES = int(os.environ.get("AFFLUX_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("AFFLUX_EXAMPLES", "150"))
 PARTITIONS = 3
 PEOPLE = tuple(f"p_{number}" for number in range(6))
 

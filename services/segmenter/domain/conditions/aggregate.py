@@ -25,7 +25,7 @@ Entry = tuple[int, int, Number]
 
 
 class Numbers(History, array_like=True):
-    """What is known of the numbers that count for ever, and each of those that do not."""
+    """What is known of the numbers that count for ever, and each of the others."""
 
     lasting: int = 0
     total: str = "0"
@@ -34,7 +34,7 @@ class Numbers(History, array_like=True):
     high: Number | None = None
     """The least and the greatest of the lasting ones."""
     passing: list[Entry] = msgspec.field(default_factory=list)
-    """In order of their beginning."""
+    """Those that stop to count some day, or begin later; in order of their beginning."""
 
     def entries(self) -> int:
         return len(self.passing)
@@ -42,23 +42,8 @@ class Numbers(History, array_like=True):
     def is_empty(self) -> bool:
         return not (self.lasting or self.passing)
 
-    def add(self, entry: Entry) -> None:
-        """One more number."""
-        start, end, value = entry
-        if end == END:
-            self._fold(1, millionths(value), value, value)
-        else:
-            insort(self.passing, (start, end, value))
-
-    def take_over(self, other: "Numbers") -> None:
-        """All numbers of another history too."""
-        if other.lasting:
-            assert other.low is not None
-            assert other.high is not None
-            self._fold(other.lasting, int(other.total), other.low, other.high)
-        self.passing = sorted(self.passing + other.passing)
-
-    def _fold(self, count: int, total: int, low: Number, high: Number) -> None:
+    def fold(self, count: int, total: int, low: Number, high: Number) -> None:
+        """So many more numbers that count from now on and for ever."""
         self.lasting += count
         self.total = str(int(self.total) + total)
         self.low = low if self.low is None else min(self.low, low)
@@ -129,31 +114,40 @@ class EventAggregate(EventLeaf[Numbers]):
         return None if span is None else (*span, value)
 
     def record(self, history: Numbers, match: Entry, now: int) -> None:
-        if match[1] > now:
-            history.add(match)
+        insort(history.passing, match)
+
+    def settle(self, history: Numbers, now: int) -> None:
+        """Fold what counts for ever, drop what has ended."""
+        passing = []
+        for start, end, value in history.passing:
+            if start <= now and end == END:
+                history.fold(1, millionths(value), value, value)
+            elif end > now:
+                passing.append((start, end, value))
+        history.passing = passing
 
     def holds(self, history: Numbers, now: int) -> bool:
         counted = _counted(history, now)
-        if counted is None:
-            return False
         test = self.bound.operator.test
         assert test is not None
-        return test(self.measure(counted), self.bound.operand)
+        return counted is not None and test(self.measure(counted), self.bound.operand)
 
     def next_change(self, history: Numbers, now: int) -> int | None:
-        history.passing = [entry for entry in history.passing if entry[1] > now]
-        edges = (edge for start, end, _ in history.passing for edge in (start, end) if edge > now)
+        edges = (start if start > now else end for start, end, _ in history.passing)
         return min(edges, default=None)
 
     def merge(self, one: Numbers, other: Numbers, now: int) -> Numbers:
-        both = Numbers(one.lasting, one.total, one.low, one.high, list(one.passing))
-        both.take_over(other)
-        both.passing = [entry for entry in both.passing if entry[1] > now]
+        both = Numbers(
+            one.lasting, one.total, one.low, one.high, sorted(one.passing + other.passing)
+        )
+        if other.low is not None and other.high is not None:
+            both.fold(other.lasting, int(other.total), other.low, other.high)
+        self.settle(both, now)
         return both
 
 
 def _counted(history: Numbers, now: int) -> Counted | None:
-    values = [millionths(value) for start, end, value in history.passing if start <= now < end]
+    values = [millionths(value) for start, _, value in history.passing if start <= now]
     count, total = history.lasting + len(values), int(history.total) + sum(values)
     values += [millionths(value) for value in (history.low, history.high) if value is not None]
     return Counted(count, total, min(values), max(values)) if count else None
@@ -174,7 +168,7 @@ def parse_aggregate(piece: Piece, name: str) -> EventAggregate | None:
 
 def _bound(piece: Piece) -> Comparison | None:
     op = piece.at("op")
-    if op.value in OPERATORS and op.value not in OPERATIONS:
+    if isinstance(op.value, str) and op.value in OPERATORS and op.value not in OPERATIONS:
         op.refuse(unknown_word("operator for a number", op.value, OPERATIONS))
         return None
     found = comparison(piece)
