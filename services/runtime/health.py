@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,6 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from services.runtime import metrics
 
+STALLED_S = 30.0
+"""Longer than a commit may take."""
+
 
 class Health:
     """Whether this process works; `/readyz` says it with the reason when it does not."""
@@ -17,20 +21,36 @@ class Health:
     def __init__(self, service: str, worker: int = 0) -> None:
         self.service = service
         self.worker = worker
-        self.reason: str | None = "starting"
+        self._reason: str | None = "starting"
+        self._turned: float | None = None
         self.definitions: Callable[[], Mapping[str, int]] = dict
         """`kind:id` → version in force here; for `/status`."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why it does not work; None when it does."""
+        if self._reason is None and self._turned is not None:
+            stands = time.monotonic() - self._turned
+            return f"the loop stands still for {stands:.0f} s" if stands > STALLED_S else None
+        return self._reason
 
     @property
     def is_ready(self) -> bool:
         return self.reason is None
 
+    def turned(self) -> None:
+        """A loop calls this each time; when it stops doing so, it hangs in a call, not ready.
+
+        (librdkafka's `send_offsets_to_transaction` outlives its timeout while no broker is there.)
+        """
+        self._turned = time.monotonic()
+
     def ready(self) -> None:
-        self.reason = None
+        self._reason = None
         metrics.READY.set(1)
 
     def not_ready(self, reason: str) -> None:
-        self.reason = reason
+        self._reason = reason
         metrics.READY.set(0)
 
     def status(self) -> dict[str, Any]:

@@ -120,6 +120,7 @@ class Worker:
 
     def cycle(self) -> None:
         """One turn: wait for records at most until the cadence is due, decide, commit."""
+        self._health.turned()
         waited = time.monotonic() - self._began
         timeout = max(0.001, self._settings.cadence_ms / 1000 - waited)
         messages = self._consumer.consume(self._settings.cycle_records, timeout)

@@ -40,6 +40,9 @@ class Shop:
     def is_ready(self, service: str) -> bool:
         return self._readiness(service) == "ready"
 
+    def is_away(self, service: str) -> bool:
+        return not self.is_ready(service)
+
     def waits_for(self, service: str, what: str) -> bool:
         """Whether it says that it is not ready because of this."""
         return what in self._readiness(service)

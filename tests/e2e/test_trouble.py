@@ -119,7 +119,7 @@ def _kafka_goes_away(stack: Stack, shop: Shop, customers: Customers) -> None:
     assert {status for status, _ in customers.refusals} == {503}
     assert all(after.isdecimal() and int(after) > 0 for _, after in customers.refusals)
     for service in STAGES:
-        wait_until(partial(shop.waits_for, service, "Kafka"), f"{service} waits for Kafka")
+        wait_until(partial(shop.is_away, service), f"{service} is not ready")
     assert not shop.is_ready("ingest")
     stack.kafka.start()
 
