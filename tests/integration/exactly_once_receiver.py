@@ -41,7 +41,7 @@ class Receiver:
         self._lock = threading.Lock()
         self.calls: list[Call] = []
         self.unsigned = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/ads"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
@@ -70,6 +70,11 @@ class Receiver:
             self.unsigned += not hmac.compare_digest(f"v1,{due}", headers["webhook-signature"])
             self.calls.append(_call(webhook_id, body))
             return len(self.calls) % self._lose_every != 0
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A sender that is killed hangs up; everything else shows in what was told."""
 
 
 def _call(webhook_id: str, body: bytes) -> Call:
