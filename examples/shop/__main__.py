@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import cyclopts
 
@@ -17,7 +18,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.stack import ended_by_signals
 from examples.shop.receiver import Receiver
 from examples.shop.recompute import differences, recompute
-from examples.shop.screen import Figures, Screen
+from examples.shop.screen import Figures, Screen, latency
 from examples.shop.story import told
 from examples.shop.traffic import Traffic
 from examples.shop.watcher import Watcher
@@ -82,6 +83,7 @@ def _demo(*, once: bool, visitors: int, seconds: int, seed: int) -> int:
     ):
         apply(platform.bootstrap, valid_documents(_workspace(receiver)), partitions=PARTITIONS)
         _until(lambda: watcher.defined >= len(SEGMENTS) * PARTITIONS, "the segments in force")
+        _until(lambda: _is_ready(platform), "the sender ready")
         traffic = Traffic(platform.ingest_urls[0], write_key, visitors, seed)
         traffic.start()
         try:
@@ -99,6 +101,17 @@ def _workspace(receiver: Receiver) -> Path:
         text = file.read_text(encoding="utf-8")
         file.write_text(text.replace("http://127.0.0.1:9009/ads", receiver.url), encoding="utf-8")
     return copy
+
+
+def _is_ready(platform: Platform) -> bool:
+    """Whether the destination's sender works; it answers on the port after its supervisor's."""
+    (supervisor,) = (p for p in platform.processes if p.service == "senders")
+    address = f"http://127.0.0.1:{supervisor.health_port + 1}/readyz"
+    try:
+        with urlopen(address, timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 def _show(
@@ -153,11 +166,13 @@ def _judge(screen: Screen, receiver: Receiver, watcher: Watcher, traffic: Traffi
     expected = recompute(watcher.events, now)
     wrong = differences(receiver.audiences(now), expected)
     figures = _figures(receiver, watcher, 0)
+    for line in figures.story if screen.console.is_terminal else ():
+        screen.say(line)
     for line in wrong:
         screen.say(line)
     screen.say(
         f"{figures.events} events, {figures.profiles} profiles, {figures.deliveries} deliveries,"
-        f" {receiver.refused} refused; HTTP accept to webhook {_latency(figures)}"
+        f" {receiver.refused} refused; HTTP accept to webhook {latency(figures)}"
     )
     verdict = "EQUAL" if not wrong else f"{len(wrong)} DIFFERENCES"
     screen.say(
@@ -178,10 +193,6 @@ def _is_told(receiver: Receiver, watcher: Watcher, until: int | None) -> bool:
         for pair, change in list(watcher.memberships.items())
         if until is None or change.occurred_at <= until
     )
-
-
-def _latency(figures: Figures) -> str:
-    return f"p50 {figures.p50_ms or 0:.0f} ms, p99 {figures.p99_ms or 0:.0f} ms"
 
 
 def _until(holds: Callable[[], bool], what: str) -> None:

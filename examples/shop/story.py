@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from examples.shop.receiver import Call
-from examples.shop.traffic import ADA_ANONYMOUS, ADA_USER
+from examples.shop.traffic import ADA_LAPTOP, ADA_PHONE, ADA_USER
 
 REASONS = {
     ("abandoned-cart", True, "time"): "no order within 5 s of her checkout",
@@ -23,7 +23,7 @@ BY_CAUSE = {
 
 def told(calls: list[Call]) -> list[str]:
     """A line for each change that the platform was told about her, as they happened."""
-    hers = [call for call in calls if not call.names.isdisjoint((ADA_ANONYMOUS, ADA_USER))]
+    hers = [call for call in calls if not call.names.isdisjoint((ADA_LAPTOP, ADA_PHONE, ADA_USER))]
     return [_line(call) for call in sorted(hers, key=lambda c: (c.occurred_at, c.version))]
 
 

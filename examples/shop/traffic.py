@@ -14,8 +14,7 @@ PRODUCTS = ("teapot", "kettle", "cup", "saucer", "tea", "honey", "biscuits", "sp
 Step = tuple[float, Callable[[segment.Client], None]]
 """Seconds to wait, then what to send."""
 
-ADA_ANONYMOUS = "anonymous-ada"
-ADA_USER = "ada"
+ADA_LAPTOP, ADA_PHONE, ADA_USER = "laptop-ada", "phone-ada", "ada"
 
 
 @dataclass(slots=True)
@@ -88,7 +87,7 @@ class Traffic:
     def _visits(self, number: int) -> Iterator[Step]:
         """Visit after visit of one person: mostly looking, now and then buying."""
         chance = self._random
-        visitor = Visitor(f"anonymous-{number}")
+        visitor = Visitor(f"laptop-{number}")
         for visit in itertools.count():
             yield chance.uniform(0, 2), visitor.page("Home")
             for _ in range(chance.randrange(4)):
@@ -100,6 +99,10 @@ class Traffic:
                 yield chance.uniform(1, 3), visitor.identify(user, **traits)
             if chance.random() < 0.5:
                 yield from self._checkout(visitor, f"cart-{number}-{visit}")
+            if visitor.user_id is not None and chance.random() < 0.2:
+                phone = Visitor(f"phone-{number}")
+                yield chance.uniform(1, 3), phone.page("Home")
+                yield chance.uniform(1, 3), phone.identify(visitor.user_id)
             if visitor.user_id is not None and chance.random() < 0.2:
                 plan = chance.choice(("free", "pro"))
                 yield chance.uniform(1, 3), visitor.identify(visitor.user_id, plan=plan)
@@ -115,11 +118,13 @@ class Traffic:
 
 
 def _ada() -> Iterator[Step]:
-    """Ada looks around, leaves a full cart, signs in, buys after all, and becomes a pro."""
-    ada = Visitor(ADA_ANONYMOUS)
-    yield 1, ada.page("Home")
-    yield 2, ada.track("Product Viewed", product_id="teapot")
-    yield 2, ada.track("Checkout Started", cart_id="cart-ada", value=620.0)
-    yield 9, ada.identify(ADA_USER, email="ada@shop.example", name="Ada", plan="free")
-    yield 3, ada.track("Order Completed", cart_id="cart-ada", total=620.0)
-    yield 3, ada.identify(ADA_USER, plan="pro")
+    """Ada leaves a full cart on her laptop, buys after all on her phone, and becomes a pro."""
+    laptop, phone = Visitor(ADA_LAPTOP), Visitor(ADA_PHONE)
+    yield 1, laptop.page("Home")
+    yield 2, laptop.track("Product Viewed", product_id="teapot")
+    yield 2, laptop.track("Checkout Started", cart_id="cart-ada", value=620.0)
+    yield 8, laptop.identify(ADA_USER, email="ada@shop.example", name="Ada", plan="free")
+    yield 2, phone.page("Home")
+    yield 2, phone.identify(ADA_USER)
+    yield 3, phone.track("Order Completed", cart_id="cart-ada", total=620.0)
+    yield 3, phone.identify(ADA_USER, plan="pro")
