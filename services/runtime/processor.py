@@ -47,6 +47,7 @@ from services.runtime.store import Overlay
 log = structlog.get_logger()
 
 COMMIT_TIMEOUT_S = 20
+ABORT_TIMEOUT_S = 5
 SILENCE_S = 5.0
 
 
@@ -240,6 +241,17 @@ class Worker:
         Outputs alone go with the position of some partition too: the broker accepts the positions
         only from a worker that still belongs to the group.
         """
+        try:
+            ends = self._transact(transaction, moved)
+        except KafkaException as error:
+            self._abort(error.args[0])
+            raise
+        self._write(transaction, ends)
+        transaction.count()
+        self._stage.committed()
+
+    def _transact(self, transaction: Transaction, moved: set[int]) -> dict[int, int]:
+        """Partition → where its changelog ends now."""
         producer = self._producer
         ends: dict[int, int] = {}
         touched = moved | transaction.overlays.keys() or {min(self._partitions.owned)}
@@ -261,9 +273,16 @@ class Worker:
             COMMIT_TIMEOUT_S,
         )
         producer.commit_transaction(COMMIT_TIMEOUT_S)
-        self._write(transaction, ends)
-        transaction.count()
-        self._stage.committed()
+        return ends
+
+    def _abort(self, error: KafkaError) -> None:
+        """End the transaction if the broker would still take it; else its time-out does."""
+        if not error.txn_requires_abort():
+            return
+        try:
+            self._producer.abort_transaction(ABORT_TIMEOUT_S)
+        except KafkaException as failure:
+            log.warning("the broker will abort the transaction", error=failure.args[0].name())
 
     def _log_changes(
         self, partition: int, changes: dict[bytes, bytes | None], ends: dict[int, int]
