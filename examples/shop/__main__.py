@@ -28,7 +28,7 @@ from services.control.platform import Platform, PlatformFailed, running_platform
 DATA_DIR = Path(".afflux/demo")
 WORKSPACE = Path(__file__).with_name("workspace")
 SEGMENTS = ("abandoned-cart", "big-spenders", "pro-plan", "active-now")
-PARTITIONS = 6
+PARTITIONS = 3
 PATIENCE_S = 60.0
 REFRESH_S = 0.25
 

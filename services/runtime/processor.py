@@ -13,7 +13,6 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 from confluent_kafka import (
@@ -22,23 +21,22 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    Producer,
     TopicPartition,
 )
 
 from schemas.codec import Undecodable, decode
 from schemas.topics import TOPICS, changelog
 from services.runtime import metrics
+from services.runtime.committer import Committer
 from services.runtime.cycle import Transaction
 from services.runtime.delivery import RejectLimit
 from services.runtime.health import Health
 from services.runtime.kafka import create_topics, partition_count, wait_for_kafka
 from services.runtime.lag import Lag
-from services.runtime.loop_clients import consumer_config, producer_config
+from services.runtime.loop_clients import consumer_config
 from services.runtime.outcome import Reject
 from services.runtime.partitions import CannotOwn, InputTopic, Partitions, describe, take
 from services.runtime.poison import Marker
-from services.runtime.position import FORMAT, LOCAL_KEY, POSITION_KEY, Local, Position, encode
 from services.runtime.postgres import AWAY
 from services.runtime.settings import RuntimeSettings
 from services.runtime.stage import Raw, Received, Stage
@@ -46,8 +44,6 @@ from services.runtime.store import Overlay
 
 log = structlog.get_logger()
 
-COMMIT_TIMEOUT_S = 20
-ABORT_TIMEOUT_S = 5
 SILENCE_S = 5.0
 
 
@@ -97,8 +93,7 @@ class Worker:
         self._marker = Marker(directory / "marker")
         self._limit = RejectLimit()
         self._lag = Lag(stage.name)
-        self._producer = Producer(producer_config(stage.name, settings))
-        self._producer.init_transactions(COMMIT_TIMEOUT_S)
+        self._committer = Committer(stage.name, settings, self._partitions)
         self._consumer = Consumer(consumer_config(stage.name, settings))
         self._handled = metrics.RECORDS.labels(stage.name, "handled")
         self._rejected = metrics.RECORDS.labels(stage.name, "rejected")
@@ -122,9 +117,8 @@ class Worker:
     def cycle(self) -> None:
         """One turn: wait for records at most until the cadence is due, decide, commit."""
         self._health.turned()
-        waited = time.monotonic() - self._began
-        timeout = max(0.001, self._settings.cadence_ms / 1000 - waited)
-        messages = self._consumer.consume(self._settings.cycle_records, timeout)
+        worked = time.monotonic() - self._began
+        messages = self._consumer.consume(self._settings.cycle_records, self._wait(worked))
         self._began = time.monotonic()
         batch = self._taken(messages)
         transaction = Transaction(
@@ -137,13 +131,24 @@ class Worker:
         if self._partitions.owned:
             self._stage.idle(transaction)
         if batch or not transaction.is_empty:
-            self._commit(transaction, {message.partition for message in batch})
+            moved = {message.partition for message in batch}
+            self._committer.commit(transaction, moved, self._membership)
+            self._stage.committed()
             self._handled.inc(len(batch) - len(transaction.rejected))
             self._rejected.inc(len(transaction.rejected))
             self._seconds.observe(time.monotonic() - self._began)
         else:
             self._stay_in_touch()
         self._lag.show(self._consumer, self._partitions.owned)
+
+    def _wait(self, worked: float) -> float:
+        """The rest of the cadence; when work fills it, about as long as the work took.
+
+        A transaction costs the same for one record as for a thousand: without the pause a busy
+        machine would spend itself on many small ones. A full batch ends the wait at once.
+        """
+        cadence = self._settings.cadence_ms / 1000
+        return max(cadence - worked, min(worked, 2 * cadence))
 
     def close(self) -> None:
         """Leave cleanly: a static member keeps its partitions for its successor."""
@@ -234,89 +239,6 @@ class Worker:
             self._marker.leave()  # the world broke, no record did
             raise
         self._marker.leave()
-
-    def _commit(self, transaction: Transaction, moved: set[int]) -> None:
-        """State, outputs and positions together or not at all.
-
-        Outputs alone go with the position of some partition too: the broker accepts the positions
-        only from a worker that still belongs to the group.
-        """
-        try:
-            ends = self._transact(transaction, moved)
-        except KafkaException as error:
-            self._abort(error.args[0])
-            raise
-        self._write(transaction, ends)
-        transaction.count()
-        self._stage.committed()
-
-    def _transact(self, transaction: Transaction, moved: set[int]) -> dict[int, int]:
-        """Partition → where its changelog ends now."""
-        producer = self._producer
-        ends: dict[int, int] = {}
-        touched = moved | transaction.overlays.keys() or {min(self._partitions.owned)}
-        producer.begin_transaction()
-        for partition in touched:
-            owned = self._partitions.owned[partition]
-            overlay = transaction.state(partition)
-            overlay.put(POSITION_KEY, encode(Position(FORMAT, owned.inputs)))
-            self._log_changes(partition, overlay.changes, ends)
-        for topic, partition, key, value in transaction.outputs:
-            self._produce(topic, partition, key, value)
-        producer.send_offsets_to_transaction(
-            [
-                TopicPartition(topic, partition, offset)
-                for partition in touched
-                for topic, offset in self._partitions.owned[partition].next.items()
-            ],
-            self._membership,
-            COMMIT_TIMEOUT_S,
-        )
-        producer.commit_transaction(COMMIT_TIMEOUT_S)
-        return ends
-
-    def _abort(self, error: KafkaError) -> None:
-        """End the transaction if the broker would still take it; else its time-out does."""
-        if not error.txn_requires_abort():
-            return
-        try:
-            self._producer.abort_transaction(ABORT_TIMEOUT_S)
-        except KafkaException as failure:
-            log.warning("the broker will abort the transaction", error=failure.args[0].name())
-
-    def _log_changes(
-        self, partition: int, changes: dict[bytes, bytes | None], ends: dict[int, int]
-    ) -> None:
-        """The changes into the changelog; `ends` learns where the last of them landed."""
-
-        def landed(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                ends[partition] = (message.offset() or 0) + 1
-
-        topic = changelog(self._stage.name).name
-        position = changes.pop(POSITION_KEY)
-        for key, value in changes.items():
-            self._produce(topic, partition, key, value)
-        self._produce(topic, partition, POSITION_KEY, position, on_delivery=landed)
-        changes[POSITION_KEY] = position
-
-    def _produce(
-        self, topic: str, partition: int, key: bytes, value: bytes | None, **more: Any
-    ) -> None:
-        while True:
-            try:
-                self._producer.produce(topic, value, key, partition, **more)
-                return
-            except BufferError:
-                self._producer.poll(0.01)
-
-    def _write(self, transaction: Transaction, ends: dict[int, int]) -> None:
-        """The same changes into the local stores, with the place in the changelog they are from."""
-        now = time.time()
-        for partition, overlay in transaction.overlays.items():
-            if partition in ends:
-                overlay.put(LOCAL_KEY, encode(Local(ends[partition], now)))
-            self._partitions.owned[partition].store.write(overlay.changes)
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         numbers = sorted({each.partition for each in assigned})
