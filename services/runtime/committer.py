@@ -55,12 +55,16 @@ class Committer:
         self._producer.begin_transaction()
         for partition in touched:
             owned = self._partitions.owned[partition]
+            owned.cycle += 1
             changes = transaction.state(partition).changes
             for key, value in changes.items():
                 self._produce(self._changelog, partition, key, value)
-            changes[POSITION_KEY] = encode(Position(FORMAT, owned.inputs))
+            changes[POSITION_KEY] = encode(Position(FORMAT, owned.inputs, owned.cycle))
             self._log_position(partition, changes[POSITION_KEY], ends)
-            offsets += [TopicPartition(t, partition, offset) for t, offset in owned.next.items()]
+            offsets += [
+                TopicPartition(topic, partition, offset, str(owned.cycle))
+                for topic, offset in owned.next.items()
+            ]
         for topic, partition, key, value in transaction.outputs:
             self._produce(topic, partition, key, value)
         self._producer.send_offsets_to_transaction(offsets, membership, COMMIT_TIMEOUT_S)

@@ -1,7 +1,7 @@
 """The partitions a worker owns: their stores, their positions, and what must hold to own them."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.topics import Topic
 from services.runtime import metrics
-from services.runtime.position import CHANGELOG_KEY, Input, Position
+from services.runtime.position import CHANGELOG_KEY, Committed, Input, Position
 from services.runtime.restore import restore
 from services.runtime.stage import Raw
 from services.runtime.store import PartitionStore
@@ -43,6 +43,8 @@ class Owned:
     store: PartitionStore
     inputs: dict[str, Input]
     """Input topic → position; moves on with every record taken, durable with the cycle."""
+    cycle: int = 0
+    """How many transactions have changed the partition."""
     at_end: set[str] = field(default_factory=set)
     newest: int = 0
     """Timestamp of the newest record taken, Unix milliseconds."""
@@ -91,7 +93,8 @@ class Partitions:
                 _committed(consumer, self.inputs, partition),
             )
             store.write({CHANGELOG_KEY: self._changelog.id.encode()})
-            owned = Owned(store, self._resumed(consumer, partition, position))
+            inputs = self._resumed(consumer, partition, position)
+            owned = Owned(store, inputs, position.cycle)
         except BaseException:
             store.close()
             raise
@@ -159,14 +162,16 @@ def _moved(name: str, now: int, before: int) -> CannotOwn:
     )
 
 
-def _committed(
-    consumer: Consumer, topics: Iterable[str], partition: int
-) -> Mapping[str, int | None]:
+def _committed(consumer: Consumer, topics: Iterable[str], partition: int) -> Committed:
     answer = consumer.committed([TopicPartition(t, partition) for t in topics], timeout=60)
     for offset in answer:
         if offset.error is not None:
             raise KafkaException(offset.error)
-    return {o.topic: o.offset if o.offset >= 0 else None for o in answer}
+    cycles = {offset.metadata for offset in answer if offset.offset >= 0 and offset.metadata}
+    return Committed(
+        {o.topic: o.offset if o.offset >= 0 else None for o in answer},
+        max((int(cycle) for cycle in cycles if cycle.isdecimal()), default=None),
+    )
 
 
 def describe(admin: AdminClient, topics: Iterable[Topic]) -> list[InputTopic]:

@@ -29,6 +29,30 @@ class Position(msgspec.Struct, frozen=True):
 
     format: int
     inputs: dict[str, Input]
+    cycle: int = 0
+    """How many transactions have changed the partition, those without a new record too."""
+
+    def equals(self, committed: "Committed") -> bool:
+        """Whether the state is the one of these committed offsets; an absent one says nothing."""
+        known = {topic: offset for topic, offset in committed.offsets.items() if offset is not None}
+        return (
+            bool(known)
+            and all(t in self.inputs and self.inputs[t].next == o for t, o in known.items())
+            and committed.cycle in (None, self.cycle)
+        )
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What the group has committed for a partition."""
+
+    offsets: dict[str, int | None]
+    """Input topic → offset; None where there is none."""
+    cycle: int | None = None
+    """The position's `cycle`, from the metadata of the offsets; None if others set them."""
+
+    @property
+    def is_absent(self) -> bool:
+        return all(offset is None for offset in self.offsets.values())
 
 
 class Local(msgspec.Struct, frozen=True):

@@ -1,11 +1,12 @@
-"""Brings a partition's local state to exactly the offset that the group has committed.
+"""Brings a partition's local state to exactly what the group has committed.
 
 The markers of one transaction reach the changelog and the offsets at different moments. So the
-changelog is read until the position in it equals the committed offset, never just to its end.
+changelog is read until the position in it equals the committed offset, never just to its end. And
+transactions without a new record (timers, ticks) change the state at the same offset, so that the
+number of the transaction, which travels as the offset's metadata, must be equal too.
 """
 
 import time
-from collections.abc import Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -13,6 +14,7 @@ from services.runtime.kafka import reader
 from services.runtime.position import (
     LOCAL_KEY,
     POSITION_KEY,
+    Committed,
     Local,
     Position,
     decode_local,
@@ -26,9 +28,6 @@ STALE_S = 12 * 3600
 """Older local copies start anew: the broker may have dropped tombstones (kept 24 h) they miss."""
 POLL_S = 0.05
 CHUNK = 10_000
-
-Committed = Mapping[str, int | None]
-"""Input topic → committed offset of this partition; None where there is none."""
 
 
 class StateDiffers(RuntimeError):
@@ -51,7 +50,7 @@ def restore(
         store.wipe()
         local = Local(0, 0.0)
     position = decode_position(store.get(POSITION_KEY))
-    if _reached(position, committed):
+    if position.equals(committed):
         return position
     consumer = Consumer(reader(bootstrap))
     try:
@@ -64,7 +63,6 @@ def restore(
 def _follow(
     consumer: Consumer, store: PartitionStore, position: Position, committed: Committed
 ) -> Position:
-    to_the_end = all(offset is None for offset in committed.values())
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         changes, ended = _read_chunk(consumer)
@@ -72,10 +70,10 @@ def _follow(
             store.write(changes)
             position = decode_position(store.get(POSITION_KEY))
             deadline = time.monotonic() + PATIENCE_S
-        if _reached(position, committed) or (to_the_end and ended):
+        if position.equals(committed) or (committed.is_absent and ended):
             return position
     raise StateDiffers(
-        f"the changelog leads to {_offsets(position)}, committed is {dict(committed)}: if the"
+        f"the changelog leads to {position}, committed is {committed}: if the"
         " changelog was deleted, delete the consumer group's offsets too and start again"
     )
 
@@ -101,15 +99,6 @@ def _read_chunk(consumer: Consumer) -> tuple[dict[bytes, bytes | None], bool]:
     if following is not None:
         changes[LOCAL_KEY] = encode(Local(following, time.time()))
     return changes, ended
-
-
-def _reached(position: Position, committed: Committed) -> bool:
-    known = {topic: offset for topic, offset in committed.items() if offset is not None}
-    return bool(known) and known.items() <= _offsets(position).items()
-
-
-def _offsets(position: Position) -> dict[str, int]:
-    return {topic: input_.next for topic, input_ in position.inputs.items()}
 
 
 def _bytes(data: bytes | str) -> bytes:

@@ -26,6 +26,7 @@ class Ticking:
     def __init__(self) -> None:
         self.name = f"ticking-{uuid4().hex[:8]}"
         self.committed_cycles = 0
+        self.number = 0
 
     def assigned(self, partition: int, state: State, positions: Mapping[str, int]) -> None:
         pass
@@ -54,6 +55,29 @@ def test_r1_outputs_alone_are_committed_with_a_position(
         stage.committed_cycles = 0
         live(stage, RuntimeSettings(kafka_bootstrap=kafka.bootstrap, state_dir=tmp_path))
     assert committed(kafka.bootstrap, stage.name) == 0
+
+
+class Remembering(Ticking):
+    """Counts its cycles in the state, without any input."""
+
+    def idle(self, cycle: Cycle) -> None:
+        if not self.committed_cycles:
+            state = cycle.state(0)
+            self.number = int(state.get(b"number") or b"0") + 1
+            state.put(b"number", str(self.number).encode())
+
+
+def test_r2_state_that_changed_without_input_is_restored_too(
+    kafka: KafkaAddress, tmp_path: Path
+) -> None:
+    """The input position is the same before and after: it alone does not tell a stale copy."""
+    recreate_topics(kafka.bootstrap, (EVENTS, PROFILE_EVENTS), 2)
+    stage = Remembering()
+    for directory, number in (("one", 1), ("other", 2), ("one", 3), ("one", 4), ("other", 5)):
+        stage.committed_cycles = 0
+        state_dir = tmp_path / directory
+        live(stage, RuntimeSettings(kafka_bootstrap=kafka.bootstrap, state_dir=state_dir))
+        assert stage.number == number
 
 
 def live(stage: Ticking, settings: RuntimeSettings) -> None:
