@@ -103,9 +103,12 @@ def absorb(
 
 
 def depart(catalogue: Catalogue, loser: Profile, now: int, merge_id: str) -> list[Transition]:
-    """The loser of a merge leaves everything, paused segments too: it will never come back."""
+    """The loser of a merge leaves everything, paused segments too: it will never come back.
+
+    What is due happens first, at its own instant.
+    """
     now = max(now, loser.seen)
-    transitions = []
+    transitions = advance(catalogue, loser, now)
     for name, held in sorted(loser.memberships.items()):
         if held.member:
             entry = catalogue.placed.get(name)

@@ -85,3 +85,14 @@ def test_a_profile_survives_its_bytes(seed: int) -> None:
     assert again.as_json() == story.profile.as_json()
     assert again.member_of() == story.profile.member_of()
     assert not again.changed
+
+
+def test_s1_what_is_due_happens_before_a_merge_at_its_own_instant() -> None:
+    where = {"event": "A", "within": "10ms"}
+    winner, loser = Story(where), Story(where)
+    winner.track(100, "B")
+    loser.track(100, "A")
+    winner.absorb(loser, 150)
+    told = [(each.member, each.cause, each.occurred_at) for each in loser.transitions]
+    assert told == [(True, "event", 100), (False, "time", 110)]
+    assert winner.transitions == []
