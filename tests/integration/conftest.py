@@ -15,6 +15,7 @@ import pytest
 from deploy.local.errors import MissingPrerequisite
 from deploy.local.kafka import Kafka, kafka_server
 from deploy.local.rungs import kafka_bootstrap, postgres_dsn
+from tests.integration.activator_house import Processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,17 @@ def postgres(postgres_server: PostgresAddress) -> Iterator[PostgresAddress]:
     _execute(postgres_server.dsn, f"CREATE DATABASE {name}")
     yield PostgresAddress(urlsplit(postgres_server.dsn)._replace(path=f"/{name}").geturl())
     _execute(postgres_server.dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def processes(kafka: KafkaAddress, postgres: PostgresAddress) -> Iterator[Processes]:
+    """Processes of the activator, to start and to kill."""
+    with _data_dir() as directory:
+        found = Processes(kafka.bootstrap, postgres.dsn, directory)
+        try:
+            yield found
+        finally:
+            found.close()
 
 
 @contextmanager

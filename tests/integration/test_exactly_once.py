@@ -7,9 +7,8 @@ role) make it smaller or larger.
 import json
 import os
 import random
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import psutil
-import pytest
 
-from deploy.local.errors import MissingPrerequisite
-from deploy.local.rungs import kafka_lacks, postgres_lacks
 from schemas.records import SegmentDefined
 from schemas.topics import DEAD_LETTERS, PROFILE_EVENTS
 from services.control.apply import apply, valid_documents
@@ -53,17 +49,6 @@ SECRETS = {
     "CHAOS_WRITE_KEY": "chaos-key",
     "CHAOS_SECRET": "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0",
 }
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """Not pytest's own, which the user that PostgreSQL runs as may not enter."""
-    lacking: MissingPrerequisite | None = kafka_lacks(os.environ) or postgres_lacks()
-    if lacking is not None:
-        pytest.skip(str(lacking))
-    with tempfile.TemporaryDirectory(prefix="afflux-test-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 def test_every_event_counts_once_whatever_dies(directory: Path) -> None:

@@ -1,14 +1,10 @@
 """The router as a process: views, fan-out, present members, through a SIGKILL."""
 
 import asyncio
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import asyncpg
-import pytest
 
 from schemas.codec import encode
 from schemas.records import Activation, Identifier, ProfileUpdated
@@ -27,16 +23,6 @@ from tests.unit.activator.builders import AT
 from tests.unit.activator.test_router import membership
 
 PARTITIONS = 3
-
-
-@pytest.fixture
-def processes(kafka: KafkaAddress, postgres: PostgresAddress) -> Iterator[Processes]:
-    with tempfile.TemporaryDirectory(prefix="afflux-") as directory:
-        found = Processes(kafka.bootstrap, postgres.dsn, Path(directory))
-        try:
-            yield found
-        finally:
-            found.close()
 
 
 def test_router_keeps_views_and_tells_destinations_once_through_a_kill(

@@ -1,11 +1,6 @@
 """The sender as a process, on the real broker: killed, disturbed, reconfigured; nothing is lost."""
 
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from schemas.codec import encode
 from schemas.records import DeadLetter
@@ -19,21 +14,11 @@ from tests.integration.activator_house import (
     receiving,
     wait_until,
 )
-from tests.integration.conftest import KafkaAddress, PostgresAddress
+from tests.integration.conftest import KafkaAddress
 from tests.integration.topics import recreate_topics
 from tests.unit.activator.builders import activation
 
 PARTITIONS = 3
-
-
-@pytest.fixture
-def processes(kafka: KafkaAddress, postgres: PostgresAddress) -> Iterator[Processes]:
-    with tempfile.TemporaryDirectory(prefix="afflux-") as directory:
-        found = Processes(kafka.bootstrap, postgres.dsn, Path(directory))
-        try:
-            yield found
-        finally:
-            found.close()
 
 
 def prepared(kafka: KafkaAddress, destination_id: str) -> None:

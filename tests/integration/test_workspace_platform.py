@@ -5,9 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -15,9 +14,8 @@ import msgspec
 import psutil
 import pytest
 
-from deploy.local.errors import MissingPrerequisite, PortTaken
+from deploy.local.errors import PortTaken
 from deploy.local.ports import free_port
-from deploy.local.rungs import kafka_lacks, postgres_lacks
 from services.control.platform import Ports, running_platform
 
 PATIENCE_S = 240.0
@@ -38,17 +36,6 @@ def ready(url: str) -> bool:
             return True
     except OSError:
         return False
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """Not pytest's own, which the user that PostgreSQL runs as may not enter."""
-    lacking: MissingPrerequisite | None = kafka_lacks(os.environ) or postgres_lacks()
-    if lacking is not None:
-        pytest.skip(str(lacking))
-    with tempfile.TemporaryDirectory(prefix="afflux-test-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 def test_all_services_get_ready_and_what_dies_comes_back(directory: Path) -> None:
