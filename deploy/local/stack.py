@@ -37,12 +37,15 @@ def local_stack(
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the block as Ctrl-C does: in order, servers last."""
+    """SIGTERM and a closed terminal end the block as Ctrl-C does: in order, servers last.
+
+    SIGINT itself too, since a shell may have started us in the background with it ignored.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signals = (signal.SIGTERM, signal.SIGHUP)
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(each, interrupt) for each in signals]
     try:
         yield
