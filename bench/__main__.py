@@ -91,6 +91,8 @@ def _bench(console: Console, events: int, seconds: float, rate: float | None) ->
                 runs,
                 lambda run: Order(0, RUNS + run, paced_events, beat_every, per_second=pace),
             )
+    if any(len(figures.latencies_ms) < 2 for figures in paced):
+        raise Refused("too few changes to tell a latency; ask for a longer run")
     show(console, peak, paced, pace)
 
 

@@ -87,12 +87,13 @@ class Workload:
         return message | ({"userId": f"user-{person}"} if person % 3 else {})
 
     def _beat(self, number: int) -> Message:
+        """The next person's trait turns; the next run turns it back, so that each is a change."""
         round_, person = divmod(number, BEATERS)
         return {
             "type": "identify",
             "messageId": f"b-{self.run}-{number}",
             "anonymousId": f"beater-{person}",
-            "traits": {"beat": round_ % 2 == 0},
+            "traits": {"beat": (round_ + self.run) % 2 == 0},
         }
 
 
