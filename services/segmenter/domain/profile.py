@@ -160,10 +160,6 @@ class Profile:
             self._json = _JSON({"identifiers": linked, "traits": traits, "consent": consent})
         return self._json
 
-    def snapshot(self) -> bytes:
-        """Differs whenever what `ProfileUpdated` says differs; `changed` tells it cheaper."""
-        return _JSON([self.member_of(), msgspec.Raw(self.as_json())])
-
     def history(self, leaf: KeptLeaf[Any]) -> Any:
         """What a leaf remembers of it; changes made to it are kept."""
         found = self._open.get(leaf.key)
