@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.segmenter.domain.conditions.aggregate import MEASURES, OPERATIONS
+from services.segmenter.domain.conditions.aggregate.leaf import MEASURES, OPERATIONS
 from services.segmenter.domain.operators import OPERATORS
 
 Schema = dict[str, Any]

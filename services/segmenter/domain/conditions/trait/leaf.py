@@ -1,4 +1,4 @@
-"""`trait`: the current value of a trait, and how long it has been so."""
+"""The leaf: its shape, update, truth, next change and merge."""
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`sequence`: steps in order, each within its distance, optionally ended by something absent."""
+"""The leaf: its shape, update, truth, next change and merge."""
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass

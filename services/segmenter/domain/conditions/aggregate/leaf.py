@@ -1,4 +1,4 @@
-"""`event` with `sum`, `average`, `minimum` or `maximum`: a number over the matching events."""
+"""The leaf: its shape, update, truth, next change and merge."""
 
 from bisect import insort
 from collections.abc import Callable, Mapping

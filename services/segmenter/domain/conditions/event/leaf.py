@@ -1,11 +1,11 @@
-"""`event`: how often something happened, within a window."""
+"""The leaf: its shape, update, truth, next change and merge."""
 
 from bisect import bisect_right, insort
 from dataclasses import dataclass
 
 import msgspec
 
-from services.segmenter.domain.conditions.aggregate import (
+from services.segmenter.domain.conditions.aggregate.leaf import (
     MEASURES,
     EventAggregate,
     parse_aggregate,

@@ -1,0 +1,1 @@
+"""`event`: how often something happened, within a window."""

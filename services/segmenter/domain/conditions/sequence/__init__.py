@@ -1,0 +1,1 @@
+"""`sequence`: steps in order, each within its distance, optionally ended by something absent."""

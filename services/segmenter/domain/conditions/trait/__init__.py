@@ -1,0 +1,1 @@
+"""`trait`: the current value of a trait, and how long it has been so."""
