@@ -159,4 +159,7 @@ def _instance(definition: Definition, settings: ActivatorSettings) -> Instance:
 
 
 def _client(instance: Instance) -> SafeClient:
-    return SafeClient(allow_private=instance.settings.allow_private)
+    return SafeClient(
+        allow_private=instance.settings.allow_private,
+        total_s=instance.destination.contract.timeout_s,
+    )

@@ -15,15 +15,18 @@ import structlog
 from schemas.codec import decode_as, encode
 from schemas.records import Activation, DeadLetter
 from services.activator import metrics
+from services.activator.audiences import Absent, Audiences
+from services.activator.caller import Called, Caller, Task
 from services.activator.clock import Clock
 from services.activator.domain.change import Change, Key
+from services.activator.domain.consent import refusal
 from services.activator.domain.fold import Entry, Skipped, plan
-from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading, Response
-from services.activator.domain.requests import Request, TooLarge
-from services.activator.domain.verdict import Item, Verdict, verdict
+from services.activator.domain.outcomes import SENT, Outcome, Reading
+from services.activator.domain.verdict import Item, Verdict, as_sent, is_timely, verdict
 from services.activator.instance import Instance
 from services.activator.ledger import Pause
-from services.activator.limiter import Limiter, Paused
+from services.activator.line import Line
+from services.activator.tokens import Client
 
 log = structlog.get_logger()
 
@@ -57,11 +60,15 @@ class Ledger(Protocol):
 
     async def trim_log(self, before: datetime) -> None: ...
 
+    async def known(self, profile_ids: Sequence[str]) -> Mapping[str, str]: ...
 
-class Client(Protocol):
-    """The way out."""
+    async def learn(self, ids: Mapping[str, str]) -> None: ...
 
-    async def send(self, request: Request) -> Response | Failure: ...
+    async def forget(self, profile_ids: Sequence[str]) -> None: ...
+
+    async def audience(self, audience_id: str) -> tuple[str, datetime] | None: ...
+
+    async def keep_audience(self, audience_id: str, vendor_id: str, now: datetime) -> None: ...
 
 
 class DeadLetters(Protocol):
@@ -83,15 +90,22 @@ class Deliverer:
         clock: Clock,
         random: Callable[[], float],
     ) -> None:
-        self._instance = instance
         self._ledger = ledger
-        self._client = client
         self._dead_letters = dead_letters
         self._clock = clock
         self._random = random
-        self._limiter = _limiter(instance, clock)
         self._pause: Pause | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._use(instance, client)
+
+    def _use(self, instance: Instance, client: Client) -> None:
+        line = Line.to(instance, client, self._clock)
+        self._instance = instance
+        self._audiences = Audiences(line, self._ledger)
+        self._caller = Caller(line, self._ledger, self._session)
+
+    def _session(self) -> int:
+        return 1 + int(self._random() * (2**62 - 1))
 
     async def open(self) -> None:
         """Take over the pause that is in force, or end it if the definition has changed since."""
@@ -104,8 +118,7 @@ class Deliverer:
     async def replace(self, instance: Instance, client: Client) -> None:
         """Go on under another version of the definition, between two batches."""
         async with self._one_at_a_time:
-            self._instance, self._client = instance, client
-            self._limiter = _limiter(instance, self._clock)
+            self._use(instance, client)
             await self.open()
 
     async def take(self, changes: Sequence[Change]) -> None:
@@ -146,17 +159,16 @@ class Deliverer:
             return [self._behind(item) for item in items]
         return await self._in_order(items)
 
-    async def _at_once(self, items: Sequence[Item]) -> Sequence[Verdict]:
-        """As many at once as the limiter lets; they are of different people or audiences."""
-        return await asyncio.gather(*(self._attempt(item) for item in items))
-
     async def _in_order(self, items: Sequence[Item]) -> Sequence[Verdict]:
         """One after the other; what comes behind one that waits, waits as well."""
         verdicts: list[Verdict] = []
         blocked = False
         for item in items:
-            result = self._behind(item) if blocked else await self._attempt(item)
-            blocked = blocked or result.outcome not in (*SENT, Outcome.PERMANENT)
+            if blocked:
+                verdicts.append(self._behind(item))
+                continue
+            (result,) = await self._at_once([item])
+            blocked = result.outcome not in (*SENT, Outcome.PERMANENT, Outcome.SKIPPED)
             verdicts.append(result)
         return verdicts
 
@@ -164,40 +176,52 @@ class Deliverer:
         now = self._clock.now()
         return _unsent(item, Outcome.RETRY, "in_order", attempts=item.attempts, at=now)
 
-    async def _attempt(self, item: Item) -> Verdict:
+    async def _at_once(self, items: Sequence[Item]) -> Sequence[Verdict]:
+        """As many to a request as the platform takes; they are of different people or audiences."""
         if self._pause is not None:
-            return _unsent(item, Outcome.CONFIG, self._pause.reason, attempts=item.attempts)
-        try:
-            async with self._limiter.slot():
-                return await self._call(item)
-        except Paused as paused:
-            reading = Reading(Outcome.THROTTLED, "paused")
-            return self._verdict(item, reading, paused_until=paused.until)
+            reason = self._pause.reason
+            return [_unsent(item, Outcome.CONFIG, reason, attempts=item.attempts) for item in items]
+        tasks, done = await self._tasks(items)
+        done |= await self._caller.deliver(tasks)
+        await self._react([called.reading for called in done.values()])
+        return [self._verdict(item, done[item.change.key]) for item in items]
 
-    async def _call(self, item: Item) -> Verdict:
-        destination, name = self._instance.destination, self._instance.id
-        sent_at = self._clock.now()
-        try:
-            request = destination.build(item.change, self._instance.settings, at=sent_at)
-        except TooLarge:
-            return self._verdict(item, Reading(Outcome.PERMANENT, "item_too_large"))
-        with metrics.IN_FLIGHT.labels(name).track_inprogress():
-            answer = await self._client.send(request)
-        reading = destination.reading(answer, self._clock.now())
-        until = await self._react(reading)
-        return self._verdict(item, reading, paused_until=until, sent_at=sent_at)
+    async def _tasks(self, items: Sequence[Item]) -> tuple[list[Task], dict[Key, Called]]:
+        """What is to be called, and what need not or cannot be."""
+        tasks: list[Task] = []
+        done: dict[Key, Called] = {}
+        for item in items:
+            task = await self._task(item)
+            if isinstance(task, Task):
+                tasks.append(task)
+            else:
+                done[item.change.key] = Called(reading=task)
+        return tasks, done
 
-    async def _react(self, reading: Reading) -> datetime | None:
-        """What an answer means for the calls that follow."""
-        match reading.outcome:
-            case Outcome.THROTTLED:
-                metrics.PAUSES.labels(self._instance.id).inc()
-                return self._limiter.throttled(reading.retry_after)
-            case Outcome.AUTH | Outcome.CONFIG:
+    async def _task(self, item: Item) -> Task | Reading:
+        """The call for an item, or what became of it without one."""
+        instance, change = self._instance, as_sent(item)
+        endpoint = instance.endpoint(change.operation)
+        if endpoint is None:
+            return Reading(Outcome.SKIPPED, "unmapped")
+        held = refusal(change, instance.destination.contract, instance.consent)
+        if held is not None:
+            return Reading(Outcome.SKIPPED, held)
+        if not is_timely(change, endpoint, self._clock.now()):
+            return Reading(Outcome.PERMANENT, "event_too_old")
+        if change.audience_id is None:
+            return Task(change=change, endpoint=endpoint, audience=None)
+        try:
+            audience = await self._audiences.ready(change.audience_id)
+        except Absent as absent:
+            return absent.reading
+        return Task(change=change, endpoint=endpoint, audience=audience)
+
+    async def _react(self, found: Sequence[Reading]) -> None:
+        """What refused credentials or a wrong set-up mean for the calls that follow."""
+        for reading in found:
+            if reading.outcome in (Outcome.AUTH, Outcome.CONFIG):
                 await self._pause_for(reading)
-            case Outcome.DELIVERED | Outcome.ACCEPTED:
-                self._limiter.answered()
-        return None
 
     async def _pause_for(self, reading: Reading) -> None:
         if self._pause is not None:
@@ -207,27 +231,20 @@ class Deliverer:
         await self._ledger.pause(self._pause, self._clock.now())
         metrics.PAUSED.labels(self._instance.id).set(1)
         log.error(
-            "destination paused until its definition changes",
+            "destination paused: mend it, then `afflux resume`, or apply its definition anew",
             destination=self._instance.id,
             state=state,
             reason=reading.reason,
         )
 
-    def _verdict(
-        self,
-        item: Item,
-        reading: Reading,
-        *,
-        paused_until: datetime | None = None,
-        sent_at: datetime | None = None,
-    ) -> Verdict:
+    def _verdict(self, item: Item, called: Called) -> Verdict:
         return verdict(
             item,
-            reading,
+            called.reading,
             now=self._clock.now(),
             delay=lambda attempts: self._instance.policy.delay(attempts, self._random()),
-            paused_until=paused_until,
-            sent_at=sent_at,
+            paused_until=called.paused_until,
+            sent_at=called.sent_at,
         )
 
     async def _settle(self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped]) -> None:
@@ -248,13 +265,11 @@ class Deliverer:
                 metrics.LATENCY.labels(name).observe(max(0.0, now - received_at / 1000))
 
 
-def _limiter(instance: Instance, clock: Clock) -> Limiter:
-    return Limiter(instance.destination.limits, clock)
-
-
 def _item(change: Change, known: Mapping[Key, Entry]) -> Item:
     entry = known.get(change.key)
-    return Item(change=change, touched=entry is not None and entry.touched)
+    if entry is None:
+        return Item(change=change)
+    return Item(change=change, touched=entry.touched, sent=entry.sent)
 
 
 def _unsent(

@@ -1,16 +1,25 @@
 """One destination as it is in force: its definition, its secrets, its retry policy."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
 
 from schemas.records import Definition
+from services.activator.domain.consent import ConsentRules
+from services.activator.domain.contract import Action, Endpoint
 from services.activator.domain.destination import parse_destination
-from services.activator.domain.platform import Destination, DestinationSettings, with_secrets
+from services.activator.domain.platform import (
+    Audience,
+    Destination,
+    DestinationSettings,
+    Setup,
+    Token,
+    with_secrets,
+)
 from services.runtime.delivery import RetryPolicy
 
 
@@ -24,8 +33,33 @@ class Instance:
     destination: Destination[Any]
     settings: DestinationSettings
     policy: RetryPolicy
-    ordered: bool
+    ordered: bool = False
     """Each call waits for the one before it, through all its attempts."""
+    audiences: Mapping[str, Audience] = field(default_factory=dict)
+    """By segment."""
+    consent: ConsentRules = field(default_factory=ConsentRules)
+
+    def endpoint(self, action: Action) -> Endpoint | None:
+        """How the platform does it, in the way that the instance has chosen."""
+        return self.destination.contract.endpoint(action, self.destination.variant(self.settings))
+
+    def setup(self, token: Token | None, vendor_ids: Mapping[str, str]) -> Setup[Any]:
+        """All that a request is built from beside its items."""
+        return Setup(
+            contract=self.destination.contract,
+            settings=self.settings,
+            destination_id=self.id,
+            token=token,
+            vendor_ids=vendor_ids,
+            headers=self.destination.headers(self.settings, token),
+            opt_in=self.consent.opt_in,
+        )
+
+    @property
+    def linger(self) -> timedelta | None:
+        """How long changes are collected; None for what the platform is usually given."""
+        given = self.settings.linger_ms
+        return None if given is None else timedelta(milliseconds=given)
 
 
 def instance_of(
@@ -54,4 +88,6 @@ def instance_of(
         settings=settings,
         policy=RetryPolicy(delays, schedule.jitter),
         ordered=bool(getattr(parsed.settings, "ordered", False)),
+        audiences=parsed.audiences,
+        consent=parsed.consent,
     )

@@ -4,24 +4,26 @@ It is also the queue of later attempts: what waits is durable here, so its recor
 be acknowledged.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
+
 from schemas.codec import decode_as
 from schemas.records import Activation
-from services.activator.domain.change import Change, Key, change_of, identifiers_of
+from services.activator.domain.change import Change, Key, Person, change_of
 from services.activator.domain.fold import Entry, Skipped
 from services.activator.domain.outcomes import SENT, Outcome
+from services.activator.domain.person import joined, kept
 from services.activator.domain.verdict import Item, Verdict
 from services.activator.metrics import LEDGER_SECONDS
 
 PausedState = Literal["needs_auth", "misconfigured"]
 
 _READ = """
-select l.audience_id, l.profile_id, l.version, l.outcome, l.touched
+select l.audience_id, l.profile_id, l.version, l.outcome, l.touched, l.sent_identifiers
 from unnest($2::text[], $3::text[]) as k(audience_id, profile_id)
 join activator.ledger l
   on l.destination_id = $1 and l.audience_id = k.audience_id and l.profile_id = k.profile_id
@@ -30,25 +32,26 @@ join activator.ledger l
 _CLAIM = """
 insert into activator.ledger as l
     (destination_id, audience_id, profile_id, version, member, operation, idempotency_key,
-     payload, touched, updated_at)
+     payload, touched, sent_identifiers, updated_at)
 select $1, c.audience_id, c.profile_id, c.version, c.member, c.operation, c.key, c.payload,
-       c.touched, $10
+       c.touched, c.sent::jsonb, $11
 from unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::text[], $7::text[],
-            $8::bytea[], $9::boolean[]) with ordinality
-    as c(audience_id, profile_id, version, member, operation, key, payload, touched, place)
+            $8::bytea[], $9::boolean[], $10::text[]) with ordinality
+    as c(audience_id, profile_id, version, member, operation, key, payload, touched, sent, place)
 order by c.place
 on conflict (destination_id, audience_id, profile_id) do update set
     version = excluded.version, member = excluded.member, operation = excluded.operation,
     idempotency_key = excluded.idempotency_key, payload = excluded.payload,
-    touched = l.touched or excluded.touched, outcome = null, reason = null, attempts = 0,
-    next_attempt_at = null, waiting_since = null, arrival = nextval('activator.arrivals'),
-    updated_at = excluded.updated_at
+    touched = l.touched or excluded.touched,
+    sent_identifiers = coalesce(excluded.sent_identifiers, l.sent_identifiers),
+    outcome = null, reason = null, attempts = 0, next_attempt_at = null, waiting_since = null,
+    arrival = nextval('activator.arrivals'), updated_at = excluded.updated_at
 where excluded.version >= l.version
 """
 
 _TOUCH = """
-update activator.ledger l set touched = true
-from unnest($2::text[], $3::text[]) as k(audience_id, profile_id)
+update activator.ledger l set touched = true, sent_identifiers = k.sent::jsonb
+from unnest($2::text[], $3::text[], $4::text[]) as k(audience_id, profile_id, sent)
 where l.destination_id = $1 and l.audience_id = k.audience_id and l.profile_id = k.profile_id
 """
 
@@ -58,12 +61,12 @@ update activator.ledger l set
     next_attempt_at = r.next_attempt_at, waiting_since = r.waiting_since, touched = r.touched,
     payload = case when r.sent or r.outcome = 'skipped' then null else l.payload end,
     sent_version = case when r.sent then r.version else l.sent_version end,
-    sent_identifiers = case when r.sent then r.identifiers::jsonb else l.sent_identifiers end,
-    updated_at = $13
+    sent_identifiers = case when r.touched then l.sent_identifiers end,
+    updated_at = $12
 from unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::integer[],
-            $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::boolean[], $12::text[])
+            $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::boolean[])
     as r(audience_id, profile_id, version, outcome, reason, attempts, next_attempt_at,
-         waiting_since, touched, sent, identifiers)
+         waiting_since, touched, sent)
 where l.destination_id = $1 and l.audience_id = r.audience_id and l.profile_id = r.profile_id
   and l.version = r.version
 """
@@ -81,7 +84,7 @@ from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 """
 
 _DUE = """
-select payload, attempts, waiting_since, touched from activator.ledger
+select payload, attempts, waiting_since, touched, sent_identifiers from activator.ledger
 where destination_id = $1 and next_attempt_at <= $2
 order by next_attempt_at, arrival limit $3
 """
@@ -90,7 +93,8 @@ _WAITING = "outcome in ('retry', 'throttled', 'auth', 'config')"
 """Written out, so that the partial index serves it."""
 
 _HEAD = f"""
-select payload, attempts, waiting_since, touched, next_attempt_at from activator.ledger
+select payload, attempts, waiting_since, touched, sent_identifiers, next_attempt_at
+from activator.ledger
 where destination_id = $1 and {_WAITING}
 order by arrival limit $2
 """  # noqa: S608 - a constant
@@ -122,25 +126,23 @@ class Ledger:
                 version=row["version"],
                 outcome=Outcome(row["outcome"]) if row["outcome"] else None,
                 touched=row["touched"],
+                sent=_person(row["sent_identifiers"]),
             )
             for row in rows
         }
 
     async def claim(self, items: Sequence[Item], now: datetime) -> None:
         """Take these versions on, before anything is sent: a crash from here on leaves a trace."""
-        rows = [
-            (*c.key, c.version, c.member, c.operation, c.idempotency_key, c.raw, bool(c.member))
-            for c in (item.change for item in items)
-        ]
+        rows = [_claim_row(item) for item in items]
         if rows:
             with LEDGER_SECONDS.labels("claim").time():
-                await self._pool.execute(_CLAIM, self._id, *_columns(rows, 8), now)
+                await self._pool.execute(_CLAIM, self._id, *_columns(rows, 9), now)
 
     async def touch(self, items: Sequence[Item]) -> None:
         """These adds are about to be sent once more: from here on the platform may hold them."""
-        keys = [item.change.key for item in items if item.change.member and not item.touched]
-        if keys:
-            await self._pool.execute(_TOUCH, self._id, *_columns(keys, 2))
+        rows = [(*item.change.key, _sent_as(item)) for item in items if item.change.member]
+        if rows:
+            await self._pool.execute(_TOUCH, self._id, *_columns(rows, 3))
 
     async def record(
         self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped], now: datetime
@@ -153,7 +155,7 @@ class Ledger:
             async with self._pool.acquire() as connection, connection.transaction():
                 if verdicts:
                     rows = [_ledger_row(verdict) for verdict in verdicts]
-                    await connection.execute(_RECORD, self._id, *_columns(rows, 11), now)
+                    await connection.execute(_RECORD, self._id, *_columns(rows, 10), now)
                 await connection.execute(_LOG, self._id, *_columns(log, 10), now)
 
     async def due(self, now: datetime, limit: int) -> Sequence[Item]:
@@ -218,6 +220,57 @@ class Ledger:
                 [Outcome.AUTH, Outcome.CONFIG],
             )
 
+    async def known(self, profile_ids: Sequence[str]) -> Mapping[str, str]:
+        """The platform's own ids of these profiles, as far as it has told them."""
+        rows = await self._pool.fetch(
+            "select profile_id, vendor_id from activator.vendor_ids"
+            " where destination_id = $1 and profile_id = any($2)",
+            self._id,
+            profile_ids,
+        )
+        return {row["profile_id"]: row["vendor_id"] for row in rows}
+
+    async def learn(self, ids: Mapping[str, str]) -> None:
+        """Keep what the platform calls these profiles."""
+        await self._pool.execute(
+            "insert into activator.vendor_ids select $1, * from unnest($2::text[], $3::text[])"
+            " on conflict (destination_id, profile_id)"
+            " do update set vendor_id = excluded.vendor_id",
+            self._id,
+            list(ids),
+            list(ids.values()),
+        )
+
+    async def forget(self, profile_ids: Sequence[str]) -> None:
+        """These ids are no longer right."""
+        await self._pool.execute(
+            "delete from activator.vendor_ids where destination_id = $1 and profile_id = any($2)",
+            self._id,
+            profile_ids,
+        )
+
+    async def audience(self, audience_id: str) -> tuple[str, datetime] | None:
+        """The platform's own id of an audience, and since when we have it."""
+        row = await self._pool.fetchrow(
+            "select vendor_id, created_at from activator.audiences"
+            " where destination_id = $1 and audience_id = $2",
+            self._id,
+            audience_id,
+        )
+        return None if row is None else (row["vendor_id"], row["created_at"])
+
+    async def keep_audience(self, audience_id: str, vendor_id: str, now: datetime) -> None:
+        """Keep what the platform calls an audience."""
+        await self._pool.execute(
+            "insert into activator.audiences values ($1, $2, $3, $4)"
+            " on conflict (destination_id, audience_id) do update set"
+            " vendor_id = excluded.vendor_id, created_at = excluded.created_at",
+            self._id,
+            audience_id,
+            vendor_id,
+            now,
+        )
+
     async def trim_log(self, before: datetime) -> None:
         """Forget log rows older than that."""
         await self._pool.execute(
@@ -238,7 +291,34 @@ def _item(row: Any) -> Item:
         attempts=row["attempts"],
         throttled_since=row["waiting_since"],
         touched=row["touched"],
+        sent=_person(row["sent_identifiers"]),
     )
+
+
+def _claim_row(item: Item) -> tuple[Any, ...]:
+    change = item.change
+    return (
+        *change.key,
+        change.version,
+        change.member,
+        change.operation,
+        change.idempotency_key,
+        change.raw,
+        bool(change.member),
+        _sent_as(item) if change.member else None,
+    )
+
+
+def _sent_as(item: Item) -> str:
+    """As whom the platform may hold the person once this add is sent, as JSON."""
+    person = kept(item.change.person)
+    if item.touched and item.sent is not None:
+        person = joined(item.sent, person)
+    return msgspec.json.encode(person).decode()
+
+
+def _person(stored: str | None) -> Person | None:
+    return None if stored is None else msgspec.json.decode(stored, type=Person)
 
 
 def _ledger_row(verdict: Verdict) -> tuple[Any, ...]:
@@ -253,7 +333,6 @@ def _ledger_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.throttled_since,
         verdict.touched,
         sent,
-        json.dumps(identifiers_of(change.person, change.profile_id)) if sent else None,
     )
 
 

@@ -80,4 +80,21 @@ STEPS = (
         since timestamptz not null
     );
     """,
+    """
+    create table activator.vendor_ids (
+        destination_id text not null,
+        profile_id text not null,
+        vendor_id text not null,
+        primary key (destination_id, profile_id)
+    );
+    create table activator.audiences (
+        destination_id text not null,
+        audience_id text not null,
+        vendor_id text not null,
+        created_at timestamptz not null,
+        primary key (destination_id, audience_id)
+    );
+    alter table activator.destination_states add column recheck_at timestamptz;
+    update activator.ledger set sent_identifiers = null;
+    """,
 )
