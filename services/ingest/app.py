@@ -12,11 +12,13 @@ import uvloop
 from aiohttp import web
 
 from services.ingest.handlers import Collector
+from services.ingest.memory import Recent
 from services.ingest.routes import Front
 from services.ingest.sender import Sender
 from services.ingest.server import Server
 from services.ingest.settings import Settings
 from services.ingest.sources import Sources
+from services.ingest.suppressed import Nobody
 from services.runtime import logs
 from services.runtime.definitions import Definitions
 from services.runtime.health import Health, PortTaken, serve
@@ -25,6 +27,7 @@ from services.runtime.settings import read
 log = structlog.get_logger()
 
 WATCH_S = 0.5
+MEMORY_ENTRIES = 100_000
 
 
 def main() -> None:
@@ -87,6 +90,8 @@ def _collector(settings: Settings, definitions: Definitions, sender: Sender) -> 
     return Collector(
         keys=Sources(definitions),
         log=sender,
+        suppressed=Nobody(),
+        memory=Recent(MEMORY_ENTRIES),
         limits=settings.limits(),
         trusted_proxies=settings.ingest_trusted_proxies,
         new_id=lambda: str(uuid4()),

@@ -1,4 +1,4 @@
-"""The metrics of ingest. `received = accepted + rejected` holds at every moment."""
+"""The metrics of ingest: `received = accepted + duplicate + suppressed + rejected`, always."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -19,6 +19,18 @@ ACCEPTED = Counter(
     "Events acknowledged by the broker, by source. A fall to 0 means that a tracker went silent.",
     ["source"],
 )
+DUPLICATE = Counter(
+    "afflux_ingest_events_duplicate_total",
+    "Events dropped because their message id is known to be in the log, by source. A rise means"
+    " that clients send again what was stored: their answers came late or never.",
+    ["source"],
+)
+SUPPRESSED = Counter(
+    "afflux_ingest_events_suppressed_total",
+    "Events discarded because somebody in them is suppressed, by source. A rise means that an"
+    " application goes on to send what it should not.",
+    ["source"],
+)
 REJECTED = Counter(
     "afflux_ingest_events_rejected_total",
     "Events put into the dead letters, by source and code. A rise usually follows a release of"
@@ -27,8 +39,8 @@ REJECTED = Counter(
 )
 UNAVAILABLE = Counter(
     "afflux_ingest_unavailable_total",
-    "Requests answered 503, by reason (definitions, broker, backlog, deadline). Any rise means"
-    " that clients must send again; some of them never do.",
+    "Requests answered 503, by reason (definitions, suppressed, broker, backlog, deadline). Any"
+    " rise means that clients must send again; some of them never do.",
     ["reason"],
 )
 REQUEST_SECONDS = Histogram(

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 from prometheus_client import Counter
 
-from schemas.records import EventType
+from schemas.records import CallType, EventType
 from services.ingest import metrics
 from services.ingest.domain import answers
 from services.ingest.domain.answers import Answer
@@ -43,7 +43,7 @@ class Route:
 ROUTES: Mapping[str, Route] = {
     route.path: route
     for route in (
-        *(Route(f"/v1/{kind}", "collect", ("POST",), kind) for kind in get_args(EventType)),
+        *(Route(f"/v1/{kind}", "collect", ("POST",), kind) for kind in get_args(CallType)),
         Route("/v1/batch", "collect", ("POST",)),
         Route("/health", "health", ("GET", "HEAD")),
         Route("/ready", "ready", ("GET", "HEAD")),

@@ -42,10 +42,8 @@ def of_batch(received: int, rejected: Sequence[Rejected], *, strict: bool) -> An
     return _answer(200, {"success": True} | counts | {"errors": _errors(rejected)})
 
 
-def of_single(rejected: Rejected | None) -> Answer:
-    """Success, or why the one event was rejected."""
-    if rejected is None:
-        return SUCCESS
+def of_single(rejected: Rejected) -> Answer:
+    """Why the one event was rejected."""
     body = _failure(rejected.code, EVENT_MESSAGES[rejected.code])
     return _answer(400, body | {"errors": _errors([rejected])})
 

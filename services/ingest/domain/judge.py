@@ -1,7 +1,8 @@
 """One request's body from bytes to a verdict: what goes into the log, what aside, what is said."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from schemas.records import EventType
@@ -9,9 +10,10 @@ from services.ingest.domain import answers, decode
 from services.ingest.domain.accept import (
     Accepted,
     Rejected,
+    Taken,
     Terms,
     as_received,
-    reject,
+    put_aside,
     take,
     take_all,
 )
@@ -22,6 +24,7 @@ from services.ingest.domain.keys import KeyTable, key_in_body
 from services.ingest.domain.limits import Limits, Profile
 from services.ingest.domain.normalise import Circumstances
 from services.ingest.domain.source import Source
+from services.ingest.domain.subject import SubjectKind, is_suppressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Verdict:
     source: Source | None = None
     accepted: tuple[Accepted, ...] = ()
     put_aside: tuple[PutAside, ...] = ()
+    duplicates: int = 0
+    suppressed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,19 @@ class Rules:
     keys: KeyTable
     limits: Mapping[Profile, Limits]
     new_id: Callable[[], str]
+    is_suppressed: Callable[[str, SubjectKind, str], bool]
+    """Source id, kind and value of an id."""
+    is_durable: Callable[[str, str], bool]
+    """Source id, message id."""
+
+    def terms(self, around: Circumstances, source: Source) -> Terms:
+        return Terms(
+            around,
+            self.limits[source.profile],
+            self.new_id,
+            partial(self.is_suppressed, source.id),
+            partial(self.is_durable, source.id),
+        )
 
 
 def judge(body: bytes, call: Call, rules: Rules, known: Source | None) -> Verdict:
@@ -97,13 +115,14 @@ def _source(content: Mapping[str, Any], keys: KeyTable) -> Source:
 
 
 def _judge(content: dict[str, Any], size: int, call: Call, rules: Rules, source: Source) -> Verdict:
-    limits = rules.limits[source.profile]
-    items = [content] if call.type else _items(content)
-    if size > limits.request_bytes:
-        return _too_large(items, source)
     around = Circumstances(source.id, call.received_at, call.client)
+    terms = rules.terms(around, source)
+    if not call.type and _is_strayed(content, terms):
+        return Verdict(answers.of_refusal("invalid_batch"), source, suppressed=1)
+    items = [content] if call.type else _items(content)
+    if size > terms.limits.request_bytes:
+        return _too_large(items, source, terms)
     if call.type:
-        terms = Terms(around, limits, rules.new_id)
         return _of_single(take(content, 0, terms, call.type), source)
     shared = replace(
         around,
@@ -111,8 +130,12 @@ def _judge(content: dict[str, Any], size: int, call: Call, rules: Rules, source:
         context=content.get("context"),
         integrations=content.get("integrations"),
     )
-    taken = take_all(items, Terms(shared, limits, rules.new_id))
-    return _of_batch(taken, source, call)
+    return _of_batch(take_all(items, rules.terms(shared, source)), source, call)
+
+
+def _is_strayed(content: Mapping[str, Any], terms: Terms) -> bool:
+    """One event of somebody suppressed at a path for batches: not even a dead letter keeps it."""
+    return "batch" not in content and is_suppressed(content, content.get("type"), terms.holds)
 
 
 def _items(content: Mapping[str, Any]) -> list[Any]:
@@ -124,26 +147,32 @@ def _items(content: Mapping[str, Any]) -> list[Any]:
     return batch
 
 
-def _too_large(items: list[Any], source: Source) -> Verdict:
+def _too_large(items: list[Any], source: Source, terms: Terms) -> Verdict:
     """Each event is put aside by itself, so that it can be replayed by itself."""
-    every = [reject(item, index, "payload_too_large") for index, item in enumerate(items)]
-    return Verdict(answers.of_refusal("payload_too_large"), source, (), _letters(every))
+    taken = [put_aside(one, index, "payload_too_large", terms) for index, one in enumerate(items)]
+    return _verdict(answers.of_refusal("payload_too_large"), source, taken)
 
 
-def _of_single(taken: Accepted | Rejected, source: Source) -> Verdict:
-    if isinstance(taken, Accepted):
-        return Verdict(answers.SUCCESS, source, (taken,))
-    return Verdict(answers.of_single(taken), source, (), _letters([taken]))
+def _of_single(taken: Taken, source: Source) -> Verdict:
+    answer = answers.of_single(taken) if isinstance(taken, Rejected) else answers.SUCCESS
+    return _verdict(answer, source, [taken])
 
 
-def _of_batch(taken: list[Accepted | Rejected], source: Source, call: Call) -> Verdict:
-    accepted = tuple(one for one in taken if isinstance(one, Accepted))
+def _of_batch(taken: Sequence[Taken], source: Source, call: Call) -> Verdict:
     rejected = [one for one in taken if isinstance(one, Rejected)]
-    answer = answers.of_batch(len(taken), rejected, strict=call.is_strict)
-    return Verdict(answer, source, accepted, _letters(rejected))
+    return _verdict(answers.of_batch(len(taken), rejected, strict=call.is_strict), source, taken)
 
 
-def _letters(rejected: list[Rejected]) -> tuple[PutAside, ...]:
-    return tuple(
-        PutAside(one.code, EVENT_MESSAGES[one.code], one.index, one.raw) for one in rejected
+def _verdict(answer: Answer, source: Source, taken: Sequence[Taken]) -> Verdict:
+    return Verdict(
+        answer,
+        source,
+        tuple(one for one in taken if isinstance(one, Accepted)),
+        tuple(
+            PutAside(one.code, EVENT_MESSAGES[one.code], one.index, one.raw)
+            for one in taken
+            if isinstance(one, Rejected)
+        ),
+        duplicates=taken.count("duplicate"),
+        suppressed=taken.count("suppressed"),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast, get_args
 
-from schemas.records import EventType
+from schemas.records import CallType, EventType
 from services.ingest.domain.codes import EventCode
 from services.ingest.domain.ids import ID_FIELDS, is_absent, is_number, json_text
 from services.ingest.domain.limits import Limits
@@ -11,7 +11,7 @@ from services.ingest.domain.limits import Limits
 Fault = Callable[[Mapping[str, Any], Limits], bool]
 Check = tuple[EventCode, Fault]
 
-EVENT_TYPES = frozenset(get_args(EventType))
+EVENT_TYPES = frozenset(get_args(CallType))
 CONSENT_UPDATE = "Segment Consent Preference Updated"
 
 

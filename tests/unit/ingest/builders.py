@@ -1,19 +1,21 @@
 """Valid values for the ingest tests; a test changes only what it is about."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from schemas.codec import decode_as
 from schemas.records import Event, EventType
-from services.ingest.domain.accept import Accepted, Rejected, Terms, take
+from services.ingest.domain.accept import Accepted, Rejected, Taken, Terms, take
 from services.ingest.domain.client import Client
 from services.ingest.domain.judge import Call, Rules
 from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.limits import PROFILES, Limits, Profile
 from services.ingest.domain.normalise import Circumstances
 from services.ingest.domain.source import Source
+from services.ingest.domain.subject import SubjectKind
 
 RECEIVED_AT = 1_795_436_640_000  # 2026-11-23T12:24:00.000Z
 
@@ -43,10 +45,12 @@ def terms(*, limits: Limits | None = None, client: Client | None = None, **aroun
         Circumstances("web", RECEIVED_AT, client or Client("198.51.100.7", "curl/8"), **around),
         limits or Limits(),
         lambda: "new-id",
+        lambda kind, value: False,
+        lambda message_id: False,
     )
 
 
-def taken(item: Any, path_type: EventType | None = None, **around: Any) -> Accepted | Rejected:
+def taken(item: Any, path_type: EventType | None = None, **around: Any) -> Taken:
     return take(item, 0, terms(**around), path_type)
 
 
@@ -73,9 +77,20 @@ def source(**changes: Any) -> Source:
     return Source.model_validate({"id": "web", "write_keys": ["env:WEB_KEY"]} | changes)
 
 
-def rules(*sources: tuple[str, Source], limits: dict[Profile, Limits] | None = None) -> Rules:
+def rules(
+    *sources: tuple[str, Source],
+    limits: dict[Profile, Limits] | None = None,
+    suppressed: Collection[tuple[str, SubjectKind, str]] = (),
+    durable: Collection[tuple[str, str]] = (),
+) -> Rules:
     pairs = sources or (("WK", source()),)
-    return Rules(KeyTable(pairs, salt=b"salt"), limits or PROFILES, lambda: "new-id")
+    return Rules(
+        KeyTable(pairs, salt=b"salt"),
+        limits or PROFILES,
+        lambda: "new-id",
+        lambda *subject: subject in suppressed,
+        lambda *copy: copy in durable,
+    )
 
 
 def call(kind: EventType | None = None, *, is_strict: bool = False) -> Call:
