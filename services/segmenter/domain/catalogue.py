@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from services.segmenter.domain.conditions.leaf import EventLeaf, Leaf, TraitLeaf
+from services.segmenter.domain.conditions.leaf import EventLeaf, Leaf, RowLeaf, TraitLeaf
 from services.segmenter.domain.segment import Segment, cycles, references
-from services.segmenter.domain.tree import Condition, Truths
+from services.segmenter.domain.tree import Bucket, Condition, Truths, ends
 
 ENTRIES = 10_000
 """More entries than that in the window of one leaf of one profile, and the leaf overflows."""
@@ -42,10 +42,11 @@ class Catalogue:
     leaves: Mapping[bytes, Leaf[Any]] = field(default_factory=dict)
     by_event: Mapping[str, tuple[EventLeaf[Any], ...]] = field(default_factory=dict)
     by_trait: Mapping[str, tuple[TraitLeaf[Any], ...]] = field(default_factory=dict)
+    by_relation: Mapping[str, tuple[RowLeaf[Any], ...]] = field(default_factory=dict)
     dependents: Mapping[bytes, tuple[Placed, ...]] = field(default_factory=dict)
     """Leaf → the segments to look at when it flips."""
     initially: tuple[Placed, ...] = ()
-    """The segments that hold for a profile without any history."""
+    """The segments that hold, or may by its id, for a profile without any history."""
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     """What `in_segment` refers to. Segments in a circle are left out, and so never hold there."""
 
@@ -75,9 +76,9 @@ def _indexed(generation: int, placed: Mapping[str, Placed], limit: int) -> Catal
     needed = _needed_leaves(linked)
     events = [leaf for leaf in needed.values() if isinstance(leaf, EventLeaf)]
     traits = [leaf for leaf in needed.values() if isinstance(leaf, TraitLeaf)]
+    rows = [leaf for leaf in needed.values() if isinstance(leaf, RowLeaf)]
     active = [entry for entry in linked.values() if entry.segment.state != "archived"]
     conditions = _conditions(linked)
-    untouched = Truths(set(), conditions)
     return Catalogue(
         generation,
         linked,
@@ -85,10 +86,20 @@ def _indexed(generation: int, placed: Mapping[str, Placed], limit: int) -> Catal
         needed,
         _index(events, lambda leaf: leaf.events),
         _index(traits, lambda leaf: leaf.slots),
+        _index(rows, lambda leaf: (leaf.relation,)),
         _index(active, lambda entry: entry.leaves),
-        tuple(entry for entry in active if entry.segment.condition.holds(untouched)),
+        tuple(entry for entry in active if _may_hold_initially(entry, linked, conditions)),
         conditions,
     )
+
+
+def _may_hold_initially(
+    entry: Placed, placed: Mapping[str, Placed], conditions: Mapping[str, Condition]
+) -> bool:
+    reached = (placed[name].segment for name in entry.reaches if name in placed)
+    if any(isinstance(end, Bucket) for segment in reached for end in ends(segment.condition)):
+        return True
+    return entry.segment.condition.holds(Truths("", set(), conditions))
 
 
 def _linked(entry: Placed, placed: Mapping[str, Placed]) -> Placed:

@@ -7,11 +7,13 @@ from services.segmenter.domain.catalogue import Catalogue, Placed
 from services.segmenter.domain.conditions.leaf import SteadyLeaf
 from services.segmenter.domain.facts import consent_entries, trait_writes
 from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.payload import Payload
+from services.segmenter.domain.payload import Payload, RowChange
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.refresh import refresh, refresh_kept
+from services.segmenter.domain.rows import Row
 
 _CALLS = {"page": "$page", "screen": "$screen"}
+_RELATION = "relation"
 
 
 @dataclass(slots=True)
@@ -33,7 +35,10 @@ class Intake:
         self._consent()
         if self.content.traits is not None:
             self._write_traits()
-        self._happen()
+        if self.event.type == _RELATION:
+            self._relate()
+        else:
+            self._happen()
 
     def _link(self) -> None:
         linked = self.profile.linked
@@ -65,13 +70,27 @@ class Intake:
                 if refresh(self.catalogue, profile, leaf, self.now):
                     self._touch(leaf.key)
 
+    def _relate(self) -> None:
+        """A row of a relation was linked to the profile, changed, or was unlinked."""
+        name, change, profile = self.event.name, self.content.row, self.profile
+        if name is None or not isinstance(change, RowChange):
+            return
+        gone = change.op == "unlink"
+        row = Row(change.position, None if gone else change.columns, self.now if gone else 0)
+        if profile.facts.rows(name).take(change.key, row, self.now, self.catalogue.limit):
+            for leaf in self.catalogue.by_relation.get(name, ()):
+                if refresh(self.catalogue, profile, leaf, self.now):
+                    self._touch(leaf.key)
+
     def _happen(self) -> None:
         event, profile = self.event, self.profile
         name = _CALLS.get(event.type, event.name)
         leaves = None if name is None else self.catalogue.by_event.get(name)
         if name is None or leaves is None:
             return
-        happened = Happened(name, self.at, self._properties(), self.content.context)
+        happened = Happened(
+            name, self.at, event.message_id, self._properties(), self.content.context
+        )
         for leaf in leaves:
             match = leaf.matches(happened)
             if match is not None and leaf.key not in profile.overflowed:
