@@ -19,9 +19,9 @@ PROBES = range(END, END + 40)
 
 def kept_leaf(rng: Random) -> KeptLeaf[Any]:
     while True:
-        (leaf,) = segment(histories.leaf(rng)).leaves
-        if isinstance(leaf, KeptLeaf):
-            return leaf
+        for leaf in segment(histories.leaf(rng)).leaves:
+            if isinstance(leaf, KeptLeaf):
+                return leaf
 
 
 def tell(leaf: KeptLeaf[Any], history: Any, number: int, what: dict[str, Any], at: int) -> None:

@@ -42,11 +42,16 @@ def millionths(value: Number) -> int:
     return value * MILLION if isinstance(value, int) else round(Fraction(value) * MILLION)
 
 
-def holds(bound: Comparison, found: Fraction | int) -> bool:
-    """Whether the number compares as asked."""
+def holds(bound: Comparison, found: Fraction) -> bool:
+    """Whether the measure, in millionths, compares as asked."""
     test = bound.operator.test
     assert test is not None
     return test(found, bound.operand)
+
+
+def so_many(bound: Comparison, count: int) -> bool:
+    """Whether the number of different values compares as asked."""
+    return bound.span(count) is not None
 
 
 def measure_bound(piece: Piece) -> Comparison | None:

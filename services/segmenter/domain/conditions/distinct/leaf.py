@@ -9,8 +9,8 @@ from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_k
 from services.segmenter.domain.conditions.measures import (
     DISTINCT,
     distinct_bound,
-    holds,
     most_that_matter,
+    so_many,
 )
 from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
 from services.segmenter.domain.operators import Comparison
@@ -50,7 +50,7 @@ class EventDistinct(EventLeaf[Values]):
 
     @property
     def initial(self) -> bool:
-        return holds(self.bound, 0)
+        return so_many(self.bound, 0)
 
     @property
     def events(self) -> frozenset[str]:
@@ -95,7 +95,7 @@ class EventDistinct(EventLeaf[Values]):
             history.ends = dict(latest[:keep])
 
     def holds(self, history: Values, now: int) -> bool:
-        return holds(self.bound, len(history.ends))
+        return so_many(self.bound, len(history.ends))
 
     def next_change(self, history: Values, now: int) -> int | None:
         begin = history.pending[0][0] if history.pending else END
@@ -105,11 +105,11 @@ class EventDistinct(EventLeaf[Values]):
     def _fall(self, history: Values) -> int:
         """When so many values have ended that the truth is another, if none begins before."""
         count = len(history.ends)
-        now_holds = holds(self.bound, count)
+        now_holds = so_many(self.bound, count)
         ends = sorted(history.ends.values())
         for index, end in enumerate(ends):
             last_of_its_instant = index + 1 == count or ends[index + 1] > end
-            if last_of_its_instant and holds(self.bound, count - index - 1) is not now_holds:
+            if last_of_its_instant and so_many(self.bound, count - index - 1) is not now_holds:
                 return end
         return END
 

@@ -15,6 +15,7 @@ from services.segmenter.domain.conditions.measures import (
     holds,
     measure_bound,
     millionths,
+    so_many,
 )
 from services.segmenter.domain.facts import Facts
 from services.segmenter.domain.operators import Comparison, comparison
@@ -76,7 +77,7 @@ class RowDistinct:
 
     def holds(self, rows: list[Columns]) -> bool:
         values = {scalar(row.get(self.column)) for row in rows}
-        return holds(self.bound, len(values - {None}))
+        return so_many(self.bound, len(values - {None}))
 
 
 Asked = RowCount | RowMeasure | RowDistinct
