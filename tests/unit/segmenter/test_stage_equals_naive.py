@@ -44,7 +44,7 @@ def test_merges_across_partitions_end_as_if_all_had_always_been_one(
     """Identity §3, segments §5: whatever the order of transfers, forwards and events."""
     wheres = {f"s{index}": where for index, where in enumerate(leaves)}
     log = Log(wheres, start=histories.START)
-    people = {name: naive.Person() for name in PEOPLE}
+    people = {name: naive.Person(id=name) for name in PEOPLE}
     survivor = {name: name for name in PEOPLE}
     for number, step in enumerate(story):
         match step:
