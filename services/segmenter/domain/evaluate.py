@@ -35,12 +35,14 @@ def apply(
     """What is due first, then the event, which happened at `min(timestamp, now)`.
 
     An event that already has its `at` keeps it. A profile's own time never goes back: when
-    another partition's clock was ahead, its time stands until this partition's catches up.
+    another partition's clock was ahead, its time stands until this partition's catches up. It has
+    no say in `at`, which anyone who reads the partition again must find to be the same.
 
     Raises:
         Unreadable: the payload is no JSON object, or a relation event says nothing of a row.
     """
     content = payload(event.payload, with_row=event.type == "relation")
+    at = min(event.timestamp, now) if event.at is None else event.at
     now = max(now, profile.seen, event.at or 0)
     transitions = advance(catalogue, profile, now)
     touched: dict[str, Placed] = {}
@@ -49,7 +51,6 @@ def apply(
         profile.changed = True
         touched = {entry.segment.id: entry for entry in catalogue.initially}
     profile.seen = now
-    at = event.at if event.at is not None else min(event.timestamp, now)
     Intake(catalogue, profile, event, content, at, now, touched).take()
     if touched:
         decision = Decision(now, now, "event", event.message_id)
@@ -91,7 +92,7 @@ def absorb(
     winner.seen = now
     for leaf in catalogue.leaves.values():
         if isinstance(leaf, KeptLeaf):
-            _merge_histories(winner, loser, leaf, now)
+            merge_histories(winner, loser, leaf, now)
     winner.facts.merge(loser.facts)
     winner.facts.merge_rows(loser.facts, now, catalogue.limit)
     winner.linked |= loser.linked
@@ -152,8 +153,11 @@ def _take_over_leaves(catalogue: Catalogue, profile: Profile) -> None:
             refresh(catalogue, profile, leaf, profile.seen)
 
 
-def _merge_histories(winner: Profile, loser: Profile, leaf: KeptLeaf[Any], now: int) -> None:
-    """A steady leaf that the loser's partition did not know starts from the loser's traits."""
+def merge_histories(winner: Profile, loser: Profile, leaf: KeptLeaf[Any], now: int) -> None:
+    """The winner's leaf knows what the loser's knew.
+
+    A steady leaf that the loser's partition did not know starts from the loser's traits.
+    """
     if isinstance(leaf, SteadyLeaf) and not loser.has_history(leaf.key):
         other = leaf.recall(loser.facts, now)
     else:

@@ -12,7 +12,7 @@ from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.refresh import refresh, refresh_kept
 from services.segmenter.domain.rows import Row
 
-_CALLS = {"page": "$page", "screen": "$screen"}
+CALLS = {"page": "$page", "screen": "$screen"}
 _RELATION = "relation"
 
 
@@ -39,6 +39,12 @@ class Intake:
             self._relate()
         else:
             self._happen()
+
+    def relive(self) -> None:
+        """Take in only that it happened: all else about it is known, it was applied before."""
+        if self.content.traits is not None:
+            self._write_traits()
+        self._happen()
 
     def _link(self) -> None:
         linked = self.profile.linked
@@ -84,7 +90,7 @@ class Intake:
 
     def _happen(self) -> None:
         event, profile = self.event, self.profile
-        name = _CALLS.get(event.type, event.name)
+        name = CALLS.get(event.type, event.name)
         leaves = None if name is None else self.catalogue.by_event.get(name)
         if name is None or leaves is None:
             return
@@ -101,7 +107,7 @@ class Intake:
     def _properties(self) -> object:
         """A page's or screen's own name wins over the property of that name."""
         properties = self.content.properties
-        if self.event.type not in _CALLS or self.event.name is None:
+        if self.event.type not in CALLS or self.event.name is None:
             return properties
         return {**(properties if type(properties) is dict else {}), "name": self.event.name}
 

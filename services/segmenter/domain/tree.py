@@ -106,3 +106,18 @@ def ends(condition: Condition) -> Iterator[End]:
             yield from ends(member)
         case Asked() | InSegment() | Bucket():
             yield condition
+
+
+def grafted(condition: Condition, leaves: Mapping[bytes, Leaf[Any]]) -> Condition:
+    """The same condition with these leaves, by the key of the ones whose place they take."""
+    match condition:
+        case All(members):
+            return All(tuple(grafted(member, leaves) for member in members))
+        case AnyOf(members):
+            return AnyOf(tuple(grafted(member, leaves) for member in members))
+        case Not(member):
+            return Not(grafted(member, leaves))
+        case Asked(leaf, initial) if leaf.key in leaves:
+            return Asked(leaves[leaf.key], initial)
+        case _:
+            return condition
