@@ -12,6 +12,7 @@ Cause = Literal["event", "time", "edit", "archive", "merge", "split", "erasure",
 Kind = Literal["source", "model", "identity", "segment", "destination"]
 State = Literal["live", "paused", "archived"]
 ActivationKind = Literal["membership", "profile", "conversion"]
+BuildCall = Literal["begin", "report", "end"]
 SubjectType = Literal["USER_ID", "ANONYMOUS_ID"]
 
 
@@ -111,13 +112,49 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentDefined(msgspec.Struct, frozen=True, kw_only=True):
-    """From this position on, this version of the segment counts in this partition."""
+    """A version of a segment; here it counts, or its history has to be built first.
+
+    All partitions hold the same definitions and build calls in the same order.
+    """
 
     segment_id: str
     version: int
     state: State
     definition: bytes
     """The workspace document as canonical JSON."""
+
+
+class BuildCalled(msgspec.Struct, frozen=True, kw_only=True):
+    """What every partition is to do for a build, one after the other; a copy lies in each.
+
+    `begin`: leaves without a history keep one from here on, and what lies before is read again.
+    `report`: say whether parts of it were still on their way. `end`: from here on the segments
+    that waited count.
+    """
+
+    build: int
+    call: BuildCall
+    round: int
+    """Of the reports, from 1."""
+
+
+class BuildReported(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition has read everything from before the build, or answers another round."""
+
+    build: int
+    partition: int
+    round: int
+    moved: bool
+    """Whether it sent anything on to another profile since its last report."""
+
+
+class HistoryBuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a partition read, for a build, about a profile that was merged into this one."""
+
+    profile_id: str
+    build: int
+    state: bytes
+    """Private to the segmenter (msgpack)."""
 
 
 class MembershipChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +261,9 @@ Record = (
     | ProfileTransferred
     | Tick
     | SegmentDefined
+    | BuildCalled
+    | BuildReported
+    | HistoryBuilt
     | MembershipChanged
     | ProfileUpdated
     | Activation
