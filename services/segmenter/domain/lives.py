@@ -115,7 +115,7 @@ class PartitionLog:
         if chapter.merged_into is not None:
             return  # it is forwarded, and counts where it arrives
         try:
-            content = payload(event.payload)
+            content = payload(event.payload, with_row=event.type == "relation")
         except Unreadable:
             return
         now = max(self.now, chapter.clock, event.at or 0)
