@@ -37,6 +37,12 @@ REJECTED = Counter(
     " the sending application.",
     ["source", "code"],
 )
+REFUSED = Counter(
+    "afflux_ingest_requests_refused_total",
+    "Requests refused whole, by source (empty: no valid key) and code; pixels too, which are"
+    " answered 200. A rise of `invalid_write_key` after a rotation means a page with the old key.",
+    ["source", "code"],
+)
 UNAVAILABLE = Counter(
     "afflux_ingest_unavailable_total",
     "Requests answered 503, by reason (definitions, suppressed, broker, backlog, deadline). Any"

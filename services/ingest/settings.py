@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, IPvAnyNetwork, model_validator
+from pydantic import Field, HttpUrl, IPvAnyNetwork, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.ingest.domain.limits import PROFILES, Limits, Profile, changed
@@ -29,6 +29,11 @@ class Settings(RuntimeSettings):
     """Longest wait for requests in flight when told to stop."""
     ingest_trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Networks whose X-Forwarded-For and X-Real-IP are believed, as a JSON list."""
+    ingest_public_url: HttpUrl | None = None
+    """Where the outside reaches ingest. Browser libraries that name no host are sent there, and
+    OAuth assertions must be meant for it."""
+    ingest_token_secret: SecretStr | None = None
+    """Signs OAuth tokens; all processes need the same one. Without it each takes its own alone."""
     ingest_limits: dict[Profile, dict[str, AtLeastOne]] = Field(default_factory=dict)
     """Limits to change, by profile and name (see `domain/limits.py`), as JSON."""
 

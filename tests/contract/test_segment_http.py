@@ -5,31 +5,17 @@ import http.client
 import json
 import re
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.contract.ingest_server import Ingest, World, ask, ingest
+from tests.contract.ingest_server import Ingest, World, ask
 
 TRACK = {"event": "Bought", "userId": "u1", "messageId": "m1"}
 EVERY_CORS = {
     "Access-Control-Allow-Origin": "https://shop.example",
     "Access-Control-Allow-Credentials": "true",
 }
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Ingest]:
-    with ingest() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Ingest) -> Ingest:
-    """The shared server, its world as new."""
-    vars(running.world).update(vars(World()))
-    return running
 
 
 @pytest.mark.parametrize("kind", ["track", "identify", "page", "screen", "group", "alias"])

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from schemas import codec
-from schemas.records import Event, EventType
+from schemas.records import CallType, Event
 from services.ingest.domain.codes import EventCode, Refused
 from services.ingest.domain.ids import message_id
 from services.ingest.domain.limits import Limits
@@ -58,6 +58,8 @@ class Terms:
 
     around: Circumstances
     limits: Limits
+    type: CallType | None
+    """Of the path; it wins over the type in an event."""
     new_id: NewId
     holds: Holds
     is_durable: Callable[[str], bool]
@@ -69,22 +71,22 @@ class Terms:
 def take_all(items: list[Any], terms: Terms) -> list[Taken]:
     """Each event of a batch on its own merits; a bad one never holds up its neighbours."""
     allowed = terms.limits.events
-    taken = [take(item, index, terms, None) for index, item in enumerate(items[:allowed])]
+    taken = [take(item, index, terms) for index, item in enumerate(items[:allowed])]
     surplus = enumerate(items[allowed:], allowed)
     return taken + [put_aside(item, index, "too_many_events", terms) for index, item in surplus]
 
 
-def take(item: Any, index: int, terms: Terms, path_type: EventType | None) -> Taken:
-    """Accept, reject or drop one event; `path_type` wins over the type in it."""
+def take(item: Any, index: int, terms: Terms) -> Taken:
+    """Accept, reject or drop one event."""
     if not isinstance(item, dict):
         return _rejected(item, index, "not_an_object", as_received(item))
-    if is_suppressed(item, path_type or item.get("type"), terms.holds):
+    if is_suppressed(item, terms.type, terms.holds):
         return "suppressed"
     raw = as_received(item)
     code = excess(item, raw, terms.limits)
     if code is not None:
         return _rejected(item, index, code, raw)
-    kind = path_type or event_type(item.get("type"))
+    kind = terms.type or event_type(item.get("type"))
     if kind is None:
         return _rejected(item, index, "invalid_type", raw)
     event = with_shared(item, terms.around)
@@ -100,7 +102,7 @@ def take(item: Any, index: int, terms: Terms, path_type: EventType | None) -> Ta
 
 def put_aside(item: Any, index: int, code: EventCode, terms: Terms) -> Rejected | Dropped:
     """Reject an item without a look at anything but whose it is."""
-    if is_suppressed(item, item.get("type") if isinstance(item, dict) else None, terms.holds):
+    if is_suppressed(item, terms.type, terms.holds):
         return "suppressed"
     return _rejected(item, index, code, as_received(item))
 
@@ -120,7 +122,7 @@ def as_received(item: Any) -> bytes:
 
 
 def _accepted(
-    event: dict[str, Any], kind: EventType, stated_id: str | None, terms: Terms
+    event: dict[str, Any], kind: CallType, stated_id: str | None, terms: Terms
 ) -> Accepted | None:
     """None if the finished event is larger than any record may be."""
     identity = stated_id or f"api-{terms.new_id()}"
@@ -146,7 +148,7 @@ def _accepted(
     return Accepted((anonymous or user or "").encode(), record, stated_id, when.warnings)
 
 
-def _name(event: dict[str, Any], kind: EventType) -> str | None:
+def _name(event: dict[str, Any], kind: CallType) -> str | None:
     match kind:
         case "track":
             return str(event["event"])

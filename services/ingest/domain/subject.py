@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
+from schemas.records import CallType
 from services.ingest.domain.ids import is_absent, is_number, json_text
 
 SubjectKind = Literal["USER_ID", "ANONYMOUS_ID"]
@@ -10,10 +11,11 @@ Holds = Callable[[SubjectKind, str], bool]
 """Whether a source must know nothing of this person."""
 
 
-def is_suppressed(event: Any, stated_type: Any, holds: Holds) -> bool:
+def is_suppressed(event: Any, path_type: CallType | None, holds: Holds) -> bool:
     """Whether one of the people whom the event names is suppressed; faults of it do not matter."""
     if not isinstance(event, dict):
         return False
+    stated_type = path_type or event.get("type")
     return any(holds(kind, value) for kind, value in _subjects(event, stated_type))
 
 

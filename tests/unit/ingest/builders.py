@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 
 from schemas.codec import decode_as
-from schemas.records import Event, EventType
+from schemas.records import CallType, Event
 from services.ingest.domain.accept import Accepted, Rejected, Taken, Terms, take
 from services.ingest.domain.client import Client
+from services.ingest.domain.door import Door
+from services.ingest.domain.gate import Gate
 from services.ingest.domain.judge import Call, Rules
 from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.limits import PROFILES, Limits, Profile
@@ -40,33 +42,40 @@ def alias(**changes: Any) -> dict[str, Any]:
     return {"type": "alias", "userId": "u1", "previousId": "p1", "messageId": "m1"} | changes
 
 
-def terms(*, limits: Limits | None = None, client: Client | None = None, **around: Any) -> Terms:
+def terms(
+    path_type: CallType | None = None,
+    *,
+    limits: Limits | None = None,
+    client: Client | None = None,
+    **around: Any,
+) -> Terms:
     return Terms(
         Circumstances("web", RECEIVED_AT, client or Client("198.51.100.7", "curl/8"), **around),
         limits or Limits(),
+        path_type,
         lambda: "new-id",
         lambda kind, value: False,
         lambda message_id: False,
     )
 
 
-def taken(item: Any, path_type: EventType | None = None, **around: Any) -> Taken:
-    return take(item, 0, terms(**around), path_type)
+def taken(item: Any, path_type: CallType | None = None, **around: Any) -> Taken:
+    return take(item, 0, terms(path_type, **around))
 
 
-def code_of(item: Any, path_type: EventType | None = None, **around: Any) -> str:
+def code_of(item: Any, path_type: CallType | None = None, **around: Any) -> str:
     """The code of a rejected event, or `accepted`."""
     outcome = taken(item, path_type, **around)
     return outcome.code if isinstance(outcome, Rejected) else "accepted"
 
 
-def record_of(item: Any, path_type: EventType | None = None, **around: Any) -> Event:
+def record_of(item: Any, path_type: CallType | None = None, **around: Any) -> Event:
     outcome = taken(item, path_type, **around)
     assert isinstance(outcome, Accepted), outcome
     return decode_as(Event, outcome.record)
 
 
-def payload_of(item: Any, path_type: EventType | None = None, **around: Any) -> dict[str, Any]:
+def payload_of(item: Any, path_type: CallType | None = None, **around: Any) -> dict[str, Any]:
     """The event as it goes into the log."""
     payload = record_of(item, path_type, **around).payload
     decoded: dict[str, Any] = json.loads(payload)
@@ -77,11 +86,16 @@ def source(**changes: Any) -> Source:
     return Source.model_validate({"id": "web", "write_keys": ["env:WEB_KEY"]} | changes)
 
 
+OPEN = Gate(None, None, lambda token: None, lambda source_id, rate: 0)
+"""Asks nothing of anybody."""
+
+
 def rules(
     *sources: tuple[str, Source],
     limits: dict[Profile, Limits] | None = None,
     suppressed: Collection[tuple[str, SubjectKind, str]] = (),
     durable: Collection[tuple[str, str]] = (),
+    gate: Gate | None = None,
 ) -> Rules:
     pairs = sources or (("WK", source()),)
     return Rules(
@@ -90,11 +104,13 @@ def rules(
         lambda: "new-id",
         lambda *subject: subject in suppressed,
         lambda *copy: copy in durable,
+        gate or OPEN,
     )
 
 
-def call(kind: EventType | None = None, *, is_strict: bool = False) -> Call:
-    return Call(kind, RECEIVED_AT, Client("198.51.100.7", "curl/8"), is_strict)
+def call(kind: CallType | None = None, *, is_strict: bool = False) -> Call:
+    door = Door("event" if kind else "batch", kind)
+    return Call(door, RECEIVED_AT, Client("198.51.100.7", "curl/8"), is_strict)
 
 
 def as_json(value: Any) -> bytes:

@@ -159,7 +159,7 @@ def test_11_a_dead_letter_holds_no_write_key() -> None:
 
 def test_1_every_refusal_says_code_and_message() -> None:
     for status, message in REFUSALS.values():
-        assert status in (400, 401, 403, 404, 405, 415, 500, 503)
+        assert status in (400, 401, 403, 404, 405, 414, 415, 429, 500, 503, 511)
         assert message
 
 

@@ -80,7 +80,7 @@ def test_3_a_source_out_of_force_takes_nothing(
 def test_3_a_missing_secret_makes_unknown_keys_wait_until_it_is_there(
     definitions: Definitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "RETRY_S", 0)
+    monkeypatch.setattr(sources, "REFRESH_S", 0)
     monkeypatch.delenv("WEB_KEY")
     definitions.apply(definition("web"))
     keys = Sources(definitions)
