@@ -5,23 +5,23 @@ import errno
 import logging
 import signal
 import sys
-from secrets import token_bytes
 from uuid import uuid4
 
 import structlog
 import uvloop
 from aiohttp import web
 
-from services.ingest.desk import Desk
-from services.ingest.front import Front
 from services.ingest.handlers import Collector
 from services.ingest.memory import Recent
+from services.ingest.producer import Broker
+from services.ingest.routes import Front
 from services.ingest.sender import Sender
 from services.ingest.server import Server
 from services.ingest.settings import Settings
 from services.ingest.sources import Sources
+from services.ingest.spool import Spool
+from services.ingest.spool_files import SpoolFiles, SpoolRefused
 from services.ingest.suppressed import Nobody
-from services.ingest.tokens import Tokens
 from services.runtime import logs
 from services.runtime.definitions import Definitions
 from services.runtime.health import Health, PortTaken, serve
@@ -30,7 +30,6 @@ from services.runtime.settings import read
 log = structlog.get_logger()
 
 WATCH_S = 0.5
-MEMORY_ENTRIES = 100_000
 
 
 def main() -> None:
@@ -44,23 +43,22 @@ def main() -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
-    except PortTaken as taken:
-        print(taken, file=sys.stderr)
+    except (PortTaken, SpoolRefused) as refused:
+        print(refused, file=sys.stderr)
         sys.exit(1)
 
 
 async def run(settings: Settings) -> None:
     """Everything, from the first log line to the last acknowledgement."""
     stop = _on_signals()
+    sender = _sender(settings, await _spool(settings))
     health = Health("ingest", settings.worker)
     health_server = serve(health, settings.health_host, settings.health_port)
     log.info("health is served", host=settings.health_host, port=health_server.port)
     definitions = Definitions(settings.kafka_bootstrap)
     health.definitions = definitions.versions
-    sender = _sender(settings)
-    desk = _desk(settings, definitions)
-    collector = _collector(settings, desk, sender)
-    front = Front(collector, desk)
+    collector = _collector(settings, definitions, sender)
+    front = Front(collector)
     runner = web.ServerRunner(Server(front), shutdown_timeout=1)
     try:
         await _listen(runner, settings)
@@ -76,35 +74,40 @@ async def run(settings: Settings) -> None:
             sending.cancel()
     finally:
         await runner.cleanup()
+        sender.close()
         await asyncio.to_thread(definitions.close)
         await asyncio.to_thread(health_server.close)
 
 
-def _sender(settings: Settings) -> Sender:
+async def _spool(settings: Settings) -> Spool | None:
+    if settings.ingest_spool_dir is None:
+        log.warning(
+            "no spool: while the broker is away every event is refused, and browsers, pixels, Jitsu"
+            " and some server libraries never send it again; set AFFLUX_INGEST_SPOOL_DIR"
+        )
+        return None
+    directory = settings.ingest_spool_dir / str(settings.worker)
+    files = await asyncio.to_thread(SpoolFiles, directory)
+    log.info("the spool is open", records=files.records, bytes=files.bytes)
+    return Spool(files, settings.ingest_spool_bytes)
+
+
+def _sender(settings: Settings, spool: Spool | None) -> Sender:
     return Sender(
-        settings.kafka_bootstrap,
-        partitions=settings.partitions,
+        Broker(settings.kafka_bootstrap, settings.partitions),
+        spool,
         linger=settings.ingest_linger_ms / 1000,
         deadline=settings.ingest_deadline_ms / 1000,
         backlog=settings.ingest_backlog_bytes,
     )
 
 
-def _desk(settings: Settings, definitions: Definitions) -> Desk:
-    public_url = str(settings.ingest_public_url) if settings.ingest_public_url else None
-    stated = settings.ingest_token_secret
-    # Without a secret of its own a process takes its own tokens only.
-    secret = stated.get_secret_value().encode() if stated else token_bytes(32)
-    return Desk(Sources(definitions), Tokens(secret, public_url=public_url), public_url)
-
-
-def _collector(settings: Settings, desk: Desk, sender: Sender) -> Collector:
+def _collector(settings: Settings, definitions: Definitions, sender: Sender) -> Collector:
     return Collector(
-        keys=desk.keys,
+        keys=Sources(definitions),
         log=sender,
-        tokens=desk.tokens,
         suppressed=Nobody(),
-        memory=Recent(MEMORY_ENTRIES),
+        memory=Recent(settings.ingest_remembered_ids),
         limits=settings.limits(),
         trusted_proxies=settings.ingest_trusted_proxies,
         new_id=lambda: str(uuid4()),
