@@ -32,6 +32,13 @@ SCHEMAS: Mapping[int, tuple[type[msgspec.Struct], str]] = {
     9: (records.Activation, "activation/v1"),
     10: (records.Definition, "definition/v1"),
     11: (records.DeadLetter, "dead_letter/v1"),
+    12: (records.ProfileUpdated, "profile_updated/v2"),
+    13: (records.ErasureRequested, "erasure_requested/v1"),
+    14: (records.ProfileErased, "profile_erased/v1"),
+    15: (records.Suppression, "suppression/v1"),
+    16: (records.BuildCalled, "build_called/v1"),
+    17: (records.BuildReported, "build_reported/v1"),
+    18: (records.HistoryBuilt, "history_built/v1"),
 }
 """Schema id → record and the file of that version. A new version is a new line with a new id."""
 

@@ -4,11 +4,16 @@ from typing import Literal
 
 import msgspec
 
-EventType = Literal["track", "identify", "page", "screen", "group", "alias"]
+CallType = Literal["track", "identify", "page", "screen", "group", "alias"]
+"""What a tracker may call."""
+EventType = Literal[CallType, "relation"]
+"""A relation event comes from a warehouse only: a row was linked to a profile or unlinked."""
 Cause = Literal["event", "time", "edit", "archive", "merge", "split", "erasure", "resume"]
 Kind = Literal["source", "model", "identity", "segment", "destination"]
 State = Literal["live", "paused", "archived"]
 ActivationKind = Literal["membership", "profile", "conversion"]
+BuildCall = Literal["begin", "report", "end"]
+SubjectType = Literal["USER_ID", "ANONYMOUS_ID"]
 
 
 class Identifier(msgspec.Struct, frozen=True, order=True):
@@ -28,13 +33,26 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     type: EventType
     name: str | None = None
-    """The event name of a track; the call's name of a page or screen."""
+    """The event name of a track; the call's name of a page or screen; a relation's name."""
     user_id: str | None = None
     anonymous_id: str | None = None
     timestamp: int
     received_at: int
     historical: bool = False
     payload: bytes
+
+
+class ErasureRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """Some people are to be forgotten; a copy lies in every partition of the events."""
+
+    erasure_id: str
+    """The regulation and the number of the part, for many people come in several parts."""
+    regulation_id: str
+    subjects: tuple[Identifier, ...]
+    at: int
+    """What was received by then is to go; what comes later is a new life."""
+    destinations: bool
+    """Whether the destinations are told that the profiles left their audiences."""
 
 
 class ProfileEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +84,16 @@ class ProfileMerged(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
+class ProfileErased(msgspec.Struct, frozen=True, kw_only=True):
+    """The profile is to be forgotten; its id is never used again. Repeats change nothing."""
+
+    profile_id: str
+    regulation_id: str
+    at: int
+    destinations: bool
+    """Whether the destinations are told that it left their audiences."""
+
+
 class ProfileTransferred(msgspec.Struct, frozen=True, kw_only=True):
     """The whole state of a merged profile on its way to the winner's partition."""
 
@@ -84,13 +112,49 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentDefined(msgspec.Struct, frozen=True, kw_only=True):
-    """From this position on, this version of the segment counts in this partition."""
+    """A version of a segment; here it counts, or its history has to be built first.
+
+    All partitions hold the same definitions and build calls in the same order.
+    """
 
     segment_id: str
     version: int
     state: State
     definition: bytes
     """The workspace document as canonical JSON."""
+
+
+class BuildCalled(msgspec.Struct, frozen=True, kw_only=True):
+    """What every partition is to do for a build, one after the other; a copy lies in each.
+
+    `begin`: leaves without a history keep one from here on, and what lies before is read again.
+    `report`: say whether parts of it were still on their way. `end`: from here on the segments
+    that waited count.
+    """
+
+    build: int
+    call: BuildCall
+    round: int
+    """Of the reports, from 1."""
+
+
+class BuildReported(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition has read everything from before the build, or answers another round."""
+
+    build: int
+    partition: int
+    round: int
+    moved: bool
+    """Whether it sent anything on to another profile since its last report."""
+
+
+class HistoryBuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a partition read, for a build, about a profile that was merged into this one."""
+
+    profile_id: str
+    build: int
+    state: bytes
+    """Private to the segmenter (msgpack)."""
 
 
 class MembershipChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +188,8 @@ class ProfileUpdated(msgspec.Struct, frozen=True, kw_only=True):
     memberships: tuple[str, ...] = ()
     """Ids of the segments that the profile is in, sorted."""
     merged_into: str | None = None
+    erased: bool = False
+    """The person asked to be forgotten: nothing but the id is left."""
 
 
 class Activation(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +221,18 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """The document as canonical JSON: keys sorted, no white space."""
 
 
+class Suppression(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of this person are not taken; a record without value ends it."""
+
+    source_id: str | None = None
+    """Of the one source that it holds for; None for all."""
+    subject_type: SubjectType
+    key_id: str
+    """Names the secret under which the digest was made."""
+    digest: str
+    """Keyed digest of the id, so that the log does not tell who it is."""
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """Something that could not be taken, with all that is needed to look at it or replay it."""
 
@@ -176,14 +254,20 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 Record = (
     Event
+    | ErasureRequested
     | ProfileEvent
     | ProfileMerged
+    | ProfileErased
     | ProfileTransferred
     | Tick
     | SegmentDefined
+    | BuildCalled
+    | BuildReported
+    | HistoryBuilt
     | MembershipChanged
     | ProfileUpdated
     | Activation
     | Definition
+    | Suppression
     | DeadLetter
 )

@@ -7,6 +7,10 @@ from typing import Literal
 
 PREFIX = "afflux."
 
+COMPACTED_WITHIN = timedelta(days=1)
+"""What a newer value has replaced is gone by then, also where little is written: people who asked
+to be forgotten may be in it."""
+
 Cleanup = Literal["delete", "compact"]
 
 
@@ -32,6 +36,7 @@ class Topic:
         }
         if self.cleanup == "compact":
             config["min.cleanable.dirty.ratio"] = "0.3"
+            config["max.compaction.lag.ms"] = str(COMPACTED_WITHIN // timedelta(milliseconds=1))
         if self.retention is not None:
             config["retention.ms"] = str(int(self.retention.total_seconds() * 1000))
         return config
@@ -40,7 +45,7 @@ class Topic:
 EVENTS = Topic(
     "afflux.events.v1",
     key="routing id: anonymousId, else userId",
-    records=("Event",),
+    records=("Event", "ErasureRequested"),
     cleanup="delete",
     retention=timedelta(days=7),
     transactional=False,
@@ -48,7 +53,17 @@ EVENTS = Topic(
 PROFILE_EVENTS = Topic(
     "afflux.profile-events.v1",
     key="profile id",
-    records=("ProfileEvent", "ProfileMerged", "ProfileTransferred", "Tick", "SegmentDefined"),
+    records=(
+        "ProfileEvent",
+        "ProfileMerged",
+        "ProfileErased",
+        "ProfileTransferred",
+        "Tick",
+        "SegmentDefined",
+        "BuildCalled",
+        "BuildReported",
+        "HistoryBuilt",
+    ),
     cleanup="delete",
     retention=timedelta(days=30),
 )
@@ -69,6 +84,13 @@ DEFINITIONS = Topic(
     cleanup="compact",
     partitions=1,
 )
+SUPPRESSIONS = Topic(
+    "afflux.suppressions.v1",
+    key="source:kind:digest",
+    records=("Suppression",),
+    cleanup="compact",
+    partitions=1,
+)
 DEAD_LETTERS = Topic(
     "afflux.dead-letters.v1",
     key="source or stage",
@@ -77,7 +99,7 @@ DEAD_LETTERS = Topic(
     retention=timedelta(days=14),
 )
 
-TOPICS = (EVENTS, PROFILE_EVENTS, MEMBERSHIPS, PROFILES, DEFINITIONS, DEAD_LETTERS)
+TOPICS = (EVENTS, PROFILE_EVENTS, MEMBERSHIPS, PROFILES, DEFINITIONS, SUPPRESSIONS, DEAD_LETTERS)
 
 
 def activations(destination: str) -> Topic:

@@ -81,6 +81,32 @@ STEPS = (
     );
     """,
     """
+    -- People who were erased, and what their destinations are still to be told.
+    create table activator.erased (
+        profile_id text primary key,
+        settled boolean not null default false,
+        at timestamptz not null default now()
+    );
+    create index erased_unsettled on activator.erased (profile_id) where not settled;
+    create index profiles_merged_into on activator.profiles (merged_into)
+        where merged_into is not null;
+    create index ledger_of_profile on activator.ledger (profile_id);
+
+    create table activator.removals (
+        regulation_id text not null,
+        destination_id text not null,
+        audience_id text not null,
+        profile_id text not null,
+        version bigint not null,
+        status text not null default 'RUNNING',
+        reason text,
+        finished_at timestamptz,
+        primary key (regulation_id, destination_id, audience_id, profile_id)
+    );
+    create index removals_of_profile on activator.removals (profile_id);
+    create index removals_running on activator.removals (destination_id) where status = 'RUNNING';
+    """,
+    """
     create table activator.vendor_ids (
         destination_id text not null,
         profile_id text not null,

@@ -4,7 +4,8 @@ It remembers, per partition, who is in which segment, so that a new subscription
 members that are there already; they are enqueued in slices between live changes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -13,6 +14,7 @@ import msgspec
 from schemas.codec import decode_as
 from schemas.records import Activation, MembershipChanged, ProfileUpdated
 from schemas.topics import MEMBERSHIPS, PROFILES, activations, partition_of
+from services.activator.erasing import Removal
 from services.activator.metrics import ROUTED
 from services.activator.subscriptions import Pair, Subscriptions, subscriptions_of
 from services.runtime.definitions import Snapshot
@@ -20,6 +22,7 @@ from services.runtime.outcome import Reject
 from services.runtime.stage import Cycle, Received, State
 
 DONE = b"\x01"
+SETTLE_EVERY_S = 0.5
 AT = b"\x00"
 """Before the key of the last member that was enqueued."""
 
@@ -28,8 +31,15 @@ class ProfileViews(Protocol):
     """Where people and the console read profiles and memberships."""
 
     def write(
-        self, profiles: Sequence[ProfileUpdated], memberships: Sequence[MembershipChanged]
+        self,
+        profiles: Sequence[ProfileUpdated],
+        memberships: Sequence[MembershipChanged],
+        removals: Sequence[Removal],
     ) -> None: ...
+
+    def settle(self, destinations: Collection[str]) -> bool:
+        """Forget what is kept of erased people; False while a destination still needs some."""
+        ...
 
 
 class Router:
@@ -59,6 +69,9 @@ class Router:
         """Nothing is left to tell; until the definitions or our partitions change."""
         self._progress: dict[int, dict[Pair, bytes]] = {}
         """Of each partition that is ours: how far each subscription has been told."""
+        self._erasing = True
+        """Somebody who was erased may still be known for a destination's sake."""
+        self._settled_at = 0.0
 
     def assigned(self, partition: int, state: State, positions: Mapping[str, int]) -> None:
         self._settled = False
@@ -74,21 +87,25 @@ class Router:
         self._follow_definitions()
         profiles: list[ProfileUpdated] = []
         memberships: list[MembershipChanged] = []
+        removals: list[Removal] = []
         for received in batch:
             match received.record:
                 case MembershipChanged() as membership:
                     memberships.append(membership)
                     self._membership(membership, received, cycle)
+                    removals += self._removals(membership)
                 case ProfileUpdated() as profile:
                     profiles.append(profile)
                     self._profile(profile, cycle)
                 case _:
                     cycle.reject(received, Reject("unexpected_record", "no record for a router"))
-        self._views.write(profiles, memberships)
+        self._erasing = self._erasing or bool(removals) or any(p.erased for p in profiles)
+        self._views.write(profiles, memberships, removals)
 
     def idle(self, cycle: Cycle) -> None:
         """Tell new subscriptions of the members that are there, one slice a cycle."""
         self._follow_definitions()
+        self._settle_erasures()
         if self._settled:
             return
         budget = self._slice
@@ -121,11 +138,35 @@ class Router:
             state.put(key, received.value)
         else:
             state.delete(key)
-        for destination in self._subscriptions.by_segment.get(membership.segment_id, ()):
+        for destination in self._told(membership):
             self._emit(cycle, _activation(destination, membership, membership.received_at))
 
+    def _told(self, membership: MembershipChanged) -> Sequence[str]:
+        """The destinations of a change; an erasure that is ours alone names nobody."""
+        if membership.cause == "erasure" and not _names_somebody(membership):
+            return ()
+        return self._subscriptions.by_segment.get(membership.segment_id, ())
+
+    def _removals(self, membership: MembershipChanged) -> Iterator[Removal]:
+        if membership.cause == "erasure":
+            for destination in self._told(membership):
+                yield Removal(
+                    regulation_id=membership.cause_id,
+                    destination_id=destination,
+                    audience_id=membership.segment_id,
+                    profile_id=membership.profile_id,
+                    version=membership.sequence,
+                )
+
+    def _settle_erasures(self) -> None:
+        now = time.monotonic()
+        if self._erasing and now - self._settled_at >= SETTLE_EVERY_S:
+            self._settled_at = now
+            self._erasing = not self._views.settle(self._subscriptions.destinations)
+
     def _profile(self, profile: ProfileUpdated, cycle: Cycle) -> None:
-        if profile.merged_into is not None or not self._subscriptions.profiles:
+        gone = profile.merged_into is not None or profile.erased
+        if gone or not self._subscriptions.profiles:
             return
         traits = msgspec.json.decode(profile.traits)
         for destination, names in self._subscriptions.profiles.items():
@@ -199,6 +240,10 @@ def _profile_activation(
         cause="event",
         profile=msgspec.json.encode(person),
     )
+
+
+def _names_somebody(membership: MembershipChanged) -> bool:
+    return bool(msgspec.json.decode(membership.profile)["identifiers"])
 
 
 def _member_key(segment_id: str, profile_id: str) -> bytes:

@@ -6,7 +6,7 @@ to an older version.
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,7 @@ from typing import Any, Self
 import msgspec
 
 from schemas.records import MembershipChanged, ProfileUpdated
+from services.activator.erasing import Removal, expect, forget_profiles, settle
 from services.activator.metrics import VIEW_SECONDS
 from services.activator.migrations import STEPS
 from services.runtime.health import Health
@@ -76,7 +77,10 @@ class Views:
         self._runner.__exit__(kind, error, trace)
 
     def write(
-        self, profiles: Iterable[ProfileUpdated], memberships: Iterable[MembershipChanged]
+        self,
+        profiles: Iterable[ProfileUpdated],
+        memberships: Iterable[MembershipChanged],
+        removals: Sequence[Removal] = (),
     ) -> None:
         """Bring the views up to these; of several versions of a row the newest counts."""
         newest = {p.profile_id: p for p in sorted(profiles, key=lambda p: p.version)}
@@ -85,19 +89,36 @@ class Views:
         }
         if newest or last:
             with VIEW_SECONDS.time():
-                self._runner.run(self._write([*newest.values()], [*last.values()]))
+                self._runner.run(self._write([*newest.values()], [*last.values()], removals))
+
+    def settle(self, destinations: Collection[str]) -> bool:
+        """Forget what is kept of erased people for destinations; whether all is forgotten."""
+        return self._runner.run(self._settle(destinations))
 
     async def _connect(self) -> Any:
         pool = await connect(self._dsn, self._health, size=1)
         await migrate(pool, "activator", STEPS)
         return pool
 
-    async def _write(
-        self, profiles: Sequence[ProfileUpdated], memberships: Sequence[MembershipChanged]
-    ) -> None:
+    async def _settle(self, destinations: Collection[str]) -> bool:
         async with self._pool.acquire() as connection, connection.transaction():
-            if profiles:
-                await connection.execute(_PROFILES, *_columns(map(_profile_row, profiles)))
+            return await settle(connection, destinations)
+
+    async def _write(
+        self,
+        profiles: Sequence[ProfileUpdated],
+        memberships: Sequence[MembershipChanged],
+        removals: Sequence[Removal],
+    ) -> None:
+        living = [profile for profile in profiles if not profile.erased]
+        erased = [profile.profile_id for profile in profiles if profile.erased]
+        async with self._pool.acquire() as connection, connection.transaction():
+            if living:
+                await connection.execute(_PROFILES, *_columns(map(_profile_row, living)))
+            if erased:
+                await forget_profiles(connection, erased)
+            if removals:
+                await expect(connection, removals)
             if memberships:
                 rows = map(_membership_row, memberships)
                 await connection.execute(_MEMBERSHIPS, *_columns(rows))

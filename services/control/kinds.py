@@ -70,7 +70,10 @@ def _check_destination(body: Body) -> Sequence[Problem]:
 def _write_keys(body: Body) -> Iterator[tuple[str, Any]]:
     keys = body.get("write_keys")
     for index, key in enumerate(keys if isinstance(keys, list) else ()):
-        yield f"write_keys[{index}]", key
+        if isinstance(key, dict):
+            yield f"write_keys[{index}].key", key.get("key")
+        else:
+            yield f"write_keys[{index}]", key
 
 
 WORKSPACE_KINDS: Mapping[Kind, WorkspaceKind] = {

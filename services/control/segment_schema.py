@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from services.segmenter.domain.conditions.aggregate.leaf import MEASURES, OPERATIONS
+from services.segmenter.domain.conditions.measures import (
+    DISTINCT,
+    DISTINCT_OPERATIONS,
+    MEASURES,
+    OPERATIONS,
+)
 from services.segmenter.domain.operators import OPERATORS
 
 Schema = dict[str, Any]
@@ -44,8 +49,25 @@ WINDOW: Schema = {
     "since": INSTANT,
     "between": {"type": "array", "items": INSTANT, "minItems": 2, "maxItems": 2},
 }
-FILTER: Schema = {"event": TEXT, "where": {"type": "array", "items": ref("clause")}}
+CLAUSES: Schema = {"type": "array", "items": ref("clause")}
+FILTER: Schema = {"event": TEXT, "where": CLAUSES}
+ROWS: Schema = {"related": TEXT, "where": {"type": "array", "items": ref("column_clause")}}
 MEMBERS: Schema = {"type": "array", "items": ref("condition"), "minItems": 1}
+
+
+def measured(measure: str, over: Schema, subject: str, *, of: str, within: str) -> Schema:
+    """A measure or `distinct` over events or rows, compared with a number."""
+    operations = DISTINCT_OPERATIONS if measure == DISTINCT else OPERATIONS
+    told = "number of different values" if measure == DISTINCT else f"{measure} of a number"
+    return shape(
+        {**over, measure: TEXT, "op": {"enum": sorted(operations)}, "value": {}},
+        subject,
+        measure,
+        "op",
+        "value",
+        description=f"The {told} in the {of} {within} compares so.",
+    )
+
 
 CONDITIONS: tuple[Schema, ...] = (
     shape({"all": MEMBERS}, "all", description="Every one of these holds."),
@@ -63,22 +85,40 @@ CONDITIONS: tuple[Schema, ...] = (
         description="The event happened so often within the window; at least once unless said.",
     ),
     *(
+        measured(measure, {**FILTER, **WINDOW}, "event", of="events", within="within the window")
+        for measure in (*MEASURES, DISTINCT)
+    ),
+    *(
         shape(
-            {**FILTER, measure: TEXT, "op": {"enum": sorted(OPERATIONS)}, "value": {}, **WINDOW},
-            "event",
-            measure,
+            {end: TEXT, "where": CLAUSES, "property": TEXT, **COMPARISON},
+            end,
+            "property",
             "op",
-            "value",
-            description=f"The {measure} of a number in the events within the window compares so.",
+            description=f"A property of the {told} such event ever compares so.",
         )
-        for measure in MEASURES
+        for end, told in (("first", "earliest"), ("last", "latest"))
     ),
     shape(
         {"sequence": ref("sequence"), "by": TEXT, **WINDOW},
         "sequence",
         description="These steps happened in this order.",
     ),
+    shape(
+        {**ROWS, "count": ref("count")},
+        "related",
+        description="So many related rows; at least one unless said.",
+    ),
+    *(
+        measured(measure, ROWS, "related", of="related rows", within="that match")
+        for measure in (*MEASURES, DISTINCT)
+    ),
     shape({"in_segment": TEXT}, "in_segment", description="Member of that segment."),
+    shape(
+        {"percent": {"type": "number", "minimum": 0, "maximum": 100}, "salt": TEXT},
+        "percent",
+        "salt",
+        description="A fixed share of all profiles; another salt draws another share.",
+    ),
 )
 
 STEP = shape({**FILTER, "within": DURATION}, "event")
@@ -91,6 +131,7 @@ ABSENT = shape(
 SHAPES: Schema = {
     "condition": {"oneOf": list(CONDITIONS)},
     "clause": shape({"property": TEXT, **COMPARISON}, "property", "op"),
+    "column_clause": shape({"column": TEXT, **COMPARISON}, "column", "op"),
     "count": {
         "type": "object",
         "properties": {"at_least": COUNT, "at_most": COUNT, "exactly": COUNT},

@@ -6,7 +6,7 @@ Measured: 2 µs an event with two identifiers.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,12 @@ class Known:
 
     profile_id: str
     seen_at: int
+    erased_at: int = -1
+    """What was received by then is of a person who was erased."""
+
+    def settles(self, received_at: int) -> bool:
+        """Whether an event of this instant needs neither a look nor a write."""
+        return self.erased_at < received_at < self.seen_at + SEEN_STEP_MS
 
 
 class Cache:
@@ -42,7 +48,7 @@ class Cache:
         profile_id = None
         for identifier in identifiers:
             known = self._known.get(identifier)
-            if known is None or event.received_at - known.seen_at >= SEEN_STEP_MS:
+            if known is None or not known.settles(event.received_at):
                 return None
             self._known.move_to_end(identifier)
             holder = self.survivor(known.profile_id)
@@ -64,6 +70,14 @@ class Cache:
             self._known[identifier] = holder
             self._known.move_to_end(identifier)
         _trim(self._known, self._size)
+
+    def forget(self, profile_ids: Collection[str]) -> None:
+        """These profiles are erased: who comes again is somebody new."""
+        gone = frozenset(profile_ids)
+        for identifier, known in list(self._known.items()):
+            if self.survivor(known.profile_id) in gone:
+                del self._known[identifier]
+        self.forget_refusals()
 
     def learn_merges(self, merged: Iterable[ProfileMerged]) -> None:
         for merge in merged:

@@ -14,13 +14,16 @@ async def holders_of(
     connection: Any, identifiers: Collection[Identifier]
 ) -> Mapping[Identifier, Known]:
     rows = await connection.fetch(
-        "select i.type, i.value, i.profile_id, i.last_seen from identity.identifiers i"
+        "select i.type, i.value, i.profile_id, i.last_seen, coalesce(e.at, -1)"
+        " from identity.identifiers i"
         " join unnest($1::text[], $2::text[]) as wanted (type, value)"
-        " on i.type = wanted.type and i.value = wanted.value",
+        " on i.type = wanted.type and i.value = wanted.value"
+        " left join identity.erased e"
+        " on e.type = i.type and e.digest = sha256(convert_to(i.value, 'UTF8'))",
         [i.type for i in identifiers],
         [i.value for i in identifiers],
     )
-    return {Identifier(type_, value): Known(id_, seen) for type_, value, id_, seen in rows}
+    return {Identifier(type_, value): Known(*known) for type_, value, *known in rows}
 
 
 async def snapshot_of(
@@ -34,7 +37,12 @@ async def snapshot_of(
     graph.profiles = await _profiles(connection, {known.profile_id for known in holders.values()})
     graph.taken = await _taken(connection, [i for i in identifiers if i not in holders])
     seen = {identifier: known.seen_at for identifier, known in holders.items()}
-    return Snapshot(graph, seen, await _refused(connection, decisions))
+    return Snapshot(
+        graph,
+        seen,
+        await _refused(connection, decisions),
+        await _erased(connection, identifiers),
+    )
 
 
 async def _profiles(connection: Any, ids: Collection[str]) -> dict[str, Profile]:
@@ -67,6 +75,17 @@ async def _taken(connection: Any, unheld: Sequence[Identifier]) -> set[str]:
         unheld = [wanted[row["id"]] for row in rows]
         attempt += 1
     return taken
+
+
+async def _erased(connection: Any, identifiers: Collection[Identifier]) -> Mapping[Identifier, int]:
+    rows = await connection.fetch(
+        "select w.type, w.value, e.at from unnest($1::text[], $2::text[]) as w (type, value)"
+        " join identity.erased e"
+        " on e.type = w.type and e.digest = sha256(convert_to(w.value, 'UTF8'))",
+        [i.type for i in identifiers],
+        [i.value for i in identifiers],
+    )
+    return {Identifier(type_, value): at for type_, value, at in rows}
 
 
 async def _refused(

@@ -4,8 +4,9 @@ from prometheus_client import Counter, Histogram
 
 EVENTS = Counter(
     "afflux_identity_events_total",
-    "Events by what became of them: resolved, duplicate, no_identifier, unreadable_payload. A rise"
-    " of `duplicate` means that somebody sends twice; of the last two, look at the dead letters.",
+    "Events by what became of them: resolved, duplicate, erased (received before its person was"
+    " erased), no_identifier, unreadable_payload. A rise of `duplicate` means that somebody sends"
+    " twice; of the last two, look at the dead letters.",
     ["outcome"],
 )
 LOOKUPS = Counter(
@@ -33,8 +34,8 @@ LEFT_OUT = Counter(
 )
 REEMITTED = Counter(
     "afflux_identity_merges_reemitted_total",
-    "Merges emitted by the sweeper after a crash. A steady rise means that workers keep dying"
-    " between database and log.",
+    "Merges and erasures that the sweeper said after a crash. A steady rise means that workers keep"
+    " dying between database and log.",
 )
 DATABASE_SECONDS = Histogram(
     "afflux_identity_database_seconds",

@@ -58,4 +58,31 @@ STEPS = (
         written timestamptz not null default now()
     );
     """,
+    """
+    -- What must still be said is a merge, or, without a winner, an erasure.
+    alter table identity.outbox rename column merge_id to id;
+    alter table identity.outbox alter column winner drop not null;
+    alter table identity.outbox add column destinations boolean;
+
+    alter table identity.profiles add column erased_at bigint;
+
+    create table identity.erasures (
+        erasure_id text primary key,
+        regulation_id text not null,
+        at bigint not null,
+        profiles text[] not null,
+        written timestamptz not null default now()
+    );
+    create index erasures_regulation on identity.erasures (regulation_id);
+
+    create table identity.erased (
+        digest bytea,
+        type text,
+        regulation_id text not null,
+        at bigint not null,
+        written timestamptz not null default now(),
+        primary key (digest, type)
+    );
+    create index erased_regulation on identity.erased (regulation_id);
+    """,
 )

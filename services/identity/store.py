@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from typing import Any
 
-from schemas.records import Identifier, ProfileMerged
+from schemas.records import ErasureRequested, Identifier, ProfileErased, ProfileMerged
 from services.identity.cache import Known
-from services.identity.domain.batch import Changes, Snapshot, survivors
+from services.identity.domain.batch import Changes, Erased, Snapshot, survivors
+from services.identity.erasing import erase
+from services.identity.handlers import Said
 from services.identity.lookups import holders_of, snapshot_of
 
 LOCKS = 256
@@ -50,26 +52,26 @@ class PostgresIdentities:
                         yield LockedIdentities(connection, snapshot, self._worker)
                         return
 
-    async def left_behind(self, *, own: bool) -> Sequence[ProfileMerged]:
-        """Merges that were written and, for all we know, never emitted.
+    async def left_behind(self, *, own: bool) -> Sequence[Said]:
+        """Merges and erasures that were written and, for all we know, never emitted.
 
         `own`: those of this worker, whatever their age; nothing of its own is under way.
         """
         rows = await self._pool.fetch(
-            "select loser, winner, merge_id, cause, at from identity.outbox"
+            "select id, loser, winner, cause, at, destinations from identity.outbox"
             " where written < now() - interval '5 seconds' or ($1 and worker = $2)"
-            " order by written, merge_id limit 1000",
+            " order by written, id limit 1000",
             own,
             self._worker,
         )
-        return [ProfileMerged(**dict(row)) for row in rows]
+        return [_said(row) for row in rows]
 
-    async def emitted(self, merge_ids: Collection[str]) -> None:
-        """These merges are durable in the log. Rows that another worker is removing are left."""
+    async def emitted(self, ids: Collection[str]) -> None:
+        """These are durable in the log. Rows that another worker is removing are left."""
         await self._pool.execute(
-            "delete from identity.outbox where merge_id in (select merge_id from identity.outbox"
-            " where merge_id = any($1) for update skip locked)",
-            list(merge_ids),
+            "delete from identity.outbox where id in (select id from identity.outbox"
+            " where id = any($1) for update skip locked)",
+            list(ids),
         )
 
 
@@ -96,6 +98,11 @@ class LockedIdentities:
                 " where i.type = s.type and i.value = s.value",
                 *_columns((i.type, i.value, at) for i, at in changes.seen.items()),
             )
+
+    async def erase(self, request: ErasureRequested) -> Erased:
+        """Durable once the block that locked has ended."""
+        holders = set(self.snapshot.graph.holders.values())
+        return await erase(self._connection, request, holders, self._worker)
 
     async def _insert_profiles(self, changes: Changes) -> None:
         if changes.created:
@@ -157,7 +164,7 @@ class LockedIdentities:
             *_columns(rows),
         )
         await self._connection.execute(
-            "insert into identity.outbox (merge_id, loser, winner, cause, at, worker) select *, $6"
+            "insert into identity.outbox (id, loser, winner, cause, at, worker) select *, $6"
             " from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])"
             " on conflict do nothing",
             *_columns(rows),
@@ -185,6 +192,23 @@ class LockedIdentities:
                     for refused in changes.refused
                 ),
             )
+
+
+def _said(row: Any) -> Said:
+    if row["winner"] is None:
+        return ProfileErased(
+            profile_id=row["loser"],
+            regulation_id=row["cause"],
+            at=row["at"],
+            destinations=row["destinations"],
+        )
+    return ProfileMerged(
+        loser=row["loser"],
+        winner=row["winner"],
+        merge_id=row["id"],
+        cause=row["cause"],
+        at=row["at"],
+    )
 
 
 def _columns(rows: Iterable[tuple[Any, ...]]) -> Iterable[list[Any]]:

@@ -10,16 +10,17 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
+import msgspec
 import structlog
 
-from schemas.records import Event, ProfileEvent, ProfileMerged
+from schemas.records import ErasureRequested, Event, ProfileEvent, ProfileMerged
 from schemas.topics import EVENTS, PROFILE_EVENTS, Topic
 from services.identity import metrics
 from services.identity.cache import Cache
 from services.identity.deduplication import Deduplication
 from services.identity.domain.batch import Incoming, Resolved
 from services.identity.domain.extract import Unreadable
-from services.identity.handlers import Identities, resolve
+from services.identity.handlers import Identities, Said, erase, resolve, said_id
 from services.identity.rules_in_force import RulesInForce
 from services.identity.settings import IdentitySettings
 from services.runtime.definitions import Snapshot
@@ -77,10 +78,15 @@ class IdentityStage:
     def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
         if self._rules.follow(self._definitions()):
             self._cache.forget_refusals()
-        events, incoming = self._identifiable(batch, cycle)
-        for event, resolved in zip(events, self._resolved(incoming), strict=True):
-            self._emit(event, resolved, cycle)
-        metrics.EVENTS.labels("resolved").inc(len(events))
+        waiting: list[Received] = []
+        for received in batch:
+            if isinstance(received.record, ErasureRequested):
+                self._attribute(waiting, cycle)
+                self._erase(received.record, cycle)
+                waiting = []
+            else:
+                waiting.append(received)
+        self._attribute(waiting, cycle)
 
     def idle(self, cycle: Cycle) -> None:
         """Emit what a crash between database and log has left, of whichever worker."""
@@ -89,9 +95,9 @@ class IdentityStage:
         if self._swept_at is not None and now - self._swept_at < self._sweep_s:
             return
         self._swept_at = now
-        for merged in self._patiently(lambda: self._store.left_behind(own=first)):
-            if merged.merge_id not in self._emitted:
-                self._emit_merged(merged, cycle)
+        for said in self._patiently(lambda: self._store.left_behind(own=first)):
+            if said_id(said) not in self._emitted:
+                self._say(said, cycle)
                 metrics.REEMITTED.inc()
 
     def committed(self) -> None:
@@ -99,6 +105,22 @@ class IdentityStage:
         if self._emitted:
             self._patiently(lambda: self._store.emitted(self._emitted))
             self._emitted = set()
+
+    def _attribute(self, batch: Sequence[Received], cycle: Cycle) -> None:
+        events, incoming = self._identifiable(batch, cycle)
+        for event, resolved in zip(events, self._resolved(incoming), strict=True):
+            if resolved is None:
+                metrics.EVENTS.labels("erased").inc()
+            else:
+                self._emit(event, resolved, cycle)
+                metrics.EVENTS.labels("resolved").inc()
+
+    def _erase(self, request: ErasureRequested, cycle: Cycle) -> None:
+        """What lies before the request in its partition was theirs; what lies behind is new."""
+        known = filter(None, map(self._rules.extractor.subject, request.subjects))
+        stated = msgspec.structs.replace(request, subjects=tuple(known))
+        for said in self._patiently(lambda: erase(stated, self._store, self._cache)):
+            self._say(said, cycle)
 
     def _identifiable(
         self, batch: Sequence[Received], cycle: Cycle
@@ -136,12 +158,12 @@ class IdentityStage:
             return _NO_IDENTIFIER
         return Incoming(carried, event.source_id, event.message_id, event.received_at)
 
-    def _resolved(self, incoming: Sequence[Incoming]) -> Sequence[Resolved]:
+    def _resolved(self, incoming: Sequence[Incoming]) -> Sequence[Resolved | None]:
         settled = [self._cache.settle(event) for event in incoming]
         missed = [event for event, known in zip(incoming, settled, strict=True) if known is None]
         metrics.LOOKUPS.labels("hit").inc(len(settled) - len(missed))
         if not missed:
-            return [known for known in settled if known is not None]
+            return settled
         metrics.LOOKUPS.labels("miss").inc(len(missed))
         with metrics.DATABASE_SECONDS.time():
             found = self._patiently(
@@ -152,7 +174,7 @@ class IdentityStage:
 
     def _emit(self, event: Event, resolved: Resolved, cycle: Cycle) -> None:
         for merged in resolved.merged:
-            self._emit_merged(merged, cycle)
+            self._say(merged, cycle)
         # Merged by a later event of the batch: the survivor is known already.
         profile_id = self._cache.survivor(resolved.profile_id)
         record = ProfileEvent(
@@ -169,9 +191,10 @@ class IdentityStage:
         )
         cycle.emit(PROFILE_EVENTS, key=profile_id, record=record)
 
-    def _emit_merged(self, merged: ProfileMerged, cycle: Cycle) -> None:
-        cycle.emit(PROFILE_EVENTS, key=merged.loser, record=merged)
-        self._emitted.add(merged.merge_id)
+    def _say(self, said: Said, cycle: Cycle) -> None:
+        key = said.loser if isinstance(said, ProfileMerged) else said.profile_id
+        cycle.emit(PROFILE_EVENTS, key=key, record=said)
+        self._emitted.add(said_id(said))
 
     def _patiently(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run it in the database; while that is away, wait and begin again.

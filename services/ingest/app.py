@@ -12,11 +12,16 @@ import uvloop
 from aiohttp import web
 
 from services.ingest.handlers import Collector
+from services.ingest.memory import Recent
+from services.ingest.producer import Broker
 from services.ingest.routes import Front
 from services.ingest.sender import Sender
 from services.ingest.server import Server
 from services.ingest.settings import Settings
 from services.ingest.sources import Sources
+from services.ingest.spool import Spool
+from services.ingest.spool_files import SpoolFiles, SpoolRefused
+from services.ingest.suppressed import Nobody
 from services.runtime import logs
 from services.runtime.definitions import Definitions
 from services.runtime.health import Health, PortTaken, serve
@@ -38,20 +43,20 @@ def main() -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
-    except PortTaken as taken:
-        print(taken, file=sys.stderr)
+    except (PortTaken, SpoolRefused) as refused:
+        print(refused, file=sys.stderr)
         sys.exit(1)
 
 
 async def run(settings: Settings) -> None:
     """Everything, from the first log line to the last acknowledgement."""
     stop = _on_signals()
+    sender = _sender(settings, await _spool(settings))
     health = Health("ingest", settings.worker)
     health_server = serve(health, settings.health_host, settings.health_port)
     log.info("health is served", host=settings.health_host, port=health_server.port)
     definitions = Definitions(settings.kafka_bootstrap)
     health.definitions = definitions.versions
-    sender = _sender(settings)
     collector = _collector(settings, definitions, sender)
     front = Front(collector)
     runner = web.ServerRunner(Server(front), shutdown_timeout=1)
@@ -69,14 +74,28 @@ async def run(settings: Settings) -> None:
             sending.cancel()
     finally:
         await runner.cleanup()
+        sender.close()
         await asyncio.to_thread(definitions.close)
         await asyncio.to_thread(health_server.close)
 
 
-def _sender(settings: Settings) -> Sender:
+async def _spool(settings: Settings) -> Spool | None:
+    if settings.ingest_spool_dir is None:
+        log.warning(
+            "no spool: while the broker is away every event is refused, and browsers, pixels, Jitsu"
+            " and some server libraries never send it again; set AFFLUX_INGEST_SPOOL_DIR"
+        )
+        return None
+    directory = settings.ingest_spool_dir / str(settings.worker)
+    files = await asyncio.to_thread(SpoolFiles, directory)
+    log.info("the spool is open", records=files.records, bytes=files.bytes)
+    return Spool(files, settings.ingest_spool_bytes)
+
+
+def _sender(settings: Settings, spool: Spool | None) -> Sender:
     return Sender(
-        settings.kafka_bootstrap,
-        partitions=settings.partitions,
+        Broker(settings.kafka_bootstrap, settings.partitions),
+        spool,
         linger=settings.ingest_linger_ms / 1000,
         deadline=settings.ingest_deadline_ms / 1000,
         backlog=settings.ingest_backlog_bytes,
@@ -87,6 +106,8 @@ def _collector(settings: Settings, definitions: Definitions, sender: Sender) -> 
     return Collector(
         keys=Sources(definitions),
         log=sender,
+        suppressed=Nobody(),
+        memory=Recent(settings.ingest_remembered_ids),
         limits=settings.limits(),
         trusted_proxies=settings.ingest_trusted_proxies,
         new_id=lambda: str(uuid4()),

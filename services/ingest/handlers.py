@@ -1,6 +1,6 @@
 """One request from its headers to its answer: read, judge, make durable, count."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,8 @@ from services.ingest.domain.judge import Call, PutAside, Rules, Verdict, judge, 
 from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.limits import READ_LIMIT, Limits, Profile
 from services.ingest.domain.source import Source
-from services.ingest.lane import Headers, Outgoing
+from services.ingest.domain.subject import SubjectKind
+from services.ingest.outgoing import Headers, Outgoing
 from services.ingest.sender import Unavailable
 
 STAGE = "ingest"
@@ -30,6 +31,24 @@ class Keys(Protocol):
     """Who may send."""
 
     def table(self) -> KeyTable | None: ...
+
+
+class Suppressed(Protocol):
+    """Whose events are discarded everywhere."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the suppressed are known; until then nothing can be taken."""
+
+    def holds(self, source_id: str, kind: SubjectKind, value: str) -> bool: ...
+
+
+class Memory(Protocol):
+    """Which events are known to be durable; it may forget, identity decides."""
+
+    def seen(self, source_id: str, message_id: str) -> bool: ...
+
+    def remember(self, source_id: str, message_ids: Iterable[str]) -> None: ...
 
 
 class Log(Protocol):
@@ -67,13 +86,15 @@ class Collector:
 
     keys: Keys
     log: Log
+    suppressed: Suppressed
+    memory: Memory
     limits: Mapping[Profile, Limits]
     trusted_proxies: Sequence[Network]
     new_id: NewId
 
     @property
     def is_ready(self) -> bool:
-        return self.keys.table() is not None and self.log.is_available
+        return self.keys.table() is not None and self.suppressed.ready and self.log.is_available
 
     async def collect(self, arrival: Arrival) -> Answer:
         """Answer when everything that came of the request is durable.
@@ -84,12 +105,18 @@ class Collector:
         table = self.keys.table()
         if table is None:
             raise Unavailable("definitions")
+        if not self.suppressed.ready:
+            raise Unavailable("suppressed")
         if not self.log.is_available:
             raise Unavailable("broker")
         call = Call(arrival.type, arrival.received_at, self._client(arrival), _is_strict(arrival))
-        verdict = await self._verdict(arrival, call, Rules(table, self.limits, self.new_id))
-        await self._store(verdict, arrival, call)
+        verdict = await self._verdict(arrival, call, self._rules(table))
+        if verdict.source is not None:
+            await self._store(verdict, verdict.source, arrival, call)
         return verdict.answer
+
+    def _rules(self, table: KeyTable) -> Rules:
+        return Rules(table, self.limits, self.new_id, self.suppressed.holds, self.memory.seen)
 
     async def _verdict(self, arrival: Arrival, call: Call, rules: Rules) -> Verdict:
         source: Source | None = None
@@ -101,17 +128,17 @@ class Collector:
             return unread(refusal(refused.code, source, refused.raw or b""))
         return judge(body, call, rules, source)
 
-    async def _store(self, verdict: Verdict, arrival: Arrival, call: Call) -> None:
-        source = verdict.source
-        if source is None or not (verdict.accepted or verdict.put_aside):
-            return
+    async def _store(self, verdict: Verdict, source: Source, arrival: Arrival, call: Call) -> None:
         headers = _headers(arrival, call.client)
         events = [
             Outgoing(EVENTS.name, one.key, one.record, _with_warnings(headers, one.warnings))
             for one in verdict.accepted
         ]
         letters = [_letter(one, source, arrival, headers) for one in verdict.put_aside]
-        await self.log.send(events + letters)
+        if events or letters:
+            await self.log.send(events + letters)
+        ids = [one.message_id for one in verdict.accepted if one.message_id is not None]
+        self.memory.remember(source.id, ids)
         _count(verdict, source)
 
     def _client(self, arrival: Arrival) -> Client:
@@ -163,9 +190,14 @@ def _letter(one: PutAside, source: Source, arrival: Arrival, headers: Headers) -
 
 
 def _count(verdict: Verdict, source: Source) -> None:
-    accepted = len(verdict.accepted)
-    metrics.RECEIVED.labels(source.id).inc(accepted + len(verdict.put_aside))
+    accepted, duplicates = len(verdict.accepted), verdict.duplicates
+    received = accepted + duplicates + verdict.suppressed + len(verdict.put_aside)
+    metrics.RECEIVED.labels(source.id).inc(received)
     if accepted:
         metrics.ACCEPTED.labels(source.id).inc(accepted)
+    if duplicates:
+        metrics.DUPLICATE.labels(source.id).inc(duplicates)
+    if verdict.suppressed:
+        metrics.SUPPRESSED.labels(source.id).inc(verdict.suppressed)
     for one in verdict.put_aside:
         metrics.REJECTED.labels(source.id, one.code).inc()

@@ -3,45 +3,11 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from services.ingest import metrics
-
-Headers = Sequence[tuple[str, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One record for the log."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    headers: Headers = ()
-
-    @property
-    def size(self) -> int:
-        return len(self.key) + len(self.value)
-
-
-class Commit:
-    """Resolves once all records of one request are acknowledged, or one of them failed."""
-
-    __slots__ = ("_left", "done")
-
-    def __init__(self, records: int) -> None:
-        self._left = records
-        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-    def acknowledged(self) -> None:
-        self._left -= 1
-        if self._left == 0 and not self.done.done():
-            self.done.set_result(True)
-
-    def failed(self) -> None:
-        if not self.done.done():
-            self.done.set_result(False)
+from services.ingest.outgoing import Entry
 
 
 class Lane:
@@ -51,22 +17,32 @@ class Lane:
         self._topic = topic
         self._partition = partition
         self._linger = linger
-        self._waiting: list[tuple[Outgoing, Commit]] = []
+        self._waiting: list[Entry] = []
+        self._in_flight: list[Entry] = []
+        self._waiting_since = self._in_flight_since = 0.0
         self._filled = asyncio.Event()
-        self._sending_since: float | None = None
-        self.is_open = True
         self.acknowledged_at = time.monotonic()
 
-    def put(self, outgoing: Outgoing, commit: Commit) -> None:
-        if not self.is_open:
-            commit.failed()
-            return
-        self._waiting.append((outgoing, commit))
-        self._filled.set()
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting and not self._in_flight
 
-    def sending_for(self) -> float:
-        """Seconds since the group in flight was handed over; 0 without one."""
-        return 0.0 if self._sending_since is None else time.monotonic() - self._sending_since
+    def put(self, entry: Entry) -> None:
+        if not self._waiting:
+            self._waiting_since = time.monotonic()
+            self._filled.set()
+        self._waiting.append(entry)
+
+    def oldest_since(self) -> float:
+        """When the record that has waited longest came."""
+        if self._in_flight:
+            return self._in_flight_since
+        return self._waiting_since if self._waiting else time.monotonic()
+
+    def take(self) -> tuple[list[Entry], list[Entry]]:
+        """What is on its way to the broker, which goes on, and what waits, which does not."""
+        waiting, self._waiting = self._waiting, []
+        return self._in_flight, waiting
 
     async def run(self, producer: Any) -> None:
         """Commit group after group until cancelled.
@@ -74,59 +50,51 @@ class Lane:
         Raises:
             KafkaError: the producer cannot go on; nothing more can be sent through it.
         """
-        try:
-            while True:
-                await self._filled.wait()
-                await asyncio.sleep(self._linger)
-                self._filled.clear()
-                # A request that was answered already must not be stored: its resend will be.
-                group = [entry for entry in self._waiting if not entry[1].done.done()]
-                self._waiting = []
-                if group:
-                    await self._commit(producer, group)
-        finally:
-            self.is_open = False
-            for _, commit in self._waiting:
-                commit.failed()
+        while True:
+            await self._filled.wait()
+            await asyncio.sleep(self._linger)
+            self._filled.clear()
+            self._in_flight, self._waiting = self._waiting, []
+            self._in_flight_since = self._waiting_since
+            if self._in_flight:
+                await self._commit(producer, self._in_flight)
+                self._in_flight = []
 
-    async def _commit(self, producer: Any, group: list[tuple[Outgoing, Commit]]) -> None:
-        began = self._sending_since = time.monotonic()
-        try:
-            await self._send(producer, group)
-        except BaseException:
-            for _, commit in group:
-                commit.failed()
-            raise
-        finally:
-            self._sending_since = None
+    async def _commit(self, producer: Any, group: Sequence[Entry]) -> None:
+        began = time.monotonic()
+        acks = await self._send(producer, group)
+        done, _ = await asyncio.wait(acks, return_when=asyncio.FIRST_EXCEPTION)
+        for ack in done:
+            ack.result()
         self.acknowledged_at = time.monotonic()
         metrics.PRODUCE_SECONDS.observe(self.acknowledged_at - began)
-        for _, commit in group:
-            commit.acknowledged()
 
-    async def _send(self, producer: Any, group: list[tuple[Outgoing, Commit]]) -> None:
+    async def _send(self, producer: Any, group: Sequence[Entry]) -> list["asyncio.Future[Any]"]:
         acks: list[asyncio.Future[Any]] = []
         position = 0
         while position < len(group):
             batch = producer.create_batch()
+            first = position
             # The first record always fits; None means that the batch is full.
-            while position < len(group) and _append(batch, group[position][0]):
+            while position < len(group) and _append(batch, group[position]):
                 position += 1
             batch.close()
             ack = await producer.send_batch(batch, self._topic, partition=self._partition)
-            ack.add_done_callback(_note_error)
+            ack.add_done_callback(partial(_settle, group[first:position]))
             acks.append(ack)
-        await asyncio.gather(*acks)
+        return acks
 
 
-def _append(batch: Any, outgoing: Outgoing) -> bool:
+def _append(batch: Any, entry: Entry) -> bool:
+    outgoing = entry.outgoing
     appended = batch.append(
         timestamp=None, key=outgoing.key, value=outgoing.value, headers=outgoing.headers
     )
     return appended is not None
 
 
-def _note_error(ack: "asyncio.Future[Any]") -> None:
-    """Mark an error as seen, also when nobody waits any more."""
-    if not ack.cancelled():
-        ack.exception()
+def _settle(entries: Sequence[Entry], ack: "asyncio.Future[Any]") -> None:
+    """Also when nobody waits for it any more: what is in the log is not drained once more."""
+    if not ack.cancelled() and ack.exception() is None:
+        for entry in entries:
+            entry.stored()

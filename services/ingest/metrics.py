@@ -1,4 +1,4 @@
-"""The metrics of ingest. `received = accepted + rejected` holds at every moment."""
+"""The metrics of ingest: `received = accepted + duplicate + suppressed + rejected`, always."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -19,16 +19,34 @@ ACCEPTED = Counter(
     "Events acknowledged by the broker, by source. A fall to 0 means that a tracker went silent.",
     ["source"],
 )
+DUPLICATE = Counter(
+    "afflux_ingest_events_duplicate_total",
+    "Events dropped because their message id is known to be in the log, by source. A rise means"
+    " that clients send again what was stored: their answers came late or never.",
+    ["source"],
+)
+SUPPRESSED = Counter(
+    "afflux_ingest_events_suppressed_total",
+    "Events discarded because somebody in them is suppressed, by source. A rise means that an"
+    " application goes on to send what it should not.",
+    ["source"],
+)
 REJECTED = Counter(
     "afflux_ingest_events_rejected_total",
     "Events put into the dead letters, by source and code. A rise usually follows a release of"
     " the sending application.",
     ["source", "code"],
 )
+REFUSED = Counter(
+    "afflux_ingest_requests_refused_total",
+    "Requests refused whole, by source (empty: no valid key) and code; pixels too, which are"
+    " answered 200. A rise of `invalid_write_key` after a rotation means a page with the old key.",
+    ["source", "code"],
+)
 UNAVAILABLE = Counter(
     "afflux_ingest_unavailable_total",
-    "Requests answered 503, by reason (definitions, broker, backlog, deadline). Any rise means"
-    " that clients must send again; some of them never do.",
+    "Requests answered 503, by reason (definitions, suppressed, broker, backlog, deadline). Any"
+    " rise means that clients must send again; some of them never do.",
     ["reason"],
 )
 REQUEST_SECONDS = Histogram(
@@ -47,11 +65,36 @@ IN_FLIGHT = Gauge(
     "afflux_ingest_requests_in_flight",
     "Requests being answered. A steady rise means that answers take longer than requests arrive.",
 )
+SPOOL_WRITE_SECONDS = Histogram(
+    "afflux_ingest_spool_write_seconds",
+    "Time from handing a group of events to the disk until it has synced them. A rise means a slow"
+    " disk under the spool.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3),
+)
+SPOOL_BYTES = Gauge(
+    "afflux_ingest_spool_bytes",
+    "Bytes that wait on this machine's disk for the broker. A rise means that the broker is away;"
+    " at its limit events are refused.",
+)
+SPOOL_LIMIT_BYTES = Gauge(
+    "afflux_ingest_spool_limit_bytes",
+    "Bytes the spool may hold: AFFLUX_INGEST_SPOOL_BYTES. 0 means that there is no spool.",
+)
+SPOOL_RECORDS = Gauge(
+    "afflux_ingest_spool_records",
+    "Events and dead letters in the spool. It falls to 0 when the broker is back.",
+)
+SPOOL_AGE_SECONDS = Gauge(
+    "afflux_ingest_spool_age_seconds",
+    "Age of what has waited longest in the spool; 0 when it is empty. Audiences are late by this"
+    " much.",
+)
 BACKLOG_BYTES = Gauge(
     "afflux_ingest_backlog_bytes",
-    "Bytes waiting for the broker's acknowledgement. A steady rise ends in 503.",
+    "Bytes waiting for the broker's acknowledgement or the disk. A steady rise ends in 503.",
 )
 BROKER_UP = Gauge(
     "afflux_ingest_broker_up",
-    "1 while events can be made durable. 0 means that every event is refused with 503.",
+    "1 while events go to the broker. 0 means that they wait in the spool or, without one, that"
+    " every event is refused.",
 )

@@ -1,35 +1,42 @@
-"""Group commit: the records of many requests become one produce request, answered together.
+"""Makes records durable: at the broker, or in the spool while the broker is away.
 
-Idempotent production works with batches made by hand: aiokafka numbers a batch when it is first
-sent and repeats it under the same number for ever, so a broker that comes back gets each group
-once. A producer that fails all the same (numbers out of order after a partition had no leader for
-long, an expired producer id) is thrown away and replaced.
+There are two ways and at any moment one of them is taken. Directly: the records of many requests
+become one produce request a partition, answered together. When the broker is silent for longer than
+a request may wait, everything that waits turns to the spool, and so does all that follows, at the
+price of one sync of the disk instead of the deadline. The way back: the spool is drained in order;
+when little is left, what comes is held for a moment until nothing is, and goes directly again. So
+the records of one key never overtake each other.
+
+A group that was on its way when the broker fell silent is in the spool too. Its acknowledgement,
+however late, keeps it from being drained; only a crash in between stores it twice, and identity
+drops the second.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from confluent_kafka import KafkaException
 
-from schemas.topics import DEAD_LETTERS, DEFINITIONS, EVENTS, partition_of
+from schemas.topics import partition_of
 from services.ingest import metrics
-from services.ingest.lane import Commit, Lane, Outgoing
-from services.runtime.kafka import WAIT_LOG_S, create_topics
+from services.ingest.lane import Lane
+from services.ingest.outgoing import Commit, Entry, Outgoing
+from services.ingest.producer import TOPICS, Broker, answers, close
+from services.ingest.spool import Spool, Spooled
 
 log = structlog.get_logger()
 
-RECONNECT_S = 1.0
+WATCH_S = 0.1
 IDLE_S = 1.0
 """Without traffic the broker is asked this often whether it is there."""
-CLOSE_S = 10.0
-BATCH_BYTES = 1_000_000
-"""Fits the broker's default limit of 1 048 588 bytes a batch, with room for the last record."""
-TOPICS = (EVENTS, DEAD_LETTERS)
+HOLD_S = 1.0
+"""Longest that requests are held while the last of the spool is drained."""
+SPOOL_S = 0.8
+"""Longest wait for the disk; with the deadline it stays under the four seconds of the contract."""
+NEARLY_EMPTY = 2 * 1024 * 1024
 
 Lanes = Mapping[str, Sequence[Lane]]
 
@@ -43,69 +50,127 @@ class Unavailable(Exception):
 
 
 class Sender:
-    """Makes records durable; while the broker is away it refuses at once and recovers alone."""
+    """Takes records for the log; without a spool it refuses while the broker is away."""
 
     def __init__(
-        self, bootstrap: str, *, partitions: int, linger: float, deadline: float, backlog: int
+        self, broker: Broker, spool: Spool | None, *, linger: float, deadline: float, backlog: int
     ) -> None:
-        self._bootstrap = bootstrap
-        self._partitions = partitions
+        self._broker = broker
+        self._spool = spool
         self._linger = linger
         self._deadline = deadline
         self._backlog_limit = backlog
         self._backlog = 0
         self._lanes: Lanes = {}
-        self._is_reachable = False
+        self.is_direct = False
+        """Events go to the broker, not to the spool."""
+        self._steady = asyncio.Event()
+        self._steady.set()
+        self._late: list[Entry] = []
+        """In the spool, but on their way to the broker as well."""
 
     @property
     def is_available(self) -> bool:
-        """Whether what is sent now can be expected to be acknowledged in time."""
-        return self._is_reachable and all(
-            lane.is_open and lane.sending_for() <= self._deadline
-            for lanes in self._lanes.values()
-            for lane in lanes
-        )
+        """Whether what is sent now can be expected to be durable in time."""
+        return self.is_direct or (self._spool is not None and self._spool.has_room())
 
     async def send(self, records: Sequence[Outgoing]) -> None:
-        """Return when the broker has acknowledged every record.
+        """Return when every record is durable.
 
         Raises:
             Unavailable: not all of them in time; some may be stored nevertheless.
         """
-        if not self.is_available:
-            raise Unavailable("broker")
+        if not self._steady.is_set():
+            await self._steady.wait()
         size = sum(record.size for record in records)
-        if self._backlog + size > self._backlog_limit:
-            raise Unavailable("backlog")
+        self._admit(size)
         commit = Commit(len(records))
-        for record in records:
-            lanes = self._lanes[record.topic]
-            lanes[partition_of(record.key, len(lanes))].put(record, commit)
+        self._dispatch([Entry(record, commit) for record in records])
         self._weigh(size)
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self._deadline + SPOOL_S):
                 is_durable = await commit.done
         except TimeoutError as error:
             raise Unavailable("deadline") from error
         finally:
             self._weigh(-size)
         if not is_durable:
-            raise Unavailable("broker")
+            raise Unavailable(self._reason)
 
     async def run(self) -> None:
-        """Keep a producer and commit through it until cancelled."""
+        """Keep the ways open until cancelled."""
+        async with asyncio.TaskGroup() as running:
+            running.create_task(self._keep_producing())
+            if self._spool is not None:
+                running.create_task(self._spool.run())
+
+    async def erase(self, matches: Callable[[Outgoing], bool]) -> int:
+        """Remove what matches from the spool, and say how much that was."""
+        return 0 if self._spool is None else await self._spool.erase(matches)
+
+    def close(self) -> None:
+        """Give the spool back, so that another process may go on with it."""
+        if self._spool is not None:
+            self._spool.close()
+
+    @property
+    def _reason(self) -> str:
+        return "broker" if self._spool is None else "spool"
+
+    def _admit(self, size: int) -> None:
+        is_heavy = self._backlog + size > self._backlog_limit / 2
+        if is_heavy and self.is_direct and self._spool is not None:
+            self._leave("too slow for what comes in")
+        if not self.is_available:
+            raise Unavailable(self._reason)
+        if self._backlog + size > self._backlog_limit:
+            raise Unavailable("backlog")
+
+    def _dispatch(self, entries: Sequence[Entry]) -> None:
+        if self.is_direct:
+            self._put(entries)
+        elif self._spool is not None:
+            self._spool.put(entries)
+
+    def _put(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            lanes = self._lanes[entry.outgoing.topic]
+            lanes[partition_of(entry.outgoing.key, len(lanes))].put(entry)
+
+    def _leave(self, reason: str) -> None:
+        way = "refused" if self._spool is None else "spooled"
+        log.warning("the broker is away", reason=reason, events=way)
+        self._turn_off()
+
+    def _turn_off(self) -> None:
+        """What is not durable goes to the spool, in its order, or fails."""
+        self.is_direct = False
+        metrics.BROKER_UP.set(0)
+        for lane in self._every_lane():
+            in_flight, waiting = lane.take()
+            self._late += in_flight
+            self._keep(entry for entry in (*in_flight, *waiting) if entry.position is None)
+
+    def _keep(self, entries: Iterable[Entry]) -> None:
+        if self._spool is not None:
+            self._spool.put(entry for entry in entries if not entry.is_stored)
+            return
+        for entry in entries:
+            entry.failed()
+
+    async def _keep_producing(self) -> None:
         while True:
-            producer = await self._connect()
+            producer = await self._broker.connect()
             try:
-                await self._commit_through(producer)
+                await self._produce(producer)
             except* KafkaError as failures:
                 log.error("the producer is replaced", error=type(failures.exceptions[0]).__name__)
             finally:
-                self._is_reachable = False
-                metrics.BROKER_UP.set(0)
-                await _close(producer)
+                if self.is_direct:
+                    self._turn_off()
+                await close(producer)
 
-    async def _commit_through(self, producer: Any) -> None:
+    async def _produce(self, producer: Any) -> None:
         self._lanes = {
             topic.name: [
                 Lane(topic.name, partition, linger=self._linger)
@@ -113,77 +178,83 @@ class Sender:
             ]
             for topic in TOPICS
         }
-        self._is_reachable = True
-        log.info("events go to the broker", partitions=len(self._lanes[EVENTS.name]))
         async with asyncio.TaskGroup() as running:
-            for lanes in self._lanes.values():
-                for lane in lanes:
-                    running.create_task(lane.run(producer))
+            for lane in self._every_lane():
+                running.create_task(lane.run(producer))
             running.create_task(self._watch(producer))
 
     async def _watch(self, producer: Any) -> None:
-        """Notice a broker that goes away while nothing is sent to it, and say so."""
-        was_available = True
+        """Choose the way, again and again."""
         while True:
-            await asyncio.sleep(IDLE_S)
-            lanes = [lane for lanes in self._lanes.values() for lane in lanes]
-            idle = time.monotonic() - max(lane.acknowledged_at for lane in lanes)
-            self._is_reachable = idle < IDLE_S or await self._answers(producer)
-            metrics.BROKER_UP.set(self.is_available)
-            if self.is_available != was_available:
-                was_available = self.is_available
-                log.warning("the broker is back" if was_available else "the broker is away")
+            if not self.is_direct:
+                await self._try_to_return(producer)
+            elif self._is_overdue():
+                self._leave("no acknowledgement in time")
+            elif not await self._is_there(producer):
+                self._leave("no answer")
+            await asyncio.sleep(WATCH_S)
 
-    async def _answers(self, producer: Any) -> bool:
+    def _is_overdue(self) -> bool:
+        oldest = min(lane.oldest_since() for lane in self._every_lane())
+        return time.monotonic() - oldest > self._deadline
+
+    async def _is_there(self, producer: Any) -> bool:
+        lanes = self._every_lane()
+        idle = time.monotonic() - max(lane.acknowledged_at for lane in lanes)
+        is_busy = not all(lane.is_idle for lane in lanes)
+        return is_busy or idle < IDLE_S or await answers(producer, self._deadline)
+
+    async def _try_to_return(self, producer: Any) -> None:
+        """Only when every late acknowledgement has come, or its producer has ended."""
+        if not all(lane.is_idle for lane in self._every_lane()):
+            return
+        if not await answers(producer, self._deadline):
+            return
         try:
-            async with asyncio.timeout(self._deadline):
-                await producer.client.fetch_all_metadata()
-        except (KafkaError, TimeoutError):
-            return False
-        return True
+            if self._spool is not None:
+                await self._drain(self._spool)
+        except TimeoutError:
+            return
+        self.is_direct = True
+        metrics.BROKER_UP.set(1)
+        log.info("events go to the broker", lanes=len(self._every_lane()))
 
-    async def _connect(self) -> Any:
-        """A started producer, however long it takes; a log line every 10 s says so."""
-        began = said = time.monotonic()
-        while True:
-            producer = self._producer()
-            try:
-                await producer.start()
-                await asyncio.to_thread(
-                    create_topics, self._bootstrap, (*TOPICS, DEFINITIONS), self._partitions
-                )
-                return producer
-            except (KafkaError, KafkaException):
-                await _close(producer)
-            except BaseException:
-                await _close(producer)
-                raise
-            if time.monotonic() - said >= WAIT_LOG_S:
-                said = time.monotonic()
-                log.warning("waiting for Kafka", seconds=round(said - began))
-            await asyncio.sleep(RECONNECT_S)
+    async def _drain(self, spool: Spool) -> None:
+        """Empty the spool; raises TimeoutError when its last records take too long."""
+        while spool.bytes > NEARLY_EMPTY:
+            await self._drain_some(spool)
+        self._steady.clear()
+        try:
+            async with asyncio.timeout(HOLD_S):
+                await spool.written()
+                while not spool.is_empty:
+                    await self._drain_some(spool)
+            self.is_direct = True
+        finally:
+            self._steady.set()
 
-    def _producer(self) -> Any:
-        return AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
-            client_id="afflux-ingest",
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=BATCH_BYTES,
-            request_timeout_ms=10_000,
-            retry_backoff_ms=100,
-            metadata_max_age_ms=60_000,
-        )
+    async def _drain_some(self, spool: Spool) -> None:
+        records = await spool.read()
+        stored = {entry.position for entry in self._late if entry.is_stored}
+        missing = [one for one in records if one.position not in stored]
+        await self._store([one for one in missing if one.outgoing is not None])
+        await spool.forget(records)
+        through = records[-1].position
+        self._late = [one for one in self._late if one.position and one.position > through]
+
+    async def _store(self, records: Sequence[Spooled]) -> None:
+        outgoing = [(one.outgoing, one.position) for one in records if one.outgoing is not None]
+        if not outgoing:
+            return
+        commit = Commit(len(outgoing))
+        entries = [Entry(record, commit, position) for record, position in outgoing]
+        self._late += entries
+        self._put(entries)
+        await commit.done
+
+    def _every_lane(self) -> list[Lane]:
+        return [lane for lanes in self._lanes.values() for lane in lanes]
 
     def _weigh(self, size: int) -> None:
         self._backlog += size
         metrics.BACKLOG_BYTES.set(self._backlog)
-
-
-async def _close(producer: Any) -> None:
-    """Stop a producer; one that still waits for a dead broker is left behind after a while."""
-    try:
-        async with asyncio.timeout(CLOSE_S):
-            await producer.stop()
-    except (KafkaError, TimeoutError) as error:
-        log.warning("the producer did not stop cleanly", error=type(error).__name__)

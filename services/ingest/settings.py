@@ -1,8 +1,9 @@
 """The settings of ingest, each with its meaning."""
 
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, IPvAnyNetwork, model_validator
+from pydantic import Field, HttpUrl, IPvAnyNetwork, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.ingest.domain.limits import PROFILES, Limits, Profile, changed
@@ -22,13 +23,29 @@ class Settings(RuntimeSettings):
     ingest_linger_ms: int = Field(default=4, ge=0)
     """Events that arrive within this time go to the broker together."""
     ingest_deadline_ms: int = Field(default=3000, ge=100)
-    """Longest wait for the broker's acknowledgement; after it the answer is 503."""
+    """Longest wait for the broker's acknowledgement; then events go to the spool."""
     ingest_backlog_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
-    """Most bytes waiting for the broker; above it the answer is 503 at once."""
+    """Most bytes waiting for broker or disk; above it the answer is `outage_status` at once."""
+    ingest_spool_dir: Path | None = None
+    """Where events wait while the broker is away: a directory on a disk that outlives the process.
+    Each worker has a directory of its own in it. Without one an outage refuses events."""
+    ingest_spool_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
+    """Most bytes in the spool; above it the answer is `outage_status`."""
+    ingest_outage_status: Literal[503, 429] = 503
+    """Answer when events can be made durable nowhere. Some clients honour Retry-After on 429
+    alone."""
+    ingest_remembered_ids: int = Field(default=100_000, ge=1)
+    """Message ids known to be durable, of which copies are dropped at once; about 200 bytes each.
+    Identity drops all copies of 24 hours whatever is remembered here."""
     ingest_shutdown_s: int = Field(default=15, ge=0)
     """Longest wait for requests in flight when told to stop."""
     ingest_trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Networks whose X-Forwarded-For and X-Real-IP are believed, as a JSON list."""
+    ingest_public_url: HttpUrl | None = None
+    """Where the outside reaches ingest. Browser libraries that name no host are sent there, and
+    OAuth assertions must be meant for it."""
+    ingest_token_secret: SecretStr | None = None
+    """Signs OAuth tokens; all processes need the same one. Without it each takes its own alone."""
     ingest_limits: dict[Profile, dict[str, AtLeastOne]] = Field(default_factory=dict)
     """Limits to change, by profile and name (see `domain/limits.py`), as JSON."""
 

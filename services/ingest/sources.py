@@ -3,6 +3,7 @@
 import secrets as randomness
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
@@ -17,8 +18,8 @@ from services.runtime.secrets import UnresolvedSecret, resolve
 
 log = structlog.get_logger()
 
-RETRY_S = 5.0
-"""Wait before unresolved keys are looked for again."""
+REFRESH_S = 5.0
+"""Keys are resolved anew this often: files change, keys expire, and what was missing turns up."""
 
 
 class Loaded(Protocol):
@@ -35,7 +36,7 @@ class InForce(Protocol):
 
 
 class Sources:
-    """The key table of the newest definitions; built anew only when they changed."""
+    """The key table of the newest definitions."""
 
     def __init__(self, definitions: InForce) -> None:
         self._definitions = definitions
@@ -43,30 +44,40 @@ class Sources:
         self._seen: Snapshot | None = None
         self._table = KeyTable((), salt=self._salt)
         self._again_at = 0.0
+        self._resolved: dict[str, str] = {}
+        """Reference → the key it last led to; a file that cannot be read revokes nothing."""
 
     def table(self) -> KeyTable | None:
         """None until the definitions were loaded once; after that they are never forgotten."""
         if not self._definitions.loaded.is_set():
             return None
         snapshot = self._definitions.current()
-        is_due = not self._table.is_complete and time.monotonic() >= self._again_at
-        if snapshot is not self._seen or is_due:
+        if snapshot is not self._seen or time.monotonic() >= self._again_at:
             self._seen = snapshot
             self._table = self._build(snapshot)
-            self._again_at = time.monotonic() + RETRY_S
+            self._again_at = time.monotonic() + REFRESH_S
         return self._table
 
     def _build(self, snapshot: Snapshot) -> KeyTable:
-        pairs: list[tuple[str, Source]] = []
-        is_complete = True
-        for source in _sources(snapshot):
-            for reference in source.write_keys:
-                try:
-                    pairs.append((resolve(reference).get_secret_value(), source))
-                except UnresolvedSecret as error:
-                    is_complete = False
-                    log.error("a write key is missing", source=source.id, error=str(error))
-        return KeyTable(pairs, salt=self._salt, is_complete=is_complete)
+        now = datetime.now(UTC)
+        keys = [
+            (self._key(one.key, source), source)
+            for source in _sources(snapshot)
+            for one in source.write_keys
+            if one.expires is None or one.expires > now
+        ]
+        return KeyTable(
+            [(key, source) for key, source in keys if key is not None],
+            salt=self._salt,
+            is_complete=all(key is not None for key, _ in keys),
+        )
+
+    def _key(self, reference: str, source: Source) -> str | None:
+        try:
+            self._resolved[reference] = resolve(reference).get_secret_value()
+        except UnresolvedSecret as error:
+            log.error("a write key is missing", source=source.id, error=str(error))
+        return self._resolved.get(reference)
 
 
 def _sources(snapshot: Snapshot) -> Iterator[Source]:

@@ -1,11 +1,13 @@
 """One function for each kind of record: what it does to the profiles of its partition."""
 
+from dataclasses import replace
 from typing import assert_never
 
 import msgspec
 
 from schemas.problems import Invalid
 from schemas.records import (
+    ProfileErased,
     ProfileEvent,
     ProfileMerged,
     ProfileTransferred,
@@ -22,8 +24,10 @@ from services.segmenter.domain.profile import Profile
 from services.segmenter.partition import Work, taken
 from services.segmenter.store import Stub
 
-Handled = ProfileEvent | ProfileMerged | ProfileTransferred | SegmentDefined | Tick
+Handled = ProfileEvent | ProfileMerged | ProfileErased | ProfileTransferred | SegmentDefined | Tick
 DONE: Done[None] = Done(None)
+NOBODY = b'{"identifiers":[],"traits":{},"consent":{}}'
+"""The profile in an exit that no destination is to be told of."""
 
 
 def handle(record: Record, work: Work) -> Outcome[None]:
@@ -35,6 +39,8 @@ def handle(record: Record, work: Work) -> Outcome[None]:
             return happened(record, work)
         case ProfileMerged():
             return merged(record, work)
+        case ProfileErased():
+            return erased(record, work)
         case ProfileTransferred():
             return transferred(record, work)
         case SegmentDefined():
@@ -50,6 +56,8 @@ def happened(event: ProfileEvent, work: Work) -> Outcome[None]:
     found = work.find(event.profile_id)
     partition = work.partition
     if isinstance(found, Stub):
+        if found.survivor is None:
+            return _dropped()
         at = min(event.timestamp, partition.now) if event.at is None else event.at
         forwarded = msgspec.structs.replace(event, profile_id=found.survivor, at=at)
         return _forward(work, found.survivor, forwarded)
@@ -80,10 +88,27 @@ def merged(merge: ProfileMerged, work: Work) -> Outcome[None]:
     return DONE
 
 
+def erased(erasure: ProfileErased, work: Work) -> Outcome[None]:
+    """The profile leaves everything and is forgotten; what still comes for it is dropped."""
+    found = work.find(erasure.profile_id)
+    if isinstance(found, Stub):
+        return DONE
+    partition = work.partition
+    regulation = erasure.regulation_id
+    exits = depart(partition.catalogue, found.profile, partition.now, regulation, cause="erasure")
+    if not erasure.destinations:
+        exits = [replace(e, profile=NOBODY) if e.cause == "erasure" else e for e in exits]
+    work.report(exits)
+    work.bury(found, None)
+    return DONE
+
+
 def transferred(transfer: ProfileTransferred, work: Work) -> Outcome[None]:
     """The winner takes over the loser's history; if it was merged itself, its survivor does."""
     found = work.find(transfer.winner)
     if isinstance(found, Stub):
+        if found.survivor is None:
+            return _dropped()
         onward = msgspec.structs.replace(transfer, winner=found.survivor)
         return _forward(work, found.survivor, onward)
     partition = work.partition
@@ -104,6 +129,11 @@ def defined(definition: SegmentDefined, work: Work) -> Outcome[None]:
     partition.definitions += 1
     store.save_walk(work.state, "")
     partition.walking = True
+    return DONE
+
+
+def _dropped() -> Outcome[None]:
+    metrics.FORGOTTEN.inc()
     return DONE
 
 

@@ -13,6 +13,11 @@ FORWARDED = Counter(
     "Records sent on to the survivor of a merge. A steady rise means that identity works with a"
     " stale cache.",
 )
+FORGOTTEN = Counter(
+    "afflux_segmenter_forgotten_total",
+    "Records dropped because their profile was erased. A few follow an erasure; a steady rise means"
+    " that identity still attributes events to it.",
+)
 TIMERS = Counter(
     "afflux_segmenter_timers_total",
     "Timers fired. Each re-checks one profile at an instant at which it may change by itself.",

@@ -90,8 +90,8 @@ class Work:
             if each.cause == "time":
                 metrics.LATENESS_SECONDS.observe((each.decided_at - each.occurred_at) / 1000)
 
-    def bury(self, kept: Kept, survivor: str) -> None:
-        """Replace the profile by a stub that forwards to its survivor."""
+    def bury(self, kept: Kept, survivor: str | None) -> None:
+        """Replace the profile by a stub that forwards to its survivor; None forgets it."""
         profile_id = kept.profile.id
         del self.touched[profile_id]
         store.disarm(self.state, kept)
@@ -101,6 +101,7 @@ class Work:
             version=kept.version + 1,
             updated_at=self.partition.now,
             merged_into=survivor,
+            erased=survivor is None,
         )
         self.cycle.emit(PROFILES, key=profile_id, record=gone)
 

@@ -4,7 +4,7 @@
 |---|---|
 | `d` number | the n-th `SegmentDefined` of this partition, framed Avro |
 | `a` segment | newest version that this partition's owner has appended |
-| `p` profile | `PROFILE`, armed instant, version, profile (msgpack); or `STUB`, the survivor's id |
+| `p` profile | `PROFILE`, armed instant, version, profile (msgpack); or `STUB`, the survivor |
 | `t` instant, profile | a timer: something of the profile may change by itself then |
 | `T` | stream time |
 | `u` | where the walk over profiles of an older generation has come to |
@@ -39,9 +39,9 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Stub:
-    """What is left of a merged profile: where its records go."""
+    """What is left of a merged profile: where its records go. Those of an erased one go nowhere."""
 
-    survivor: str
+    survivor: str | None
 
 
 def load_profile(state: State, profile_id: str) -> Kept | Stub | None:
@@ -67,8 +67,8 @@ def disarm(state: State, kept: Kept) -> None:
         kept.armed = NEVER
 
 
-def save_stub(state: State, profile_id: str, survivor: str) -> None:
-    state.put(_profile_key(profile_id), _STUB + survivor.encode())
+def save_stub(state: State, profile_id: str, survivor: str | None) -> None:
+    state.put(_profile_key(profile_id), _STUB + (survivor or "").encode())
 
 
 def due_timers(state: State, since: int, until: int) -> Iterator[tuple[int, str]]:
@@ -138,7 +138,7 @@ def save_walk(state: State, after: str | None) -> None:
 
 def _kept(data: bytes) -> Kept | Stub:
     if data.startswith(_STUB):
-        return Stub(data[1:].decode())
+        return Stub(data[1:].decode() or None)
     _, armed, version = _HEADER.unpack_from(data)
     return Kept(Profile.decode(data[_HEADER.size :]), armed, version)
 

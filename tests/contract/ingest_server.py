@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -18,8 +18,9 @@ from schemas.topics import DEAD_LETTERS, EVENTS
 from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.limits import PROFILES
 from services.ingest.domain.source import Source
+from services.ingest.domain.subject import SubjectKind
 from services.ingest.handlers import Collector
-from services.ingest.lane import Outgoing
+from services.ingest.outgoing import Outgoing
 from services.ingest.routes import Front
 from services.ingest.sender import Unavailable
 from services.ingest.server import Server
@@ -47,6 +48,18 @@ class World:
     is_available: bool = True
     breaks_down: bool = False
     records: list[Outgoing] = field(default_factory=list)
+    ready: bool = True
+    suppressed: set[tuple[str, SubjectKind, str]] = field(default_factory=set)
+    durable: set[tuple[str, str]] = field(default_factory=set)
+
+    def holds(self, source_id: str, kind: SubjectKind, value: str) -> bool:
+        return (source_id, kind, value) in self.suppressed
+
+    def seen(self, source_id: str, message_id: str) -> bool:
+        return (source_id, message_id) in self.durable
+
+    def remember(self, source_id: str, message_ids: Iterable[str]) -> None:
+        self.durable.update((source_id, one) for one in message_ids)
 
     def table(self) -> KeyTable | None:
         return self.keys
@@ -142,6 +155,8 @@ def ingest() -> Iterator[Ingest]:
         Collector(
             keys=world,
             log=world,
+            suppressed=world,
+            memory=world,
             limits=PROFILES,
             trusted_proxies=(ip_network("192.0.2.0/24"),),
             new_id=lambda: "new-id",

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from schemas.records import Identifier
+from schemas.records import ErasureRequested, Identifier
 from services.identity.cache import Cache, Known
 from services.identity.domain.batch import (
     SEEN_STEP_MS,
@@ -17,7 +17,7 @@ from services.identity.domain.batch import (
 )
 from services.identity.domain.extract import Carried
 from services.identity.domain.ids import profile_id
-from services.identity.handlers import Identities, resolve
+from services.identity.handlers import Identities, erase, resolve
 from services.identity.migrations import STEPS
 from services.identity.store import PostgresIdentities
 from services.runtime.postgres import connect, migrate
@@ -57,7 +57,8 @@ async def workers(dsn: str | None) -> AsyncIterator[Workers]:
 async def play(
     store: Identities, *events: Incoming, cache: Cache | None = None
 ) -> Sequence[Resolved]:
-    return await resolve(events, store, cache or Cache(1000), LIMITS)
+    resolved = await resolve(events, store, cache or Cache(1000), LIMITS)
+    return [known for known in resolved if known is not None]
 
 
 async def holder(store: Identities, short: str) -> str | None:
@@ -121,11 +122,78 @@ async def test_applying_a_batch_twice_changes_nothing(workers: Workers) -> None:
 async def test_a_merge_waits_in_the_outbox_until_it_is_emitted(workers: Workers) -> None:
     store = workers(0)
     resolved = await play(store, event("u1", at=1), event("a1", at=2), event("u1 a1", at=3))
-    assert await store.left_behind(own=True) == list(resolved[2].merged)
+    assert list(await store.left_behind(own=True)) == list(resolved[2].merged)
     assert await store.left_behind(own=False) == []
     assert await workers(1).left_behind(own=True) == []
     await store.emitted([resolved[2].merged[0].merge_id])
     assert await store.left_behind(own=True) == []
+
+
+def request(*shorts: str, at: int = 100, id_: str = "r-1") -> ErasureRequested:
+    return ErasureRequested(
+        erasure_id=f"{id_}/0",
+        regulation_id=id_,
+        subjects=tuple(identifier(short) for short in shorts),
+        at=at,
+        destinations=True,
+    )
+
+
+async def test_an_erased_person_is_known_by_none_of_the_identifiers(workers: Workers) -> None:
+    """Links, folded profiles and refusals go; what must be said waits in the outbox."""
+    store, cache = workers(0), Cache(1000)
+    first = await play(store, event("a1", at=1), event("u1", at=2), event("u1 a1", at=3))
+    await play(store, event("u1 e1 p1", at=4), event("u2 a1", at=5), cache=cache)
+    survivor = first[2].profile_id
+    (said,) = await erase(request("u1"), store, cache)
+    assert (said.profile_id, said.regulation_id, said.destinations) == (survivor, "r-1", True)
+    assert [await holder(store, short) for short in ("u1", "a1", "e1", "p1")] == [None] * 4
+    assert said in await store.left_behind(own=True)
+    assert await holder(store, "u2") is not None
+    assert cache.settle(event("u1 a1", at=200)) is None
+
+
+async def test_a_second_copy_of_a_request_erases_nobody_who_came_since(workers: Workers) -> None:
+    store = workers(0)
+    await play(store, event("u1 a1", at=1))
+    await erase(request("u1"), store, Cache(10))
+    (new,) = await play(store, event("u1", at=101))
+    assert await erase(request("u1"), workers(1), Cache(10)) == ()
+    assert await holder(store, "u1") == new.profile_id
+    assert new.profile_id == profile_id(identifier("u1"), 1)
+
+
+async def test_what_was_received_before_the_request_is_dropped_whenever_it_comes(
+    workers: Workers,
+) -> None:
+    """Out of another partition, or from the disk of an ingest process that could not send it."""
+    store, cache = workers(0), Cache(1000)
+    await play(store, event("u1 a1", at=1))
+    await erase(request("u1"), store, cache)
+    assert await play(store, event("u1 e9", at=100), event("e8 a1", at=99), cache=cache) == []
+    assert await holder(store, "e9") is None
+    (new,) = await play(store, event("u1", at=101), cache=cache)
+    assert await play(store, event("u1", at=100), event("u1", at=50), cache=cache) == []
+    assert cache.settle(event("u1", at=102)) == new
+
+
+async def test_somebody_else_on_the_device_of_an_erased_person_keeps_the_event(
+    workers: Workers,
+) -> None:
+    store = workers(0)
+    await play(store, event("u1 a1", at=1))
+    await erase(request("u1"), store, Cache(10))
+    (resolved,) = await play(store, event("u2 a1", at=50))
+    assert resolved.identifiers == (identifier("u2"),)
+    assert await holder(store, "a1") is None
+
+
+async def test_a_person_whom_an_alias_named_before_is_found(workers: Workers) -> None:
+    store = workers(0)
+    await play(store, event("u2", at=1, previous="u1"))
+    (said,) = await erase(request("u1"), store, Cache(10))
+    assert said.profile_id == profile_id(identifier("u2"))
+    assert await holder(store, "u2") is None
 
 
 async def test_s3_a_refusal_is_remembered_under_its_decision(workers: Workers) -> None:

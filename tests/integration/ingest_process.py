@@ -95,6 +95,14 @@ class IngestProcess:
     def until_ready(self, status: int = 200) -> None:
         until(lambda: self.get("/ready").status == status, f"/ready = {status}")
 
+    def metric(self, name: str) -> float:
+        """The value of a metric without labels."""
+        with connected(self.line("health is served")["port"]) as connection:
+            text = ask(connection, "GET", "/metrics").body.decode()
+        return next(
+            float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} ")
+        )
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(30)

@@ -1,11 +1,11 @@
 """A batch of events resolved in log order, and all that this changes in the graph."""
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from schemas.records import Identifier, ProfileMerged
-from services.identity.domain.extract import Carried
+from services.identity.domain.extract import USER_ID, Carried
 from services.identity.domain.graph import Graph
 from services.identity.domain.ids import merge_id
 from services.identity.domain.merge import Limits, Plan, Refusal, apply, plan_links
@@ -44,6 +44,24 @@ class Snapshot:
     """Identifier → when it was last seen."""
     refused: MutableMapping[bytes, frozenset[Identifier]]
     """Decision → what it left out."""
+    erased: Mapping[Identifier, int] = field(default_factory=dict)
+    """Identifier of somebody who was erased → what was received by then is theirs."""
+
+    def living(self, event: Incoming) -> Incoming | None:
+        """The event without what is of somebody who was erased; None if it is about them.
+
+        It is, unless it names a user of its own: then only a shared device is theirs.
+        """
+        carried = event.carried
+        touched = (*carried.identifiers, *carried.previous)
+        gone = {i for i in touched if event.received_at <= self.erased.get(i, -1)}
+        if not gone:
+            return event
+        if not any(i.type == USER_ID and i not in gone for i in carried.identifiers):
+            return None
+        identifiers = tuple(i for i in carried.identifiers if i not in gone)
+        previous = tuple(i for i in carried.previous if i not in gone)
+        return replace(event, carried=replace(carried, identifiers=identifiers, previous=previous))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +81,15 @@ class Refused:
     refusal: Refusal
     profile_id: str
     event: Incoming
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What a request to forget people came to."""
+
+    profile_ids: tuple[str, ...]
+    is_new: bool
+    """False for every copy of the request but the first."""
 
 
 @dataclass(slots=True)

@@ -102,6 +102,14 @@ class Extractor:
         previous = self._previous(body, left_out) if event_type == "alias" else ()
         return Carried(identifiers[:MOST], previous, tuple(left_out))
 
+    def subject(self, stated: Identifier) -> Identifier | None:
+        """How an identifier that somebody wrote down stands in the graph, if at all."""
+        taking = self._by_type.get(stated.type)
+        found: list[Identifier] = []
+        if taking is not None:
+            self._take(taking, stated.value, found, [])
+        return found[0] if found else None
+
     def _take(
         self, taking: _Taking, value: Any, found: list[Identifier], left_out: list[LeftOut]
     ) -> None:

@@ -6,17 +6,18 @@ normalise 4.7, payload 1.5, record 9. In one go, with cold caches: 43.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import msgspec
 
 from schemas import codec
-from schemas.records import Event, EventType
+from schemas.records import CallType, Event
 from services.ingest.domain.codes import EventCode, Refused
 from services.ingest.domain.ids import message_id
 from services.ingest.domain.limits import Limits
 from services.ingest.domain.normalise import Circumstances, Warning_, normalise, with_shared
+from services.ingest.domain.subject import Holds, is_suppressed
 from services.ingest.domain.validate import event_type, excess, fault
 
 RECORD_LIMIT = 1_000_000
@@ -31,6 +32,8 @@ class Accepted:
 
     key: bytes
     record: bytes
+    message_id: str | None
+    """As its copies carry it; None if it is of our own making."""
     warnings: tuple[Warning_, ...]
 
 
@@ -44,43 +47,63 @@ class Rejected:
     message_id: str | None
 
 
+Dropped = Literal["duplicate", "suppressed"]
+"""What is discarded and still answered as accepted."""
+Taken = Accepted | Rejected | Dropped
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What holds for all events of one request."""
 
     around: Circumstances
     limits: Limits
+    type: CallType | None
+    """Of the path; it wins over the type in an event."""
     new_id: NewId
+    holds: Holds
+    is_durable: Callable[[str], bool]
+    """Whether an event of this message id is known to be in the log."""
+    message_ids: set[str] = field(default_factory=set)
+    """Of the events of this request that were accepted: among copies the first wins."""
 
 
-def take_all(items: list[Any], terms: Terms) -> list[Accepted | Rejected]:
+def take_all(items: list[Any], terms: Terms) -> list[Taken]:
     """Each event of a batch on its own merits; a bad one never holds up its neighbours."""
     allowed = terms.limits.events
-    taken = [take(item, index, terms, None) for index, item in enumerate(items[:allowed])]
+    taken = [take(item, index, terms) for index, item in enumerate(items[:allowed])]
     surplus = enumerate(items[allowed:], allowed)
-    return taken + [reject(item, index, "too_many_events") for index, item in surplus]
+    return taken + [put_aside(item, index, "too_many_events", terms) for index, item in surplus]
 
 
-def take(item: Any, index: int, terms: Terms, path_type: EventType | None) -> Accepted | Rejected:
-    """Accept or reject one event; `path_type` wins over the type in it."""
+def take(item: Any, index: int, terms: Terms) -> Taken:
+    """Accept, reject or drop one event."""
     if not isinstance(item, dict):
-        return reject(item, index, "not_an_object")
+        return _rejected(item, index, "not_an_object", as_received(item))
+    if is_suppressed(item, terms.type, terms.holds):
+        return "suppressed"
     raw = as_received(item)
     code = excess(item, raw, terms.limits)
     if code is not None:
         return _rejected(item, index, code, raw)
-    kind = path_type or event_type(item.get("type"))
+    kind = terms.type or event_type(item.get("type"))
     if kind is None:
         return _rejected(item, index, "invalid_type", raw)
     event = with_shared(item, terms.around)
     code = fault(event, kind, terms.limits)
     if code is not None:
         return _rejected(item, index, code, raw)
-    return _accepted(event, kind, terms) or _rejected(item, index, "event_too_large", raw)
+    identity = message_id(event.get("messageId"), terms.limits.message_id_chars)
+    if identity is not None and (identity in terms.message_ids or terms.is_durable(identity)):
+        return "duplicate"
+    accepted = _accepted(event, kind, identity, terms)
+    return accepted or _rejected(item, index, "event_too_large", raw)
 
 
-def reject(item: Any, index: int, code: EventCode) -> Rejected:
-    """Put an item aside unseen."""
+def put_aside(item: Any, index: int, code: EventCode, terms: Terms) -> Rejected | Dropped:
+    """Reject an item without a look at anything but whose it is."""
+    if is_suppressed(item, terms.type, terms.holds):
+        return "suppressed"
     return _rejected(item, index, code, as_received(item))
 
 
@@ -98,10 +121,11 @@ def as_received(item: Any) -> bytes:
         raise Refused("invalid_json") from error
 
 
-def _accepted(event: dict[str, Any], kind: EventType, terms: Terms) -> Accepted | None:
+def _accepted(
+    event: dict[str, Any], kind: CallType, stated_id: str | None, terms: Terms
+) -> Accepted | None:
     """None if the finished event is larger than any record may be."""
-    identity = message_id(event.get("messageId"), terms.limits.message_id_chars)
-    identity = identity or f"api-{terms.new_id()}"
+    identity = stated_id or f"api-{terms.new_id()}"
     result, when = normalise(event, kind, identity, terms.around)
     user, anonymous = result.get("userId"), result.get("anonymousId")
     record = codec.encode(
@@ -119,10 +143,12 @@ def _accepted(event: dict[str, Any], kind: EventType, terms: Terms) -> Accepted 
     )
     if len(record) > RECORD_LIMIT:
         return None
-    return Accepted((anonymous or user or "").encode(), record, when.warnings)
+    if stated_id is not None:
+        terms.message_ids.add(stated_id)
+    return Accepted((anonymous or user or "").encode(), record, stated_id, when.warnings)
 
 
-def _name(event: dict[str, Any], kind: EventType) -> str | None:
+def _name(event: dict[str, Any], kind: CallType) -> str | None:
     match kind:
         case "track":
             return str(event["event"])

@@ -1,59 +1,91 @@
-"""What a sender is told: the body and status of every answer."""
+"""What a sender is told: status, body and own headers of every answer."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from services.ingest.domain.accept import Rejected
-from services.ingest.domain.codes import EVENT_MESSAGES, REFUSALS, RequestCode
+from services.ingest.domain.codes import (
+    EVENT_MESSAGES,
+    REFUSALS,
+    TOKEN_ERRORS,
+    RequestCode,
+    TokenError,
+)
 
 SHOWN_ERRORS = 100
 """Entries of `errors` at most; the counts are always complete."""
+Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and JSON body."""
+    """Status and body, in JSON unless its headers say otherwise."""
 
     status: int
     body: bytes
+    headers: Headers = ()
+    """Besides those that every answer carries; these win."""
     closes: bool = False
     """The connection cannot be used again: the rest of the request was left unread."""
 
 
 SUCCESS = Answer(200, b'{"success":true}')
+JITSU_SUCCESS = Answer(200, b'{"ok":true}')
+PIXEL = Answer(
+    200,
+    base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"),
+    (("Content-Type", "image/gif"),),
+)
+"""Whatever became of the event: nobody looks at the status of an image."""
 
 
-def of_batch(received: int, rejected: Sequence[Rejected], *, strict: bool) -> Answer:
+def success(*, jitsu: bool) -> Answer:
+    """All is well, in the words of the client's vendor."""
+    return JITSU_SUCCESS if jitsu else SUCCESS
+
+
+def of_batch(received: int, rejected: Sequence[Rejected], *, strict: bool, jitsu: bool) -> Answer:
     """Plain success, or success with the truth about what was rejected."""
     if not rejected:
-        return SUCCESS
+        return success(jitsu=jitsu)
     accepted = received - len(rejected)
     counts = {"received": received, "accepted": accepted, "rejected": len(rejected)}
     if strict and accepted == 0:
-        verdict = {
-            "success": False,
-            "code": "all_rejected",
-            "message": "no event of the batch was accepted",
-        }
-        return _answer(400, verdict | counts | {"errors": _errors(rejected)})
-    return _answer(200, {"success": True} | counts | {"errors": _errors(rejected)})
+        verdict = _failure("all_rejected", "no event of the batch was accepted")
+        return of_json(verdict | counts | {"errors": _errors(rejected)}, status=400)
+    verdict = {"success": True} | ({"ok": True} if jitsu else {})
+    return of_json(verdict | counts | {"errors": _errors(rejected)})
 
 
-def of_single(rejected: Rejected | None) -> Answer:
-    """Success, or why the one event was rejected."""
-    if rejected is None:
-        return SUCCESS
+def of_single(rejected: Rejected) -> Answer:
+    """Why the one event was rejected."""
     body = _failure(rejected.code, EVENT_MESSAGES[rejected.code])
-    return _answer(400, body | {"errors": _errors([rejected])})
+    return of_json(body | {"errors": _errors([rejected])}, status=400)
 
 
-def of_refusal(code: RequestCode) -> Answer:
-    """Why the whole request was refused."""
-    status, message = REFUSALS[code]
-    return _answer(status, _failure(code, message))
+def of_refusal(
+    code: RequestCode, *, status: int | None = None, wait_s: int | None = None
+) -> Answer:
+    """Why the whole request was refused, and for how many seconds it is no use to try again."""
+    usual, message = REFUSALS[code]
+    wait = ("Retry-After", "X-RateLimit-Reset") if wait_s is not None else ()
+    headers = tuple((name, str(wait_s)) for name in wait)
+    return of_json(_failure(code, message), status=status or usual, headers=headers)
+
+
+def of_token_error(error: TokenError, description: str) -> Answer:
+    """Why there is no token, said in OAuth's words and in ours."""
+    body = _failure(error, description) | {"error": error, "error_description": description}
+    return of_json(body, status=TOKEN_ERRORS[error])
+
+
+def of_json(body: Mapping[str, Any], *, status: int = 200, headers: Headers = ()) -> Answer:
+    """Any object as an answer."""
+    return Answer(status, msgspec.json.encode(body), headers)
 
 
 def _failure(code: str, message: str) -> dict[str, Any]:
@@ -70,7 +102,3 @@ def _errors(rejected: Sequence[Rejected]) -> list[dict[str, Any]]:
         }
         for one in rejected[:SHOWN_ERRORS]
     ]
-
-
-def _answer(status: int, body: dict[str, Any]) -> Answer:
-    return Answer(status, msgspec.json.encode(body))

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from services.ingest.domain.door import Origin
+
 IpPolicy = Literal["remove", "stripLastOctet"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -29,6 +31,8 @@ class Client:
     ip: str | None
     user_agent: str | None
     ip_policy: IpPolicy | None = None
+    locale: str | None = None
+    """Only where the client leaves it to the header."""
 
 
 def library(context: Mapping[str, Any]) -> str | None:
@@ -38,11 +42,13 @@ def library(context: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def is_device(event: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
+def is_device(event: Mapping[str, Any], context: Mapping[str, Any], origin: Origin | None) -> bool:
     """Whether the event comes from somebody's device rather than from a server."""
     channel = event.get("channel")
-    if channel == "server":
+    if "server" in (origin, channel):
         return False
+    if origin == "device":
+        return True
     if isinstance(channel, str) and channel in DEVICE_CHANNELS:
         return True
     if context.get("direct") is True:
@@ -65,6 +71,8 @@ def enrich(context: dict[str, Any], client: Client, *, device: bool) -> None:
             context["ip"] = client.ip
         if client.user_agent and "userAgent" not in context:
             context["userAgent"] = client.user_agent
+        if client.locale and "locale" not in context:
+            context["locale"] = client.locale
     if client.ip_policy and "ip" in context:
         allowed = permitted(context["ip"], client.ip_policy)
         if allowed is None:
@@ -95,6 +103,12 @@ def read_policy(header: str | None) -> IpPolicy | None:
             return "stripLastOctet"
         case _:
             return None
+
+
+def first_language(header: str | None) -> str | None:
+    """The first tag of an Accept-Language header."""
+    tag = (header or "").partition(",")[0].partition(";")[0].strip()
+    return tag if tag and tag != "*" else None
 
 
 def address(

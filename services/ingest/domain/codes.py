@@ -39,11 +39,19 @@ RequestCode = Literal[
     "missing_write_key",
     "invalid_write_key",
     "source_disabled",
+    "origin_not_allowed",
+    "oauth_required",
+    "oauth_token_rejected",
+    "rate_limited",
     "not_found",
     "method_not_allowed",
+    "uri_too_long",
     "invalid_http",
     "unavailable",
     "internal_error",
+]
+TokenError = Literal[
+    "invalid_request", "invalid_client", "unsupported_grant_type", "invalid_scope", "unavailable"
 ]
 Code = EventCode | RequestCode
 
@@ -91,13 +99,27 @@ REFUSALS: Mapping[RequestCode, tuple[int, str]] = {
     "missing_write_key": (401, "no write key in the request"),
     "invalid_write_key": (401, "the write key is not known"),
     "source_disabled": (403, "the source of this write key is disabled"),
+    "origin_not_allowed": (403, "the source takes no events from pages of this origin"),
+    "oauth_required": (401, "the source takes no events without an OAuth token"),
+    "oauth_token_rejected": (511, "the OAuth token does not hold any more; please fetch another"),
+    "rate_limited": (429, "the source sends more requests than it may; please send again later"),
     "not_found": (404, "there is nothing at this path"),
     "method_not_allowed": (405, "this path does not take this method"),
+    "uri_too_long": (414, "the address of the request is too long"),
     "invalid_http": (400, "the request is not valid HTTP"),
     "unavailable": (503, "events cannot be stored at the moment; please send again later"),
     "internal_error": (500, "the request could not be handled"),
 }
 """What a whole request can be refused for."""
+
+TOKEN_ERRORS: Mapping[TokenError, int] = {
+    "invalid_request": 400,
+    "invalid_client": 401,
+    "unsupported_grant_type": 400,
+    "invalid_scope": 400,
+    "unavailable": 503,
+}
+"""What a request for a token can be refused for; OAuth fixes the words."""
 
 KEPT: frozenset[RequestCode] = frozenset(
     {"invalid_json", "invalid_batch", "invalid_encoding", "payload_too_large"}
@@ -108,7 +130,11 @@ KEPT: frozenset[RequestCode] = frozenset(
 class Refused(Exception):
     """The whole request is refused; `raw` is what was read of a body that is worth keeping."""
 
-    def __init__(self, code: RequestCode, raw: bytes | None = None) -> None:
+    def __init__(
+        self, code: RequestCode, raw: bytes | None = None, *, wait_s: int | None = None
+    ) -> None:
         super().__init__(code)
         self.code: RequestCode = code
         self.raw = raw
+        self.wait_s = wait_s
+        """Seconds after which it may be tried again."""

@@ -1,35 +1,38 @@
 """One request's body from bytes to a verdict: what goes into the log, what aside, what is said."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from schemas.records import EventType
 from services.ingest.domain import answers, decode
 from services.ingest.domain.accept import (
     Accepted,
     Rejected,
+    Taken,
     Terms,
     as_received,
-    reject,
+    put_aside,
     take,
     take_all,
 )
 from services.ingest.domain.answers import Answer
 from services.ingest.domain.client import Client
 from services.ingest.domain.codes import EVENT_MESSAGES, KEPT, REFUSALS, Code, Refused, RequestCode
+from services.ingest.domain.door import Door
+from services.ingest.domain.gate import Gate
 from services.ingest.domain.keys import KeyTable, key_in_body
 from services.ingest.domain.limits import Limits, Profile
 from services.ingest.domain.normalise import Circumstances
 from services.ingest.domain.source import Source
+from services.ingest.domain.subject import SubjectKind, is_suppressed
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a request says outside its body."""
 
-    type: EventType | None
-    """Of the path; None for a batch."""
+    door: Door
     received_at: int
     client: Client
     is_strict: bool = False
@@ -53,6 +56,10 @@ class Verdict:
     source: Source | None = None
     accepted: tuple[Accepted, ...] = ()
     put_aside: tuple[PutAside, ...] = ()
+    duplicates: int = 0
+    suppressed: int = 0
+    refused: RequestCode | None = None
+    """Why the request was refused whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,32 @@ class Rules:
     keys: KeyTable
     limits: Mapping[Profile, Limits]
     new_id: Callable[[], str]
+    is_suppressed: Callable[[str, SubjectKind, str], bool]
+    """Source id, kind and value of an id."""
+    is_durable: Callable[[str, str], bool]
+    """Source id, message id."""
+    gate: Gate
+
+    def admitted(self, key: str) -> Source:
+        """The source that a key opens to this request.
+
+        Raises:
+            Refused: no such source, or it does not take the request.
+        """
+        source = self.keys.find(key)
+        self.gate.admit(source)
+        return source
+
+    def terms(self, around: Circumstances, source: Source, door: Door) -> Terms:
+        """What holds for the events of a request to a source."""
+        return Terms(
+            around,
+            self.limits[source.profile],
+            door.type,
+            self.new_id,
+            partial(self.is_suppressed, source.id),
+            partial(self.is_durable, source.id),
+        )
 
 
 def judge(body: bytes, call: Call, rules: Rules, known: Source | None) -> Verdict:
@@ -69,19 +102,21 @@ def judge(body: bytes, call: Call, rules: Rules, known: Source | None) -> Verdic
     source = known
     try:
         content = decode.parse(body)
-        source = known or _source(content, rules.keys)
+        source = known or _source(content, rules)
         return _judge(content, len(body), call, rules, source)
     except Refused as refused:
-        return refusal(refused.code, source, body if refused.raw is None else refused.raw)
+        return refusal(refused, source, body)
 
 
-def refusal(code: RequestCode, source: Source | None, raw: bytes) -> Verdict:
+def refusal(refused: Refused, source: Source | None, body: bytes) -> Verdict:
     """The verdict on a request that is refused whole; nobody's body is kept for nobody."""
-    answer = answers.of_refusal(code)
+    code = refused.code
+    answer = answers.of_refusal(code, wait_s=refused.wait_s)
     if source is None or code not in KEPT:
-        return Verdict(answer, source)
+        return Verdict(answer, source, refused=code)
     _, message = REFUSALS[code]
-    return Verdict(answer, source, (), (PutAside(code, message, None, raw),))
+    raw = body if refused.raw is None else refused.raw
+    return Verdict(answer, source, (), (PutAside(code, message, None, raw),), refused=code)
 
 
 def unread(verdict: Verdict) -> Verdict:
@@ -89,30 +124,43 @@ def unread(verdict: Verdict) -> Verdict:
     return replace(verdict, answer=replace(verdict.answer, closes=True))
 
 
-def _source(content: Mapping[str, Any], keys: KeyTable) -> Source:
+def _source(content: Mapping[str, Any], rules: Rules) -> Source:
     key = key_in_body(content)
     if key is None:
         raise Refused("missing_write_key")
-    return keys.find(key)
+    return rules.admitted(key)
 
 
 def _judge(content: dict[str, Any], size: int, call: Call, rules: Rules, source: Source) -> Verdict:
-    limits = rules.limits[source.profile]
-    items = [content] if call.type else _items(content)
-    if size > limits.request_bytes:
-        return _too_large(items, source)
-    around = Circumstances(source.id, call.received_at, call.client)
-    if call.type:
-        terms = Terms(around, limits, rules.new_id)
-        return _of_single(take(content, 0, terms, call.type), source)
-    shared = replace(
+    door = call.door
+    terms = rules.terms(_around(content, call, source), source, door)
+    if door.form == "batch" and _is_strayed(content, terms):
+        return Verdict(
+            answers.of_refusal("invalid_batch"), source, suppressed=1, refused="invalid_batch"
+        )
+    items = _items(content) if door.form == "batch" else [content]
+    if size > terms.limits.request_bytes:
+        return _too_large(items, source, terms)
+    if door.form != "batch":
+        return _of_single(take(content, 0, terms), source, door)
+    return _of_batch(take_all(items, terms), source, call)
+
+
+def _around(content: Mapping[str, Any], call: Call, source: Source) -> Circumstances:
+    around = Circumstances(source.id, call.received_at, call.client, call.door.origin)
+    if call.door.form != "batch":
+        return around
+    return replace(
         around,
         sent_at=content.get("sentAt"),
         context=content.get("context"),
         integrations=content.get("integrations"),
     )
-    taken = take_all(items, Terms(shared, limits, rules.new_id))
-    return _of_batch(taken, source, call)
+
+
+def _is_strayed(content: Mapping[str, Any], terms: Terms) -> bool:
+    """One event of somebody suppressed at a path for batches: not even a dead letter keeps it."""
+    return "batch" not in content and is_suppressed(content, None, terms.holds)
 
 
 def _items(content: Mapping[str, Any]) -> list[Any]:
@@ -124,26 +172,35 @@ def _items(content: Mapping[str, Any]) -> list[Any]:
     return batch
 
 
-def _too_large(items: list[Any], source: Source) -> Verdict:
+def _too_large(items: list[Any], source: Source, terms: Terms) -> Verdict:
     """Each event is put aside by itself, so that it can be replayed by itself."""
-    every = [reject(item, index, "payload_too_large") for index, item in enumerate(items)]
-    return Verdict(answers.of_refusal("payload_too_large"), source, (), _letters(every))
+    taken = [put_aside(one, index, "payload_too_large", terms) for index, one in enumerate(items)]
+    verdict = _verdict(answers.of_refusal("payload_too_large"), source, taken)
+    return replace(verdict, refused="payload_too_large")
 
 
-def _of_single(taken: Accepted | Rejected, source: Source) -> Verdict:
-    if isinstance(taken, Accepted):
-        return Verdict(answers.SUCCESS, source, (taken,))
-    return Verdict(answers.of_single(taken), source, (), _letters([taken]))
+def _of_single(taken: Taken, source: Source, door: Door) -> Verdict:
+    if isinstance(taken, Rejected):
+        return _verdict(answers.of_single(taken), source, [taken])
+    return _verdict(answers.success(jitsu=door.is_jitsu), source, [taken])
 
 
-def _of_batch(taken: list[Accepted | Rejected], source: Source, call: Call) -> Verdict:
-    accepted = tuple(one for one in taken if isinstance(one, Accepted))
+def _of_batch(taken: Sequence[Taken], source: Source, call: Call) -> Verdict:
     rejected = [one for one in taken if isinstance(one, Rejected)]
-    answer = answers.of_batch(len(taken), rejected, strict=call.is_strict)
-    return Verdict(answer, source, accepted, _letters(rejected))
+    answer = answers.of_batch(len(taken), rejected, strict=call.is_strict, jitsu=call.door.is_jitsu)
+    return _verdict(answer, source, taken)
 
 
-def _letters(rejected: list[Rejected]) -> tuple[PutAside, ...]:
-    return tuple(
-        PutAside(one.code, EVENT_MESSAGES[one.code], one.index, one.raw) for one in rejected
+def _verdict(answer: Answer, source: Source, taken: Sequence[Taken]) -> Verdict:
+    return Verdict(
+        answer,
+        source,
+        tuple(one for one in taken if isinstance(one, Accepted)),
+        tuple(
+            PutAside(one.code, EVENT_MESSAGES[one.code], one.index, one.raw)
+            for one in taken
+            if isinstance(one, Rejected)
+        ),
+        duplicates=taken.count("duplicate"),
+        suppressed=taken.count("suppressed"),
     )

@@ -30,23 +30,30 @@ class KeyTable:
         for key, source in pairs:
             self._sources.setdefault(self._digest(key), source)
 
+    @property
+    def sources(self) -> Iterable[Source]:
+        """Every source with a key in force, once a key."""
+        return self._sources.values()
+
     def find(self, key: str) -> Source:
-        """The enabled source of a key; one that is unknown may carry a password behind a colon.
+        """The enabled source of a key.
 
         Raises:
             Refused: unknown, disabled, or perhaps not yet known.
         """
-        source = self._find(key)
-        if source is None and ":" in key:
-            source = self._find(key.partition(":")[0])
+        source = self.lookup(key)
         if source is None:
             raise Refused("invalid_write_key" if self.is_complete else "unavailable")
         if not source.enabled:
             raise Refused("source_disabled")
         return source
 
-    def _find(self, key: str) -> Source | None:
-        return self._sources.get(self._digest(key))
+    def lookup(self, key: str) -> Source | None:
+        """The source of a key, which may carry a password behind a colon."""
+        source = self._sources.get(self._digest(key))
+        if source is None and ":" in key:
+            source = self._sources.get(self._digest(key.partition(":")[0]))
+        return source
 
     def _digest(self, key: str) -> bytes:
         return hmac.digest(self._salt, key.encode("utf-8", "surrogatepass"), hashlib.sha256)

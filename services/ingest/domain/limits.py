@@ -7,7 +7,8 @@ from typing import Literal
 Profile = Literal["segment", "rudderstack"]
 
 READ_LIMIT = 4_096_000
-"""Inflated bytes after which reading stops, whatever the profile."""
+"""Inflated bytes that are read of every request, whatever its profile: a client that does not know
+its limit must not lose its events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,11 @@ PROFILES: Mapping[Profile, Limits] = {
     "segment": Limits(),
     "rudderstack": Limits(event_bytes=900 * 1024, request_bytes=READ_LIMIT),
 }
+
+
+def read_limit(limits: Mapping[Profile, Limits]) -> int:
+    """Inflated bytes after which reading stops."""
+    return max(READ_LIMIT, *(one.request_bytes for one in limits.values()))
 
 
 def changed(limits: Limits, changes: Mapping[str, int]) -> Limits:

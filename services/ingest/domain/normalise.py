@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from schemas.records import EventType
+from schemas.records import CallType
 from services.ingest.domain import client, times
 from services.ingest.domain.client import Client
+from services.ingest.domain.door import Origin
 from services.ingest.domain.ids import ID_FIELDS, is_absent, json_text
 
 Warning_ = Literal["invalid_timestamp"]
 
-_DEFAULT_OBJECT: Mapping[EventType, str] = {
+_DEFAULT_OBJECT: Mapping[CallType, str] = {
     "track": "properties",
     "page": "properties",
     "screen": "properties",
@@ -27,6 +28,8 @@ class Circumstances:
     source_id: str
     received_at: int
     client: Client
+    origin: Origin | None = None
+    """As the path says it."""
     sent_at: Any = None
     """As the batch says it."""
     context: Any = None
@@ -54,7 +57,7 @@ def with_shared(event: Mapping[str, Any], around: Circumstances) -> dict[str, An
 
 
 def normalise(
-    event: Mapping[str, Any], kind: EventType, message_id: str, around: Circumstances
+    event: Mapping[str, Any], kind: CallType, message_id: str, around: Circumstances
 ) -> tuple[dict[str, Any], Times]:
     """A valid event in its final form, and its instants."""
     result = dict(event)
@@ -63,7 +66,7 @@ def normalise(
     _settle_ids(result)
     _settle_traits(result, kind)
     when = _settle_times(result, around)
-    _settle_context(result, around.client)
+    _settle_context(result, around)
     _settle_defaults(result, kind, around.source_id)
     result.pop("writeKey", None)
     return result, when
@@ -95,7 +98,7 @@ def _settle_ids(event: dict[str, Any]) -> None:
             event[field] = json_text(value)
 
 
-def _settle_traits(event: dict[str, Any], kind: EventType) -> None:
+def _settle_traits(event: dict[str, Any], kind: CallType) -> None:
     """Some clients send the traits of an identify in the context only."""
     if kind == "identify" and not event.get("traits"):
         context = event.get("context")
@@ -130,16 +133,16 @@ def _settle_times(event: dict[str, Any], around: Circumstances) -> Times:
     return when
 
 
-def _settle_context(event: dict[str, Any], sender: Client) -> None:
+def _settle_context(event: dict[str, Any], around: Circumstances) -> None:
     context = dict(event.get("context") or {})
-    device = client.is_device(event, context)
-    client.enrich(context, sender, device=device)
+    device = client.is_device(event, context, around.origin)
+    client.enrich(context, around.client, device=device)
     event["context"] = context
     if event.get("channel") is None:
         event["channel"] = client.default_channel(context, device=device)
 
 
-def _settle_defaults(event: dict[str, Any], kind: EventType, source_id: str) -> None:
+def _settle_defaults(event: dict[str, Any], kind: CallType, source_id: str) -> None:
     if event.get("integrations") is None:
         event["integrations"] = {}
     field = _DEFAULT_OBJECT.get(kind)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast, get_args
 
-from schemas.records import EventType
+from schemas.records import CallType
 from services.ingest.domain.codes import EventCode
 from services.ingest.domain.ids import ID_FIELDS, is_absent, is_number, json_text
 from services.ingest.domain.limits import Limits
@@ -11,7 +11,7 @@ from services.ingest.domain.limits import Limits
 Fault = Callable[[Mapping[str, Any], Limits], bool]
 Check = tuple[EventCode, Fault]
 
-EVENT_TYPES = frozenset(get_args(EventType))
+EVENT_TYPES = frozenset(get_args(CallType))
 CONSENT_UPDATE = "Segment Consent Preference Updated"
 
 
@@ -27,12 +27,12 @@ def excess(event: Mapping[str, Any], size: bytes, limits: Limits) -> EventCode |
     return None
 
 
-def event_type(value: Any) -> EventType | None:
+def event_type(value: Any) -> CallType | None:
     """The type of a batch item, exactly as it must be written."""
-    return cast(EventType, value) if isinstance(value, str) and value in EVENT_TYPES else None
+    return cast(CallType, value) if isinstance(value, str) and value in EVENT_TYPES else None
 
 
-def fault(event: Mapping[str, Any], kind: EventType, limits: Limits) -> EventCode | None:
+def fault(event: Mapping[str, Any], kind: CallType, limits: Limits) -> EventCode | None:
     """The first thing wrong with an event of this type."""
     for code, is_faulty in CHECKS[kind]:
         if is_faulty(event, limits):
@@ -141,7 +141,7 @@ _VIEW: tuple[Check, ...] = (
     *_SIDE_OBJECTS,
 )
 
-CHECKS: Mapping[EventType, tuple[Check, ...]] = {
+CHECKS: Mapping[CallType, tuple[Check, ...]] = {
     "track": (
         *_ANY,
         ("name_too_long", _longer("event")),

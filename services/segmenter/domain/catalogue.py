@@ -1,17 +1,16 @@
 """The segments in force in one partition at one position, and what each event touches."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from services.segmenter.domain.conditions.leaf import EventLeaf, Leaf, TraitLeaf
+from services.segmenter.domain.conditions.leaf import EventLeaf, Leaf, RowLeaf, TraitLeaf
+from services.segmenter.domain.register import InForce, Register, Replaced
 from services.segmenter.domain.segment import Segment, cycles, references
-from services.segmenter.domain.tree import Condition, Truths
+from services.segmenter.domain.tree import Bucket, Condition, Truths, ends, grafted
 
 ENTRIES = 10_000
 """More entries than that in the window of one leaf of one profile, and the leaf overflows."""
-
-Replaced = Literal["edit", "archive", "resume"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +19,9 @@ class Placed:
 
     segment: Segment
     generation: int
-    """The definition that brought it."""
+    """Of the register that brought it."""
     cause: Replaced
-    """Why memberships change when that definition takes effect."""
+    """Why memberships change when it takes effect."""
     reaches: frozenset[str] = frozenset()
     """The segment itself and all whose conditions its own depends on."""
     leaves: frozenset[bytes] = frozenset()
@@ -31,64 +30,99 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Immutable; a definition makes a new one.
+    """Immutable; the indexes over what a register has in force and what it is building.
 
-    Build it with `empty` and `defined`; the indexes follow from `placed`.
+    Make it with `of`, or with `empty` and `defined` where there is no past to read.
     """
 
-    generation: int = 0
+    register: Register = Register()
     placed: Mapping[str, Placed] = field(default_factory=dict)
     limit: int = ENTRIES
     leaves: Mapping[bytes, Leaf[Any]] = field(default_factory=dict)
     by_event: Mapping[str, tuple[EventLeaf[Any], ...]] = field(default_factory=dict)
     by_trait: Mapping[str, tuple[TraitLeaf[Any], ...]] = field(default_factory=dict)
+    by_relation: Mapping[str, tuple[RowLeaf[Any], ...]] = field(default_factory=dict)
     dependents: Mapping[bytes, tuple[Placed, ...]] = field(default_factory=dict)
     """Leaf → the segments to look at when it flips."""
     initially: tuple[Placed, ...] = ()
-    """The segments that hold for a profile without any history."""
+    """The segments that hold, or may by its id, for a profile without any history."""
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     """What `in_segment` refers to. Segments in a circle are left out, and so never hold there."""
+
+    past: "Catalogue | None" = None
+    """While a build runs: only the leaves of which earlier events are still being read."""
 
     @classmethod
     def empty(cls, *, limit: int = ENTRIES) -> "Catalogue":
         """Before the first definition."""
         return cls(limit=limit)
 
+    @classmethod
+    def of(cls, register: Register, limit: int = ENTRIES) -> "Catalogue":
+        """The indexes of a register."""
+        present = {key: strand.leaf for key, strand in register.strands.items()}
+        building = [strand.leaf for strand in register.strands.values() if not strand.is_whole]
+        catalogue = _indexed(register.in_force, present, limit)
+        past = _by_leaf(building, limit) if building else None
+        return replace(catalogue, register=register, past=past)
+
+    @property
+    def generation(self) -> int:
+        """What the profiles are brought to."""
+        return self.register.generation
+
     def defined(self, segment: Segment) -> "Catalogue":
-        """The catalogue after one more definition: a new segment, version or state."""
-        generation = self.generation + 1
-        cause = _cause(self.placed.get(segment.id), segment)
-        placed = {**self.placed, segment.id: Placed(segment, generation, cause)}
-        return _indexed(generation, placed, self.limit)
+        """In force at once: what a definition is to a log in which nothing happened before."""
+        register = self.register.defined(segment)
+        if register.wants_build:
+            register = register.begun().ended()
+        return Catalogue.of(register, self.limit)
 
 
-def _cause(before: Placed | None, segment: Segment) -> Replaced:
-    if segment.state == "archived":
-        return "archive"
-    if before is not None and before.segment.state == "paused" and segment.state == "live":
-        return "resume"
-    return "edit"
-
-
-def _indexed(generation: int, placed: Mapping[str, Placed], limit: int) -> Catalogue:
-    linked = {name: _linked(placed[name], placed) for name in sorted(placed)}
-    needed = _needed_leaves(linked)
-    events = [leaf for leaf in needed.values() if isinstance(leaf, EventLeaf)]
-    traits = [leaf for leaf in needed.values() if isinstance(leaf, TraitLeaf)]
+def _indexed(
+    in_force: Mapping[str, InForce], present: Mapping[bytes, Leaf[Any]], limit: int
+) -> Catalogue:
+    placed = {name: _placed(in_force[name], present) for name in sorted(in_force)}
+    linked = {name: _linked(placed[name], placed) for name in placed}
     active = [entry for entry in linked.values() if entry.segment.state != "archived"]
     conditions = _conditions(linked)
-    untouched = Truths(set(), conditions)
-    return Catalogue(
-        generation,
-        linked,
-        limit,
-        needed,
-        _index(events, lambda leaf: leaf.events),
-        _index(traits, lambda leaf: leaf.slots),
-        _index(active, lambda entry: entry.leaves),
-        tuple(entry for entry in active if entry.segment.condition.holds(untouched)),
-        conditions,
+    needed = _needed_leaves(linked) | {leaf.key: leaf for leaf in present.values()}
+    return replace(
+        _by_leaf(needed.values(), limit),
+        placed=linked,
+        dependents=_index(active, lambda entry: entry.leaves),
+        initially=tuple(e for e in active if _may_hold_initially(e, linked, conditions)),
+        conditions=conditions,
     )
+
+
+def _by_leaf(leaves: Iterable[Leaf[Any]], limit: int) -> Catalogue:
+    known = {leaf.key: leaf for leaf in leaves}
+    events = [leaf for leaf in known.values() if isinstance(leaf, EventLeaf)]
+    traits = [leaf for leaf in known.values() if isinstance(leaf, TraitLeaf)]
+    rows = [leaf for leaf in known.values() if isinstance(leaf, RowLeaf)]
+    return Catalogue(
+        limit=limit,
+        leaves=known,
+        by_event=_index(events, lambda leaf: leaf.events),
+        by_trait=_index(traits, lambda leaf: leaf.slots),
+        by_relation=_index(rows, lambda leaf: (leaf.relation,)),
+    )
+
+
+def _placed(entry: InForce, present: Mapping[bytes, Leaf[Any]]) -> Placed:
+    """With the leaves as they live now in the place of those that were written."""
+    condition = grafted(entry.segment.condition, present)
+    return Placed(replace(entry.segment, condition=condition), entry.generation, entry.cause)
+
+
+def _may_hold_initially(
+    entry: Placed, placed: Mapping[str, Placed], conditions: Mapping[str, Condition]
+) -> bool:
+    reached = (placed[name].segment for name in entry.reaches if name in placed)
+    if any(isinstance(end, Bucket) for segment in reached for end in ends(segment.condition)):
+        return True
+    return entry.segment.condition.holds(Truths("", set(), conditions))
 
 
 def _linked(entry: Placed, placed: Mapping[str, Placed]) -> Placed:

@@ -43,7 +43,7 @@ def decide(
     Paused segments stay as they are, and so do those that ask an overflowed leaf.
     """
     transitions = []
-    truths = Truths(profile.flipped, catalogue.conditions)
+    truths = Truths(profile.id, profile.flipped, catalogue.conditions)
     for entry in sorted(entries, key=_id):
         segment = entry.segment
         if segment.state == "paused":

@@ -10,9 +10,9 @@ transitions with their JSON, a seventh into the profile's bytes.
 
 from typing import Any
 
-from schemas.records import ProfileEvent
+from schemas.records import Cause, ProfileEvent
 from services.segmenter.domain.catalogue import Catalogue, Placed
-from services.segmenter.domain.conditions.leaf import KeptLeaf, SteadyLeaf, TraitLeaf
+from services.segmenter.domain.conditions.leaf import FactLeaf, KeptLeaf, SteadyLeaf
 from services.segmenter.domain.decide import Decision, Transition, change, decide
 from services.segmenter.domain.intake import Intake
 from services.segmenter.domain.payload import payload
@@ -35,12 +35,14 @@ def apply(
     """What is due first, then the event, which happened at `min(timestamp, now)`.
 
     An event that already has its `at` keeps it. A profile's own time never goes back: when
-    another partition's clock was ahead, its time stands until this partition's catches up.
+    another partition's clock was ahead, its time stands until this partition's catches up. It has
+    no say in `at`, which anyone who reads the partition again must find to be the same.
 
     Raises:
-        Unreadable: the payload is no JSON object.
+        Unreadable: the payload is no JSON object, or a relation event says nothing of a row.
     """
-    content = payload(event.payload)
+    content = payload(event.payload, with_row=event.type == "relation")
+    at = min(event.timestamp, now) if event.at is None else event.at
     now = max(now, profile.seen, event.at or 0)
     transitions = advance(catalogue, profile, now)
     touched: dict[str, Placed] = {}
@@ -49,7 +51,6 @@ def apply(
         profile.changed = True
         touched = {entry.segment.id: entry for entry in catalogue.initially}
     profile.seen = now
-    at = event.at if event.at is not None else min(event.timestamp, now)
     Intake(catalogue, profile, event, content, at, now, touched).take()
     if touched:
         decision = Decision(now, now, "event", event.message_id)
@@ -91,8 +92,9 @@ def absorb(
     winner.seen = now
     for leaf in catalogue.leaves.values():
         if isinstance(leaf, KeptLeaf):
-            _merge_histories(winner, loser, leaf, now)
+            merge_histories(winner, loser, leaf, now)
     winner.facts.merge(loser.facts)
+    winner.facts.merge_rows(loser.facts, now, catalogue.limit)
     winner.linked |= loser.linked
     winner.facts_changed()
     winner.overflowed |= loser.overflowed & catalogue.leaves.keys()
@@ -102,8 +104,10 @@ def absorb(
     return transitions + decide(catalogue, winner, catalogue.placed.values(), decision)
 
 
-def depart(catalogue: Catalogue, loser: Profile, now: int, merge_id: str) -> list[Transition]:
-    """The loser of a merge leaves everything, paused segments too: it will never come back.
+def depart(
+    catalogue: Catalogue, loser: Profile, now: int, cause_id: str, *, cause: Cause = "merge"
+) -> list[Transition]:
+    """Who was merged or erased leaves everything, paused segments too, and never comes back.
 
     What is due happens first, at its own instant.
     """
@@ -113,7 +117,7 @@ def depart(catalogue: Catalogue, loser: Profile, now: int, merge_id: str) -> lis
         if held.member:
             entry = catalogue.placed.get(name)
             version = held.version if entry is None else entry.segment.version
-            decision = Decision(now, now, "merge", merge_id)
+            decision = Decision(now, now, cause, cause_id)
             transitions.append(change(loser, name, version, member=False, decision=decision))
     loser.seen = now
     return transitions
@@ -145,12 +149,15 @@ def _take_over_leaves(catalogue: Catalogue, profile: Profile) -> None:
     for leaf in catalogue.leaves.values():
         if isinstance(leaf, SteadyLeaf) and not profile.has_history(leaf.key):
             profile.replace_history(leaf.key, leaf.recall(profile.facts, profile.seen))
-        if isinstance(leaf, TraitLeaf):
+        if isinstance(leaf, FactLeaf):
             refresh(catalogue, profile, leaf, profile.seen)
 
 
-def _merge_histories(winner: Profile, loser: Profile, leaf: KeptLeaf[Any], now: int) -> None:
-    """A steady leaf that the loser's partition did not know starts from the loser's traits."""
+def merge_histories(winner: Profile, loser: Profile, leaf: KeptLeaf[Any], now: int) -> None:
+    """The winner's leaf knows what the loser's knew.
+
+    A steady leaf that the loser's partition did not know starts from the loser's traits.
+    """
     if isinstance(leaf, SteadyLeaf) and not loser.has_history(leaf.key):
         other = leaf.recall(loser.facts, now)
     else:

@@ -1,9 +1,11 @@
-"""What is known of a person: traits by latest write, and consent where refusing wins."""
+"""What is known of a person: traits by latest write, consent where refusing wins, related rows."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
+from services.segmenter.domain.rows import Relation
 from services.segmenter.domain.values import at_path, escaped
 
 GROUP = "group"
@@ -30,23 +32,33 @@ class _Stored(msgspec.Struct, array_like=True):
     messages: list[tuple[int, str]]
     traits: dict[str, tuple[int, Any]]
     consent: dict[str, tuple[int, Any]]
+    relations: dict[str, bytes] = {}
 
 
 _DECODE = msgspec.msgpack.Decoder(_Stored).decode
 _ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE_RELATION = msgspec.msgpack.Decoder(Relation).decode
 
 
 class Facts:
     """Traits by slot (the escaped key; `group.<key>` for group writes) and consent by key.
 
     A cleared trait stays as a write of None, so that an older write cannot bring it back.
+    The rows of a relation are decoded when asked for.
     """
 
-    __slots__ = ("consent", "traits")
+    __slots__ = ("_open", "_relations", "consent", "traits")
 
-    def __init__(self, traits: dict[str, Write], consent: dict[str, Stated]) -> None:
+    def __init__(
+        self,
+        traits: dict[str, Write],
+        consent: dict[str, Stated],
+        relations: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.traits = traits
         self.consent = consent
+        self._relations = dict(relations or {})
+        self._open: dict[str, Relation] = {}
 
     @classmethod
     def decode(cls, data: bytes) -> "Facts":
@@ -58,7 +70,8 @@ class Facts:
         traits = {
             slot: Write(*messages[index], value) for slot, (index, value) in stored.traits.items()
         }
-        return cls(traits, {key: Stated(*said) for key, said in stored.consent.items()})
+        consent = {key: Stated(*said) for key, said in stored.consent.items()}
+        return cls(traits, consent, stored.relations)
 
     def encode(self) -> bytes:
         """Their bytes."""
@@ -68,7 +81,9 @@ class Facts:
             for slot, (at, message_id, value) in self.traits.items()
         }
         consent: dict[str, tuple[int, Any]] = dict(self.consent)
-        return _ENCODE(_Stored(list(messages), traits, consent))
+        for name, relation in self._open.items():
+            self._relations[name] = _ENCODE(relation)
+        return _ENCODE(_Stored(list(messages), traits, consent, self._relations))
 
     def write(self, slot: str, write: Write) -> bool:
         """Take a write; False when a later one is known."""
@@ -87,6 +102,20 @@ class Facts:
             said = Stated(said.at, _refusing(key, current.value, said.value))
         self.consent[key] = said
         return current is None or said != current
+
+    def rows(self, relation: str) -> Relation:
+        """The rows of a relation."""
+        found = self._open.get(relation)
+        if found is None:
+            stored = self._relations.get(relation)
+            found = Relation() if stored is None else _DECODE_RELATION(stored)
+            self._open[relation] = found
+        return found
+
+    def merge_rows(self, other: "Facts", now: int, limit: int) -> None:
+        """Add the rows that the other knows."""
+        for name in (*other._relations, *other._open):
+            self.rows(name).merge(other.rows(name), now, limit)
 
     def merge(self, other: "Facts") -> None:
         """Add what the other knows; in consent the refusing value wins whatever its age."""

@@ -14,11 +14,12 @@ CONTEXT = "$context."
 class Happened:
     """One event as the conditions see it. A plain class: one is made for every event."""
 
-    __slots__ = ("at", "context", "name", "properties")
+    __slots__ = ("at", "context", "message_id", "name", "properties")
 
-    def __init__(self, name: str, at: int, properties: Any, context: Any) -> None:
+    def __init__(self, name: str, at: int, message_id: str, properties: Any, context: Any) -> None:
         self.name = name
         self.at = at
+        self.message_id = message_id
         self.properties = properties
         self.context = context
 

@@ -7,11 +7,13 @@ from services.segmenter.domain.catalogue import Catalogue, Placed
 from services.segmenter.domain.conditions.leaf import SteadyLeaf
 from services.segmenter.domain.facts import consent_entries, trait_writes
 from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.payload import Payload
+from services.segmenter.domain.payload import Payload, RowChange
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.refresh import refresh, refresh_kept
+from services.segmenter.domain.rows import Row
 
-_CALLS = {"page": "$page", "screen": "$screen"}
+CALLS = {"page": "$page", "screen": "$screen"}
+_RELATION = "relation"
 
 
 @dataclass(slots=True)
@@ -31,6 +33,15 @@ class Intake:
         """Take everything in."""
         self._link()
         self._consent()
+        if self.content.traits is not None:
+            self._write_traits()
+        if self.event.type == _RELATION:
+            self._relate()
+        else:
+            self._happen()
+
+    def relive(self) -> None:
+        """Take in only that it happened: all else about it is known, it was applied before."""
         if self.content.traits is not None:
             self._write_traits()
         self._happen()
@@ -65,13 +76,27 @@ class Intake:
                 if refresh(self.catalogue, profile, leaf, self.now):
                     self._touch(leaf.key)
 
+    def _relate(self) -> None:
+        """A row of a relation was linked to the profile, changed, or was unlinked."""
+        name, change, profile = self.event.name, self.content.row, self.profile
+        if name is None or not isinstance(change, RowChange):
+            return
+        gone = change.op == "unlink"
+        row = Row(change.position, None if gone else change.columns, self.now if gone else 0)
+        if profile.facts.rows(name).take(change.key, row, self.now, self.catalogue.limit):
+            for leaf in self.catalogue.by_relation.get(name, ()):
+                if refresh(self.catalogue, profile, leaf, self.now):
+                    self._touch(leaf.key)
+
     def _happen(self) -> None:
         event, profile = self.event, self.profile
-        name = _CALLS.get(event.type, event.name)
+        name = CALLS.get(event.type, event.name)
         leaves = None if name is None else self.catalogue.by_event.get(name)
         if name is None or leaves is None:
             return
-        happened = Happened(name, self.at, self._properties(), self.content.context)
+        happened = Happened(
+            name, self.at, event.message_id, self._properties(), self.content.context
+        )
         for leaf in leaves:
             match = leaf.matches(happened)
             if match is not None and leaf.key not in profile.overflowed:
@@ -82,7 +107,7 @@ class Intake:
     def _properties(self) -> object:
         """A page's or screen's own name wins over the property of that name."""
         properties = self.content.properties
-        if self.event.type not in _CALLS or self.event.name is None:
+        if self.event.type not in CALLS or self.event.name is None:
             return properties
         return {**(properties if type(properties) is dict else {}), "name": self.event.name}
 

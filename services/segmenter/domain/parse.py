@@ -2,16 +2,26 @@
 
 import re
 
-from services.segmenter.domain.conditions import LATER, LEAVES
+from services.segmenter.domain.conditions import LEAVES
+from services.segmenter.domain.conditions.percent.leaf import Percent
 from services.segmenter.domain.shape import ROOT, Piece, unknown_word
-from services.segmenter.domain.tree import All, AnyOf, Asked, Condition, InSegment, Not, ends
+from services.segmenter.domain.tree import (
+    All,
+    AnyOf,
+    Asked,
+    Bucket,
+    Condition,
+    InSegment,
+    Not,
+    ends,
+)
 
 DEEPEST = 8
 MOST_LEAVES = 100
 
 SEGMENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
-_KINDS = ("all", "any", "not", "in_segment", *LEAVES, *LATER)
+_KINDS = ("all", "any", "not", "in_segment", *LEAVES)
 
 
 def parse_condition(piece: Piece) -> Condition | None:
@@ -34,11 +44,13 @@ def _condition(piece: Piece, depth: int) -> Condition | None:
             return _group(piece, kind, depth + 1)
         case "in_segment":
             return _reference(piece)
-    if kind in LATER:
-        piece.at(kind).refuse(f"`{kind}` conditions are not available yet")
-        return None
-    leaf = LEAVES[kind](piece)
-    return None if leaf is None else Asked(leaf, leaf.initial)
+    match LEAVES[kind](piece):
+        case None:
+            return None
+        case Percent() as percent:
+            return Bucket(percent)
+        case leaf:
+            return Asked(leaf, leaf.initial)
 
 
 def _kind(piece: Piece) -> str | None:

@@ -1,7 +1,7 @@
 """What the segmenter reads of a normalised event."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,6 +14,17 @@ class Payload(msgspec.Struct):
     properties: Any = None
     traits: Any = None
     context: Any = None
+    row: Any = None
+    """In a relation event a `RowChange`."""
+
+
+class RowChange(msgspec.Struct):
+    """What a relation event says of one row (docs/decisions/related-rows.md)."""
+
+    key: str
+    op: Literal["link", "unlink"]
+    position: str
+    columns: dict[str, Any] = {}
 
 
 _DECODE = msgspec.json.Decoder(Payload).decode
@@ -23,26 +34,35 @@ class Unreadable(ValueError):
     """The payload is no JSON object; the message never quotes it."""
 
 
-def payload(data: bytes) -> Payload:
+def payload(data: bytes, *, with_row: bool = False) -> Payload:
     """The event in these bytes; numbers beyond the doubles are absent from what is kept.
 
     Raises:
-        Unreadable: it is no JSON object, or nested too deep.
+        Unreadable: it is no JSON object, nested too deep, or lacks the row that it must have.
     """
     try:
-        return _keepable(_decoded(data))
+        return _keepable(_decoded(data), with_row=with_row)
     except RecursionError:
         raise Unreadable("the payload is nested too deep") from None
 
 
-def _keepable(content: Payload) -> Payload:
-    """Traits and consent are written down as they are, so they must fit."""
+def _keepable(content: Payload, *, with_row: bool) -> Payload:
+    """Traits, consent and rows are written down as they are, so they must fit."""
+    if with_row:
+        content.row = _row_change(deeply_settled(content.row))
     if content.traits is not None:
         content.traits = deeply_settled(content.traits)
     context = content.context
     if type(context) is dict and "consent" in context:
         context["consent"] = deeply_settled(context["consent"])
     return content
+
+
+def _row_change(row: Any) -> RowChange:
+    try:
+        return msgspec.convert(row, RowChange)
+    except msgspec.ValidationError:
+        raise Unreadable("the payload says nothing of a row") from None
 
 
 def _decoded(data: bytes) -> Payload:
@@ -62,7 +82,7 @@ def _patiently(data: bytes) -> Payload:
     if type(found) is not dict:
         raise Unreadable("the payload is not an object")
     settled: dict[str, Any] = deeply_settled(found)
-    return Payload(settled.get("properties"), settled.get("traits"), settled.get("context"))
+    return Payload(**{key: settled.get(key) for key in Payload.__struct_fields__})
 
 
 def _whole(digits: str) -> int | float:

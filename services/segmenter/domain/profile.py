@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from schemas.records import Identifier
-from services.segmenter.domain.conditions.leaf import History, KeptLeaf
+from services.segmenter.domain.conditions.leaf import History, KeptLeaf, Leaf
 from services.segmenter.domain.facts import Facts
 
 UNSEEN = -1
@@ -185,11 +185,12 @@ class Profile:
         self.flipped.discard(key)
         self.overflowed.discard(key)
 
-    def overflow(self, leaf: KeptLeaf[Any]) -> None:
+    def overflow(self, leaf: Leaf[Any]) -> None:
         """Too much to remember: forget it all; memberships stay as they are, visibly."""
         self.overflows += 1
         self.overflowed.add(leaf.key)
-        self.replace_history(leaf.key, leaf.fresh())
+        if isinstance(leaf, KeptLeaf):
+            self.replace_history(leaf.key, leaf.fresh())
         self.dues.pop(leaf.key, None)
 
     def leaf_keys(self) -> set[bytes]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.segmenter.domain.catalogue import Catalogue
-from services.segmenter.domain.conditions.leaf import KeptLeaf, Leaf, TraitLeaf
+from services.segmenter.domain.conditions.leaf import FactLeaf, KeptLeaf, Leaf
 from services.segmenter.domain.profile import Profile
 
 
@@ -11,8 +11,13 @@ def refresh(catalogue: Catalogue, profile: Profile, leaf: Leaf[Any], now: int) -
     """True when its truth flipped. An overflowed leaf never flips."""
     if isinstance(leaf, KeptLeaf):
         return refresh_kept(catalogue, profile, leaf, now)
-    assert isinstance(leaf, TraitLeaf)
+    assert isinstance(leaf, FactLeaf)
     standing = leaf.recall(profile.facts, now)
+    if standing.entries() > catalogue.limit and leaf.key not in profile.overflowed:
+        profile.overflow(leaf)
+    if leaf.key in profile.overflowed:
+        profile.dues.pop(leaf.key, None)
+        return False
     return _note(profile, leaf, leaf.holds(standing, now), leaf.next_change(standing, now))
 
 

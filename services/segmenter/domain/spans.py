@@ -7,6 +7,7 @@ Span = tuple[int, int]
 BEGINNING = -(2**62)
 END = 2**62
 ALWAYS: Span = (BEGINNING, END)
+NEVER: Span = (END, END)
 
 
 def overlap(one: Span, other: Span) -> Span | None:

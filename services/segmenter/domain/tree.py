@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.segmenter.domain.conditions.leaf import Leaf
+from services.segmenter.domain.conditions.percent.leaf import Percent
 
 
 class Truths:
     """Which leaves of one profile deviate from their initial truth, and the other segments."""
 
-    __slots__ = ("conditions", "flipped", "known")
+    __slots__ = ("conditions", "flipped", "known", "profile_id")
 
-    def __init__(self, flipped: set[bytes], conditions: Mapping[str, "Condition"]) -> None:
+    def __init__(
+        self, profile_id: str, flipped: set[bytes], conditions: Mapping[str, "Condition"]
+    ) -> None:
+        self.profile_id = profile_id
         self.flipped = flipped
         self.conditions = conditions
         self.known: dict[str, bool] = {}
@@ -78,10 +82,21 @@ class InSegment:
         return truths.segment(self.segment_id)
 
 
-Condition = All | AnyOf | Not | Asked | InSegment
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The profile's id alone decides."""
+
+    percent: Percent
+
+    def holds(self, truths: Truths) -> bool:
+        return self.percent.holds(truths.profile_id)
 
 
-def ends(condition: Condition) -> Iterator[Asked | InSegment]:
+End = Asked | InSegment | Bucket
+Condition = All | AnyOf | Not | End
+
+
+def ends(condition: Condition) -> Iterator[End]:
     """The leaves and references of a condition."""
     match condition:
         case All(members) | AnyOf(members):
@@ -89,5 +104,20 @@ def ends(condition: Condition) -> Iterator[Asked | InSegment]:
                 yield from ends(member)
         case Not(member):
             yield from ends(member)
-        case Asked() | InSegment():
+        case Asked() | InSegment() | Bucket():
             yield condition
+
+
+def grafted(condition: Condition, leaves: Mapping[bytes, Leaf[Any]]) -> Condition:
+    """The same condition with these leaves, by the key of the ones whose place they take."""
+    match condition:
+        case All(members):
+            return All(tuple(grafted(member, leaves) for member in members))
+        case AnyOf(members):
+            return AnyOf(tuple(grafted(member, leaves) for member in members))
+        case Not(member):
+            return Not(grafted(member, leaves))
+        case Asked(leaf, initial) if leaf.key in leaves:
+            return Asked(leaves[leaf.key], initial)
+        case _:
+            return condition

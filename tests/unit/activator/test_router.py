@@ -1,10 +1,13 @@
 """The router's decisions: fan-out, and present members for new subscriptions, in slices."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+
+import msgspec
 
 from schemas.codec import encode
 from schemas.records import Activation, Definition, MembershipChanged, ProfileUpdated, Record
 from schemas.topics import MEMBERSHIPS, PROFILES, Topic, activations, partition_of
+from services.activator.erasing import Removal
 from services.activator.router import Router
 from services.runtime.outcome import Reject
 from services.runtime.stage import Received
@@ -60,12 +63,22 @@ class Seen:
     def __init__(self) -> None:
         self.profiles: list[ProfileUpdated] = []
         self.memberships: list[MembershipChanged] = []
+        self.removals: list[Removal] = []
+        self.told: list[Collection[str]] = []
 
     def write(
-        self, profiles: Sequence[ProfileUpdated], memberships: Sequence[MembershipChanged]
+        self,
+        profiles: Sequence[ProfileUpdated],
+        memberships: Sequence[MembershipChanged],
+        removals: Sequence[Removal],
     ) -> None:
         self.profiles.extend(profiles)
         self.memberships.extend(memberships)
+        self.removals.extend(removals)
+
+    def settle(self, destinations: Collection[str]) -> bool:
+        self.told.append(destinations)
+        return True
 
 
 class House:
@@ -184,6 +197,44 @@ def test_profiles_go_to_those_who_map_traits_and_carry_no_others() -> None:
     assert b'"traits":{"tier":"pro"}' in house.cycle.activations[0].profile
     assert b"secret" not in house.cycle.activations[0].profile
     assert [p.merged_into for p in house.views.profiles] == [None, "p2"]
+
+
+def erased(segment: str = "vip", *, named: bool = True) -> MembershipChanged:
+    person = b'{"identifiers":[{"type":"email","value":"a@x.de"}],"traits":{},"consent":{}}'
+    exit_ = membership(member=False, sequence=2, segment=segment)
+    return msgspec.structs.replace(
+        exit_, cause="erasure", cause_id="r-1", **({"profile": person} if named else {})
+    )
+
+
+def test_an_exit_by_erasure_is_told_and_waited_for() -> None:
+    house = House(definition(), definition(id="crm"))
+    house.decide(membership(), erased(), erased("other"))
+    assert [(a.destination_id, a.member) for a in house.cycle.activations[2:]] == [
+        ("ads", False),
+        ("crm", False),
+    ]
+    assert house.views.removals == [
+        Removal("r-1", "ads", "vip", "p1", 2),
+        Removal("r-1", "crm", "vip", "p1", 2),
+    ]
+    house.idle()
+    assert house.views.told == [frozenset({"ads", "crm"})]
+
+
+def test_an_erasure_that_is_ours_alone_reaches_no_destination() -> None:
+    house = House(definition())
+    house.decide(membership(), erased(named=False))
+    assert [a.member for a in house.cycle.activations] == [True]
+    assert house.views.removals == []
+    assert house.cycle.memory.get(b"m/vip/p1") is None
+
+
+def test_an_erased_profile_is_no_update_for_anybody() -> None:
+    house = House(definition(profiles={"traits": {"plan": "tier"}}))
+    house.decide(msgspec.structs.replace(profile(), erased=True))
+    assert house.cycle.activations == []
+    assert [p.erased for p in house.views.profiles] == [True]
 
 
 def test_a_record_that_is_no_business_of_a_router_is_put_aside() -> None:

@@ -1,19 +1,23 @@
 """Valid values for the ingest tests; a test changes only what it is about."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from schemas.codec import decode_as
-from schemas.records import Event, EventType
-from services.ingest.domain.accept import Accepted, Rejected, Terms, take
+from schemas.records import CallType, Event
+from services.ingest.domain.accept import Accepted, Rejected, Taken, Terms, take
 from services.ingest.domain.client import Client
+from services.ingest.domain.door import Door
+from services.ingest.domain.gate import Gate
 from services.ingest.domain.judge import Call, Rules
 from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.limits import PROFILES, Limits, Profile
 from services.ingest.domain.normalise import Circumstances
 from services.ingest.domain.source import Source
+from services.ingest.domain.subject import SubjectKind
 
 RECEIVED_AT = 1_795_436_640_000  # 2026-11-23T12:24:00.000Z
 
@@ -38,31 +42,40 @@ def alias(**changes: Any) -> dict[str, Any]:
     return {"type": "alias", "userId": "u1", "previousId": "p1", "messageId": "m1"} | changes
 
 
-def terms(*, limits: Limits | None = None, client: Client | None = None, **around: Any) -> Terms:
+def terms(
+    path_type: CallType | None = None,
+    *,
+    limits: Limits | None = None,
+    client: Client | None = None,
+    **around: Any,
+) -> Terms:
     return Terms(
         Circumstances("web", RECEIVED_AT, client or Client("198.51.100.7", "curl/8"), **around),
         limits or Limits(),
+        path_type,
         lambda: "new-id",
+        lambda kind, value: False,
+        lambda message_id: False,
     )
 
 
-def taken(item: Any, path_type: EventType | None = None, **around: Any) -> Accepted | Rejected:
-    return take(item, 0, terms(**around), path_type)
+def taken(item: Any, path_type: CallType | None = None, **around: Any) -> Taken:
+    return take(item, 0, terms(path_type, **around))
 
 
-def code_of(item: Any, path_type: EventType | None = None, **around: Any) -> str:
+def code_of(item: Any, path_type: CallType | None = None, **around: Any) -> str:
     """The code of a rejected event, or `accepted`."""
     outcome = taken(item, path_type, **around)
     return outcome.code if isinstance(outcome, Rejected) else "accepted"
 
 
-def record_of(item: Any, path_type: EventType | None = None, **around: Any) -> Event:
+def record_of(item: Any, path_type: CallType | None = None, **around: Any) -> Event:
     outcome = taken(item, path_type, **around)
     assert isinstance(outcome, Accepted), outcome
     return decode_as(Event, outcome.record)
 
 
-def payload_of(item: Any, path_type: EventType | None = None, **around: Any) -> dict[str, Any]:
+def payload_of(item: Any, path_type: CallType | None = None, **around: Any) -> dict[str, Any]:
     """The event as it goes into the log."""
     payload = record_of(item, path_type, **around).payload
     decoded: dict[str, Any] = json.loads(payload)
@@ -73,13 +86,31 @@ def source(**changes: Any) -> Source:
     return Source.model_validate({"id": "web", "write_keys": ["env:WEB_KEY"]} | changes)
 
 
-def rules(*sources: tuple[str, Source], limits: dict[Profile, Limits] | None = None) -> Rules:
+OPEN = Gate(None, None, lambda token: None, lambda source_id, rate: 0)
+"""Asks nothing of anybody."""
+
+
+def rules(
+    *sources: tuple[str, Source],
+    limits: dict[Profile, Limits] | None = None,
+    suppressed: Collection[tuple[str, SubjectKind, str]] = (),
+    durable: Collection[tuple[str, str]] = (),
+    gate: Gate | None = None,
+) -> Rules:
     pairs = sources or (("WK", source()),)
-    return Rules(KeyTable(pairs, salt=b"salt"), limits or PROFILES, lambda: "new-id")
+    return Rules(
+        KeyTable(pairs, salt=b"salt"),
+        limits or PROFILES,
+        lambda: "new-id",
+        lambda *subject: subject in suppressed,
+        lambda *copy: copy in durable,
+        gate or OPEN,
+    )
 
 
-def call(kind: EventType | None = None, *, is_strict: bool = False) -> Call:
-    return Call(kind, RECEIVED_AT, Client("198.51.100.7", "curl/8"), is_strict)
+def call(kind: CallType | None = None, *, is_strict: bool = False) -> Call:
+    door = Door("event" if kind else "batch", kind)
+    return Call(door, RECEIVED_AT, Client("198.51.100.7", "curl/8"), is_strict)
 
 
 def as_json(value: Any) -> bytes:

@@ -27,7 +27,7 @@ CASES: list[tuple[dict[str, Any], str | None]] = [
 
 
 @pytest.mark.parametrize(("connection", "expected"), CASES)
-def test_s10_the_first_address_from_the_right_that_is_no_proxy_of_ours(
+def test_10_the_first_address_from_the_right_that_is_no_proxy_of_ours(
     connection: dict[str, Any], expected: str | None
 ) -> None:
     given: dict[str, Any] = {"forwarded": "", "real_ip": "", "trusted": ()} | connection
@@ -38,5 +38,5 @@ def test_s10_the_first_address_from_the_right_that_is_no_proxy_of_ours(
     ("header", "policy"),
     [("remove", "remove"), ("StripLastOctet", "stripLastOctet"), ("keep", None), (None, None)],
 )
-def test_s10_the_ip_policy_header(header: str | None, policy: str | None) -> None:
+def test_10_the_ip_policy_header(header: str | None, policy: str | None) -> None:
     assert read_policy(header) == policy

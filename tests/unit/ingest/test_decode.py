@@ -43,17 +43,17 @@ def inflate(wire: bytes, encoding: str = "", *, limit: int = 1000, step: int = 7
         ("deflate", RAW),
     ],
 )
-def test_s5_every_encoding_is_inflated_once(encoding: str, wire: bytes, step: int) -> None:
+def test_5_every_encoding_is_inflated_once(encoding: str, wire: bytes, step: int) -> None:
     assert inflate(wire, encoding, step=step) == BODY
 
 
-def test_s5_a_body_is_inflated_once_only() -> None:
+def test_5_a_body_is_inflated_once_only() -> None:
     twice = gzip.compress(gzip.compress(BODY))
     assert inflate(twice, "gzip") == gzip.compress(BODY)
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "compress"])
-def test_s5_other_encodings_are_unsupported(encoding: str) -> None:
+def test_5_other_encodings_are_unsupported(encoding: str) -> None:
     with pytest.raises(Refused, match="unsupported_encoding"):
         Body(encoding, 1000)
 
@@ -71,13 +71,13 @@ def test_s5_other_encodings_are_unsupported(encoding: str) -> None:
         ("gzip", gzip.compress(BODY) + b"junk"),
     ],
 )
-def test_s5_a_broken_stream_is_an_invalid_encoding(encoding: str, wire: bytes) -> None:
+def test_5_a_broken_stream_is_an_invalid_encoding(encoding: str, wire: bytes) -> None:
     with pytest.raises(Refused, match="invalid_encoding"):
         inflate(wire, encoding)
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate"])
-def test_s6_the_read_limit_is_inclusive_and_counts_inflated_bytes(encoding: str) -> None:
+def test_6_the_read_limit_is_inclusive_and_counts_inflated_bytes(encoding: str) -> None:
     def packed(size: int) -> bytes:
         body = b"x" * size
         match encoding:
@@ -93,7 +93,7 @@ def test_s6_the_read_limit_is_inclusive_and_counts_inflated_bytes(encoding: str)
         inflate(packed(1001), encoding)
 
 
-def test_s5_a_bomb_is_refused_before_it_is_inflated() -> None:
+def test_5_a_bomb_is_refused_before_it_is_inflated() -> None:
     bomb = gzip.compress(bytes(50_000_000))
     with pytest.raises(Refused, match="payload_too_large") as refused:
         inflate(bomb, "gzip", step=len(bomb))
@@ -113,7 +113,7 @@ PARSED: list[tuple[bytes, Any]] = [
 
 
 @pytest.mark.parametrize(("body", "value"), PARSED)
-def test_s5_json_that_clients_really_send_is_understood(body: bytes, value: Any) -> None:
+def test_5_json_that_clients_really_send_is_understood(body: bytes, value: Any) -> None:
     assert decode.parse(body) == value
 
 
@@ -138,7 +138,7 @@ def test_s5_json_that_clients_really_send_is_understood(body: bytes, value: Any)
         b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
     ],
 )
-def test_s5_anything_else_is_invalid_json(body: bytes) -> None:
+def test_5_anything_else_is_invalid_json(body: bytes) -> None:
     with pytest.raises(Refused, match="invalid_json"):
         decode.parse(body)
 
@@ -159,7 +159,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:12])
-def test_s8_numbers_stay_what_they_are(number: str) -> None:
+def test_8_numbers_stay_what_they_are(number: str) -> None:
     value = decode.parse(f'{{"n":{number}}}'.encode())["n"]
     expected = "0" if number == "-0" else number
     assert msgspec.json.encode(value).decode() == expected
@@ -208,6 +208,6 @@ def test_both_roads_refuse_the_same(text: bytes) -> None:
 
 
 @given(st.binary(), st.sampled_from(["", "gzip", "deflate"]))
-def test_s5_no_bytes_lead_to_anything_but_a_code(wire: bytes, encoding: str) -> None:
+def test_5_no_bytes_lead_to_anything_but_a_code(wire: bytes, encoding: str) -> None:
     with suppress(Refused):
         decode.parse(inflate(wire, encoding))

@@ -28,13 +28,13 @@ def answered(verdict: Verdict) -> tuple[int, dict[str, Any]]:
     return verdict.answer.status, json.loads(verdict.answer.body)
 
 
-def test_s11_plain_success_when_all_is_well() -> None:
+def test_11_plain_success_when_all_is_well() -> None:
     verdict = judge(batch(track(), track(messageId="m2")), call(), rules(), None)
     assert answered(verdict) == (200, {"success": True})
     assert len(verdict.accepted) == 2
 
 
-def test_s11_a_partly_bad_batch_is_a_success_that_tells_the_truth() -> None:
+def test_11_a_partly_bad_batch_is_a_success_that_tells_the_truth() -> None:
     bad = track(event="", messageId="m2")
     verdict = judge(batch(track(), bad, track(messageId="m3")), call(), rules(), None)
     assert answered(verdict) == (
@@ -65,7 +65,7 @@ def test_s11_a_partly_bad_batch_is_a_success_that_tells_the_truth() -> None:
     ("strict", "items", "status"),
     [(True, [None], 400), (True, [None, track()], 200), (False, [None], 200)],
 )
-def test_s11_strict_mode_fails_a_batch_without_an_accepted_event(
+def test_11_strict_mode_fails_a_batch_without_an_accepted_event(
     strict: bool, items: list[Any], status: int
 ) -> None:
     answer = answered(judge(batch(*items), call(is_strict=strict), rules(), None))
@@ -76,12 +76,12 @@ def test_s11_strict_mode_fails_a_batch_without_an_accepted_event(
         assert answer[1]["received"] == answer[1]["rejected"] == 1
 
 
-def test_s11_at_most_100_errors_are_listed_but_all_are_counted() -> None:
+def test_11_at_most_100_errors_are_listed_but_all_are_counted() -> None:
     status, body = answered(judge(batch(*[None] * 150), call(), rules(), None))
     assert (status, body["rejected"], len(body["errors"])) == (200, 150, 100)
 
 
-def test_s11_a_bad_single_event_is_400_with_its_code() -> None:
+def test_11_a_bad_single_event_is_400_with_its_code() -> None:
     verdict = judge(b'{"event":"x"}', call("track"), rules(), source())
     status, body = answered(verdict)
     assert (status, body["success"], body["code"]) == (400, False, "no_user_anon_id")
@@ -89,19 +89,19 @@ def test_s11_a_bad_single_event_is_400_with_its_code() -> None:
     assert verdict.put_aside[0].raw == b'{"event":"x"}'
 
 
-def test_s6_events_beyond_the_limit_are_put_aside() -> None:
+def test_6_events_beyond_the_limit_are_put_aside() -> None:
     verdict = judge(batch(*[{"type": 0}] * 5), call(), rules(limits=SMALL), None)
     assert [one.code for one in verdict.put_aside] == ["invalid_type"] * 3 + ["too_many_events"] * 2
 
 
-def test_s6_the_request_limit_is_inclusive() -> None:
+def test_6_the_request_limit_is_inclusive() -> None:
     empty = len(batch(track(properties={"x": ""})))
     for size, status in ((400, 200), (401, 400)):
         body = batch(track(properties={"x": "y" * (size - empty)}))
         assert judge(body, call(), rules(limits=SMALL), None).answer.status == status
 
 
-def test_s6_the_events_of_a_too_large_request_are_put_aside_one_by_one() -> None:
+def test_6_the_events_of_a_too_large_request_are_put_aside_one_by_one() -> None:
     items = [track(messageId=f"m{n}", properties={"x": "y" * 200}) for n in range(3)]
     verdict = judge(batch(*items), call(), rules(limits=SMALL), None)
     assert answered(verdict)[1]["code"] == "payload_too_large"
@@ -110,7 +110,7 @@ def test_s6_the_events_of_a_too_large_request_are_put_aside_one_by_one() -> None
     ]
 
 
-def test_s6_the_profile_of_the_source_decides() -> None:
+def test_6_the_profile_of_the_source_decides() -> None:
     rudder = rules(("WK", source(profile="rudderstack")), limits=SMALL)
     body = batch(track(properties={"x": "y" * 2000}))
     assert judge(body, call(), rudder, None).answer.status == 200
@@ -127,7 +127,7 @@ WHOLE: list[tuple[bytes, str, int]] = [
 
 
 @pytest.mark.parametrize(("body", "code", "letters"), WHOLE)
-def test_s11_a_refused_request_of_a_known_source_leaves_a_dead_letter(
+def test_11_a_refused_request_of_a_known_source_leaves_a_dead_letter(
     body: bytes, code: str, letters: int
 ) -> None:
     verdict = judge(body, call(), rules(), source())
@@ -145,25 +145,25 @@ def test_s11_a_refused_request_of_a_known_source_leaves_a_dead_letter(
         (b'{"batch":[1],"writeKey":"nobody"}', "invalid_write_key", 401),
     ],
 )
-def test_s11_without_a_valid_key_nothing_is_stored(body: bytes, code: str, status: int) -> None:
+def test_11_without_a_valid_key_nothing_is_stored(body: bytes, code: str, status: int) -> None:
     verdict = judge(body, call(), rules(), None)
     assert (verdict.answer.status, answered(verdict)[1]["code"]) == (status, code)
     assert not verdict.put_aside
     assert not verdict.accepted
 
 
-def test_s11_a_dead_letter_holds_no_write_key() -> None:
+def test_11_a_dead_letter_holds_no_write_key() -> None:
     verdict = judge(batch({"type": "x", "writeKey": "WK"}), call(), rules(), None)
     assert b"WK" not in verdict.put_aside[0].raw
 
 
-def test_s1_every_refusal_says_code_and_message() -> None:
+def test_1_every_refusal_says_code_and_message() -> None:
     for status, message in REFUSALS.values():
-        assert status in (400, 401, 403, 404, 405, 415, 500, 503)
+        assert status in (400, 401, 403, 404, 405, 414, 415, 429, 500, 503, 511)
         assert message
 
 
-def test_s5_nesting_that_reads_but_does_not_write_is_a_code_too() -> None:
+def test_5_nesting_that_reads_but_does_not_write_is_a_code_too() -> None:
     for depth in range(200, 1400, 3):
         nested = b"[" * depth + b"]" * depth
         body = b'{"batch":[{"type":"track","x":%b}]}' % nested
@@ -175,7 +175,7 @@ def test_s5_nesting_that_reads_but_does_not_write_is_a_code_too() -> None:
 @given(
     st.binary(max_size=60) | st.sampled_from([b'{"batch":[{"type":"track"}]}', b'{"batch":[1]}'])
 )
-def test_s15_whatever_comes_the_counts_agree(body: bytes) -> None:
+def test_15_whatever_comes_the_counts_agree(body: bytes) -> None:
     verdict = judge(body, call(), rules(), source())
     answer = json.loads(verdict.answer.body)
     if "received" in answer:

@@ -39,7 +39,7 @@ OUTSIDE: list[tuple[dict[str, str], dict[str, str], str | None]] = [
 
 
 @pytest.mark.parametrize(("headers", "query", "key"), OUTSIDE)
-def test_s3_the_first_place_that_says_something_wins(
+def test_3_the_first_place_that_says_something_wins(
     headers: dict[str, str], query: dict[str, str], key: str | None
 ) -> None:
     assert key_outside_body(headers, query) == key
@@ -56,7 +56,7 @@ def test_s3_the_first_place_that_says_something_wins(
         ({"batch": {}}, None),
     ],
 )
-def test_s3_the_body_comes_last(body: dict[str, Any], key: str | None) -> None:
+def test_3_the_body_comes_last(body: dict[str, Any], key: str | None) -> None:
     assert key_in_body(body) == key
 
 
@@ -75,7 +75,7 @@ TABLE = KeyTable(
     ("key", "found"),
     [("WK", "web"), ("WK:password", "web"), ("jitsu:secret", "jitsu")],
 )
-def test_s16_a_key_is_looked_up_whole_then_before_the_colon(key: str, found: str) -> None:
+def test_16_a_key_is_looked_up_whole_then_before_the_colon(key: str, found: str) -> None:
     assert TABLE.find(key).id == found
 
 
@@ -89,12 +89,12 @@ def test_s16_a_key_is_looked_up_whole_then_before_the_colon(key: str, found: str
         ("OFF", "source_disabled"),
     ],
 )
-def test_s3_other_keys_are_refused(key: str, code: str) -> None:
+def test_3_other_keys_are_refused(key: str, code: str) -> None:
     with pytest.raises(Refused, match=code):
         TABLE.find(key)
 
 
-def test_s3_an_unknown_key_waits_while_secrets_are_missing() -> None:
+def test_3_an_unknown_key_waits_while_secrets_are_missing() -> None:
     table = KeyTable([("WK", source())], salt=b"salt", is_complete=False)
     assert table.find("WK").id == "web"
     with pytest.raises(Refused, match="unavailable"):

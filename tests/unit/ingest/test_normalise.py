@@ -28,7 +28,7 @@ from tests.unit.ingest.builders import (
 RECEIVED = "2026-11-23T12:24:00.000Z"
 
 
-def test_s8_the_smallest_event_gets_its_defaults_and_nothing_more() -> None:
+def test_8_the_smallest_event_gets_its_defaults_and_nothing_more() -> None:
     assert payload_of({"type": "track", "event": "x", "userId": "u"}) == {
         "type": "track",
         "event": "x",
@@ -47,7 +47,7 @@ def test_s8_the_smallest_event_gets_its_defaults_and_nothing_more() -> None:
     }
 
 
-def test_s8_unknown_keys_nulls_order_and_case_survive() -> None:
+def test_8_unknown_keys_nulls_order_and_case_survive() -> None:
     sent = {"Weird Key": None, "z": 1, "a": 1.0, "properties": {"B": None, "a": [1, 1.0, 2.50]}}
     payload = payload_of(track(**sent))
     assert list(payload["properties"].items()) == [("B", None), ("a", [1, 1.0, 2.5])]
@@ -68,56 +68,56 @@ def test_s8_unknown_keys_nulls_order_and_case_survive() -> None:
         (" " + "x" * 101, "sha256:" + hashlib.sha256(b"x" * 101).hexdigest()),
     ],
 )
-def test_s8_message_ids(sent: Any, kept: str) -> None:
+def test_8_message_ids(sent: Any, kept: str) -> None:
     record = record_of(track(messageId=sent))
     assert record.message_id == kept
     assert json.loads(record.payload)["messageId"] == kept
 
 
-def test_s8_ids_are_converted_and_absent_ones_dropped() -> None:
+def test_8_ids_are_converted_and_absent_ones_dropped() -> None:
     payload = payload_of(track(userId=12, anonymousId=None, groupId="", previousId=" "))
     assert payload["userId"] == "12"
     assert not {"anonymousId", "groupId", "previousId"} & set(payload)
 
 
-def test_s7_a_float_id_keeps_its_json_text() -> None:
+def test_7_a_float_id_keeps_its_json_text() -> None:
     assert record_of(track(userId=1.0)).user_id == "1.0"
 
 
-def test_s8_an_integer_id_of_any_length_stays_exact() -> None:
+def test_8_an_integer_id_of_any_length_stays_exact() -> None:
     assert record_of(track(userId=msgspec.Raw(b"9" * 450))).user_id == "9" * 450
 
 
 @pytest.mark.parametrize("traits", [{}, {"traits": {}}, {"traits": None}])
-def test_s8_identify_takes_traits_from_the_context(traits: dict[str, Any]) -> None:
+def test_8_identify_takes_traits_from_the_context(traits: dict[str, Any]) -> None:
     payload = payload_of(identify(context={"traits": {"email": "a@b.c"}}, **traits))
     assert payload["traits"] == {"email": "a@b.c"}
     assert payload["context"]["traits"] == {"email": "a@b.c"}
 
 
-def test_s8_own_traits_win_over_those_of_the_context() -> None:
+def test_8_own_traits_win_over_those_of_the_context() -> None:
     assert payload_of(identify(traits={"a": 1}, context={"traits": {"b": 1}}))["traits"] == {"a": 1}
 
 
-def test_s8_traits_of_a_track_are_left_as_sent() -> None:
+def test_8_traits_of_a_track_are_left_as_sent() -> None:
     assert payload_of(track(traits=None))["traits"] is None
     assert "traits" not in payload_of(track())
 
 
-def test_s8_alias_takes_the_anonymous_id_for_a_missing_previous_one() -> None:
+def test_8_alias_takes_the_anonymous_id_for_a_missing_previous_one() -> None:
     assert payload_of(alias(previousId="", anonymousId="a1"))["previousId"] == "a1"
 
 
-def test_s16_a_track_update_keeps_its_version_but_never_its_project() -> None:
+def test_16_a_track_update_keeps_its_version_but_never_its_project() -> None:
     payload = payload_of(track(version=7, projectId="mine"))
     assert (payload["version"], payload["projectId"]) == (7, "web")
 
 
-def test_s3_the_write_key_never_reaches_the_log() -> None:
+def test_3_the_write_key_never_reaches_the_log() -> None:
     assert b"SECRET" not in record_of(track(writeKey="SECRET")).payload
 
 
-def test_s8_the_context_of_the_batch_lies_under_that_of_the_item() -> None:
+def test_8_the_context_of_the_batch_lies_under_that_of_the_item() -> None:
     around: dict[str, Any] = {
         "context": {"app": {"name": "a", "version": "1"}, "ip": "1.1.1.1", "os": {"name": "x"}},
         "integrations": {"All": False, "X": True},
@@ -133,11 +133,11 @@ def test_s8_the_context_of_the_batch_lies_under_that_of_the_item() -> None:
     assert payload["integrations"] == {"All": True, "X": True}
 
 
-def test_s16_an_explicit_null_beats_the_value_of_the_batch() -> None:
+def test_16_an_explicit_null_beats_the_value_of_the_batch() -> None:
     assert payload_of(track(context=None), context={"a": 1})["context"] == {}
 
 
-def test_s8_the_batch_context_is_not_shared_between_events() -> None:
+def test_8_the_batch_context_is_not_shared_between_events() -> None:
     shared = {"library": {"name": "analytics.js"}}
     assert payload_of(track(), context=shared)["context"]["ip"] == "198.51.100.7"
     assert shared == {"library": {"name": "analytics.js"}}
@@ -170,7 +170,7 @@ TIMES: list[tuple[dict[str, Any], Any, tuple[str, str, str]]] = [
 
 
 @pytest.mark.parametrize(("sent", "sent_at", "expected"), TIMES)
-def test_s9_the_four_times(
+def test_9_the_four_times(
     sent: dict[str, Any], sent_at: Any, expected: tuple[str, str, str]
 ) -> None:
     payload = payload_of(track(receivedAt="1999-01-01", **sent), sent_at=sent_at)
@@ -178,7 +178,7 @@ def test_s9_the_four_times(
     assert payload["receivedAt"] == RECEIVED
 
 
-def test_s9_an_unreadable_time_is_a_warning_never_a_rejection() -> None:
+def test_9_an_unreadable_time_is_a_warning_never_a_rejection() -> None:
     outcome = taken(track(timestamp="rubbish"))
     assert isinstance(outcome, Accepted)
     assert outcome.warnings == ("invalid_timestamp",)
@@ -226,7 +226,7 @@ SERVERS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("sent", "channel"), DEVICES)
-def test_s10_a_device_gets_address_and_user_agent(sent: dict[str, Any], channel: str) -> None:
+def test_10_a_device_gets_address_and_user_agent(sent: dict[str, Any], channel: str) -> None:
     payload = payload_of(track(**sent))
     assert payload["context"]["ip"] == "198.51.100.7"
     assert payload["context"]["userAgent"] == "curl/8"
@@ -234,14 +234,14 @@ def test_s10_a_device_gets_address_and_user_agent(sent: dict[str, Any], channel:
 
 
 @pytest.mark.parametrize(("sent", "channel"), SERVERS)
-def test_s10_a_server_event_gets_neither(sent: dict[str, Any], channel: str) -> None:
+def test_10_a_server_event_gets_neither(sent: dict[str, Any], channel: str) -> None:
     payload = payload_of(track(**sent))
     assert not {"ip", "userAgent"} & set(payload["context"])
     assert payload["channel"] == channel
 
 
 @pytest.mark.parametrize("own", ["", "0.0.0.0", "9.9.9.9"])
-def test_s10_an_address_sent_by_the_client_is_kept(own: str) -> None:
+def test_10_an_address_sent_by_the_client_is_kept(own: str) -> None:
     assert payload_of(track(context={"direct": True, "ip": own}))["context"]["ip"] == own
 
 
@@ -255,7 +255,7 @@ def test_s10_an_address_sent_by_the_client_is_kept(own: str) -> None:
         ("stripLastOctet", "", ""),
     ],
 )
-def test_s16_the_ip_policy_overrides_the_client(policy: Any, own: str, kept: str | None) -> None:
+def test_16_the_ip_policy_overrides_the_client(policy: Any, own: str, kept: str | None) -> None:
     payload = payload_of(track(context={"ip": own}), client=Client(None, None, policy))
     assert payload["context"].get("ip") == kept
 
@@ -288,7 +288,7 @@ def test_no_event_leads_to_anything_but_acceptance_or_a_code(
 
 
 @given(st.dictionaries(st.text(max_size=5), VALUES), st.text(max_size=8), VALUES)
-def test_s8_untouched_values_survive_byte_for_byte(
+def test_8_untouched_values_survive_byte_for_byte(
     properties: dict[str, Any], field: str, value: Any
 ) -> None:
     payload = record_of(track(properties=properties, **{f"x{field}": value})).payload

@@ -47,11 +47,11 @@ def table(keys: Sources) -> KeyTable:
     return found
 
 
-def test_s3_there_is_no_table_before_the_definitions_are_loaded(definitions: Definitions) -> None:
+def test_3_there_is_no_table_before_the_definitions_are_loaded(definitions: Definitions) -> None:
     assert Sources(definitions).table() is None
 
 
-def test_s3_a_change_is_seen_at_once_and_the_table_built_once(definitions: Definitions) -> None:
+def test_3_a_change_is_seen_at_once_and_the_table_built_once(definitions: Definitions) -> None:
     keys = Sources(definitions)
     definitions.apply(definition("web"))
     assert table(keys).find("WK").id == "web"
@@ -69,7 +69,7 @@ def test_s3_a_change_is_seen_at_once_and_the_table_built_once(definitions: Defin
         ("live", {"key_of_a_newer_version": 1}, "invalid_write_key"),
     ],
 )
-def test_s3_a_source_out_of_force_takes_nothing(
+def test_3_a_source_out_of_force_takes_nothing(
     definitions: Definitions, state: State, body: dict[str, Any], code: str
 ) -> None:
     definitions.apply(definition("web", state=state, **body))
@@ -77,10 +77,10 @@ def test_s3_a_source_out_of_force_takes_nothing(
         table(Sources(definitions)).find("WK")
 
 
-def test_s3_a_missing_secret_makes_unknown_keys_wait_until_it_is_there(
+def test_3_a_missing_secret_makes_unknown_keys_wait_until_it_is_there(
     definitions: Definitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "RETRY_S", 0)
+    monkeypatch.setattr(sources, "REFRESH_S", 0)
     monkeypatch.delenv("WEB_KEY")
     definitions.apply(definition("web"))
     keys = Sources(definitions)

@@ -55,18 +55,18 @@ UNREADABLE: list[Any] = [
 
 
 @pytest.mark.parametrize(("value", "written"), READABLE)
-def test_s9_a_time_is_read_in_many_forms_and_written_in_one(value: Any, written: str) -> None:
+def test_9_a_time_is_read_in_many_forms_and_written_in_one(value: Any, written: str) -> None:
     instant = times.read(value)
     assert instant is not None
     assert times.write(instant) == written
 
 
 @pytest.mark.parametrize("value", UNREADABLE)
-def test_s9_what_is_no_time_is_absent(value: Any) -> None:
+def test_9_what_is_no_time_is_absent(value: Any) -> None:
     assert times.read(value) is None
 
 
-def test_s9_the_worked_example() -> None:
+def test_9_the_worked_example() -> None:
     original, sent, received = (
         times.read(f"2026-01-01T{clock}Z") for clock in ("10:00:00", "10:00:05", "09:00:06.250")
     )
@@ -77,12 +77,12 @@ def test_s9_the_worked_example() -> None:
     assert times.write(corrected) == "2026-01-01T09:00:01.250Z"
 
 
-def test_s9_a_future_time_stays_in_the_future() -> None:
+def test_9_a_future_time_stays_in_the_future() -> None:
     assert times.corrected(NOON + 9_000, sent=NOON, received=NOON + 1_000) == NOON + 10_000
 
 
 @pytest.mark.parametrize("skew", [-(10**13), 10**15])
-def test_s9_a_result_outside_1970_to_9999_falls_back_to_receipt(skew: int) -> None:
+def test_9_a_result_outside_1970_to_9999_falls_back_to_receipt(skew: int) -> None:
     assert times.corrected(NOON + skew, sent=NOON, received=NOON) == NOON
 
 

@@ -84,16 +84,16 @@ CASES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("code", "item"), CASES)
-def test_s7_every_fault_has_its_code(code: str, item: Any) -> None:
+def test_7_every_fault_has_its_code(code: str, item: Any) -> None:
     assert code_of(item) == code
 
 
-def test_s7_every_type_has_checks_and_every_check_a_message() -> None:
+def test_7_every_type_has_checks_and_every_check_a_message() -> None:
     assert set(CHECKS) == EVENT_TYPES
     assert every_code() <= set(EVENT_MESSAGES)
 
 
-def test_s7_the_cases_cover_every_check() -> None:
+def test_7_the_cases_cover_every_check() -> None:
     tested = {code for code, _ in CASES} | {"id_too_long", "name_too_long"}
     assert every_code() <= tested
 
@@ -110,11 +110,11 @@ ORDER: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("code", "item"), ORDER)
-def test_s7_the_first_failure_in_order_is_the_code(code: str, item: dict[str, Any]) -> None:
+def test_7_the_first_failure_in_order_is_the_code(code: str, item: dict[str, Any]) -> None:
     assert code_of(item) == code
 
 
-def test_s2_the_type_in_the_path_wins() -> None:
+def test_2_the_type_in_the_path_wins() -> None:
     assert code_of({"type": "nonsense", "userId": "u1"}, "identify") == "accepted"
 
 
@@ -153,35 +153,35 @@ BORDERS = [
 
 
 @pytest.mark.parametrize(("code", "at", "over"), BORDERS)
-def test_s6_a_limit_is_inclusive(code: str, at: dict[str, Any], over: dict[str, Any]) -> None:
+def test_6_a_limit_is_inclusive(code: str, at: dict[str, Any], over: dict[str, Any]) -> None:
     roomy = changed(LIMITS, {"event_bytes": 32_768 if code == "event_too_large" else 1_000_000})
     assert code_of(at, limits=roomy) == "accepted"
     assert code_of(over, limits=roomy) == code
 
 
-def test_s6_the_write_key_does_not_count_towards_the_size() -> None:
+def test_6_the_write_key_does_not_count_towards_the_size() -> None:
     assert code_of(sized(32_768) | {"writeKey": "k" * 100}) == "accepted"
 
 
-def test_s6_size_counts_utf8_bytes_of_unescaped_text() -> None:
+def test_6_size_counts_utf8_bytes_of_unescaped_text() -> None:
     wide = track(properties={"text": "é" * 16_400})
     assert code_of(wide) == "event_too_large"
 
 
-def test_s6_empty_containers_count_as_leaves() -> None:
+def test_6_empty_containers_count_as_leaves() -> None:
     limits = changed(LIMITS, {"leaves": 7})
     assert code_of(track(properties={"a": [], "b": {}, "c": 1}), limits=limits) == "accepted"
     full = track(properties={"a": [], "b": {}, "c": 1, "d": [[], []]})
     assert code_of(full, limits=limits) == "too_many_properties"
 
 
-def test_s6_the_rudderstack_profile_takes_900_kb_events() -> None:
+def test_6_the_rudderstack_profile_takes_900_kb_events() -> None:
     limits = PROFILES["rudderstack"]
     assert code_of(sized(900 * 1024), limits=limits) == "accepted"
     assert code_of(sized(900 * 1024 + 1), limits=limits) == "event_too_large"
 
 
-def test_s6_an_event_that_grows_past_the_record_limit_is_rejected_not_lost() -> None:
+def test_6_an_event_that_grows_past_the_record_limit_is_rejected_not_lost() -> None:
     big = {"note": "x" * 1_000_000}
     assert code_of(track(), context=big) == "event_too_large"
 

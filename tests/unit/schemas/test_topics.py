@@ -44,4 +44,5 @@ def test_what_is_compacted_has_no_end_of_life() -> None:
     for topic in (DEFINITIONS, PROFILES, changelog("identity")):
         assert topic.config()["cleanup.policy"] == "compact"
         assert "retention.ms" not in topic.config()
+        assert topic.config()["max.compaction.lag.ms"] == "86400000"
     assert EVENTS.config()["retention.ms"] == str(timedelta(days=7) // timedelta(milliseconds=1))

@@ -79,13 +79,21 @@ def clause(rng: Random) -> dict[str, Any]:
 
 def leaf(rng: Random) -> dict[str, Any]:
     """A leaf of any kind."""
-    match rng.randrange(7):
+    match rng.randrange(14):
         case 0 | 1:
             return {**happening(rng), **count(rng), **window(rng)}
         case 2 | 3:
             return {**happening(rng), **measure(rng), **window(rng)}
-        case 4:
+        case 4 | 5:
+            return {**happening(rng), **distinct(rng), **window(rng)}
+        case 6:
             return trait(rng)
+        case 7 | 8:
+            return first_or_last(rng)
+        case 9 | 10:
+            return related(rng)
+        case 11:
+            return {"percent": rng.choice((0, 33.33, 50, 99.9, 100)), "salt": rng.choice("ab")}
         case _:
             return sequence(rng)
 
@@ -104,6 +112,37 @@ def measure(rng: Random) -> dict[str, Any]:
         return {name: "n", "op": "between", "value": [0.1, 1.6]}
     op = rng.choice(("greater_than", "at_least", "less_than", "at_most"))
     return {name: "n", "op": op, "value": rng.choice((0, 1, 0.2, 0.4, 2.5e-6, 2**63 - 1))}
+
+
+def distinct(rng: Random) -> dict[str, Any]:
+    """How many different values."""
+    path = rng.choice(("v", "k", "n"))
+    if rng.random() < 0.2:
+        return {"distinct": path, "op": "any_of", "value": [0, 2.0, 3.5]}
+    op = rng.choice(("equals", "not_equals", "greater_than", "at_least", "less_than", "at_most"))
+    return {"distinct": path, "op": op, "value": rng.choice((0, 1, 2, 2, 2.5, 3))}
+
+
+def first_or_last(rng: Random) -> dict[str, Any]:
+    """A property of the first or last event."""
+    found = happening(rng)
+    compared = timed(rng) if rng.random() < 0.35 else comparison(rng)
+    path = "d" if "in_" in compared["op"] or rng.random() < 0.3 else rng.choice(("v", "k"))
+    where = {key: found[key] for key in found if key == "where"}
+    return {rng.choice(("first", "last")): found["event"], **where, "property": path, **compared}
+
+
+def related(rng: Random) -> dict[str, Any]:
+    """So many rows, or a number over them."""
+    asked = rng.choice((count, count, measure, distinct))(rng)
+    found = {"related": rng.choice("RS"), **asked}
+    if rng.random() < 0.5:
+        found["where"] = [
+            {"column": "d", **timed(rng)}
+            if rng.random() < 0.5
+            else {"column": "v", **comparison(rng)}
+        ]
+    return found
 
 
 def trait(rng: Random) -> dict[str, Any]:
@@ -138,8 +177,11 @@ def tree(rng: Random, pool: list[dict[str, Any]], depth: int = 0) -> dict[str, A
 
 def event(rng: Random) -> dict[str, Any]:
     """Something that happens: type, name and content."""
-    if rng.random() < 0.35:
+    choice = rng.random()
+    if choice < 0.3:
         return _write(rng)
+    if choice < 0.45:
+        return _relation(rng)
     properties = {
         "k": rng.choice((0, 0, 0, 1, True, None)),
         "d": instant(rng),
@@ -165,6 +207,21 @@ def _write(rng: Random) -> dict[str, Any]:
     if rng.random() < 0.2:
         traits["group"] = rng.choice(({"p": 1}, {}, None))
     return {"type": rng.choice(("identify", "identify", "group")), "name": None, "traits": traits}
+
+
+def _relation(rng: Random) -> dict[str, Any]:
+    """A row at a position. What a row looks like at one position is always the same."""
+    key, position = rng.randrange(3), rng.randrange(6)
+    op = rng.choice(("link", "link", "unlink"))
+    row: dict[str, Any] = {"key": f"k{key}", "op": op, "position": f"{position:02}"}
+    if op == "link":
+        looks = Random(f"{key} {position}")
+        row["columns"] = {
+            "d": instant(looks),
+            "v": looks.choice(SCALARS),
+            "n": looks.choice(AMOUNTS),
+        }
+    return {"type": "relation", "name": rng.choice("RS"), "row": row}
 
 
 def _value(rng: Random) -> Any:

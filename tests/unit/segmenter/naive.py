@@ -5,8 +5,9 @@ scratch. Time goes by in milliseconds; between two of them nothing is asked, but
 `for_at_least` is continuous, so it works on whole stretches.
 """
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
@@ -27,6 +28,7 @@ class Seen:
     properties: Any = None
     traits: Any = None
     context: Any = None
+    row: Any = None
     called: str | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,6 +41,7 @@ class Person:
     """Everything that was ever applied to a profile."""
 
     events: list[Seen] = field(default_factory=list)
+    id: str = ""
 
 
 def member(where: dict[str, Any], person: Person, now: int, others: dict[str, Any]) -> bool:
@@ -62,6 +65,13 @@ def _holds(c: dict[str, Any], person: Person, now: int, others: dict[str, Any]) 
         return _trait(c, person, now)
     if "sequence" in c:
         return _sequence(c, person, now)
+    if "first" in c or "last" in c:
+        return _first_or_last(c, person, now)
+    if "related" in c:
+        return _related(c, person, now)
+    if "percent" in c:
+        digest = hashlib.blake2b(f"{c['salt']}\0{person.id}".encode(), digest_size=8).hexdigest()
+        return Fraction(int(digest, 16), 2**64) < Fraction(str(c["percent"])) / 100
     return _count(c, person, now)
 
 
@@ -256,22 +266,27 @@ def in_window(c: dict[str, Any], at: int, now: int) -> bool:
 
 
 def _count(c: dict[str, Any], person: Person, now: int) -> bool:
+    events = [e for e in matching(c, person, now) if in_window(c, e.at, now)]
+    return _number(c, len(events), lambda path: [_read(e, path) for e in events])
+
+
+def _number(c: dict[str, Any], n: int, values: Callable[[str], list[Any]]) -> bool:
+    """A count, a measure or a number of different values, of events or of rows."""
     for measure in ("sum", "average", "minimum", "maximum"):
         if measure in c:
-            return _measure(c, measure, person, now)
-    n = sum(in_window(c, e.at, now) for e in matching(c, person, now))
+            return _measure(c, measure, values(c[measure]))
+    if "distinct" in c:
+        different: list[Any] = []
+        for value in map(exact, values(c["distinct"])):
+            if value is not None and value not in different:
+                different.append(value)
+        return compare(c, len(different), 0)
     ((bound, wanted),) = c.get("count", {"at_least": 1}).items()
     return bool({"at_least": n >= wanted, "at_most": n <= wanted, "exactly": n == wanted}[bound])
 
 
-def _measure(c: dict[str, Any], measure: str, person: Person, now: int) -> bool:
-    numbers = [
-        millionth(e[1])
-        for e in (
-            exact(_read(e, c[measure])) for e in matching(c, person, now) if in_window(c, e.at, now)
-        )
-        if e is not None and e[0] == "number"
-    ]
+def _measure(c: dict[str, Any], measure: str, values: list[Any]) -> bool:
+    numbers = [millionth(e[1]) for e in map(exact, values) if e is not None and e[0] == "number"]
     if not numbers:
         return False
     found = {
@@ -294,6 +309,28 @@ def _measure(c: dict[str, Any], measure: str, person: Person, now: int) -> bool:
 
 def millionth(value: Any) -> int:
     return round(Fraction(value) * 1000000)
+
+
+def _first_or_last(c: dict[str, Any], person: Person, now: int) -> bool:
+    name = "first" if "first" in c else "last"
+    events = matching({**c, "event": c[name]}, person, now)
+    events.sort(key=lambda e: (e.at, e.message_id))
+    if not events:
+        return False
+    return compare(c, _read(events[0 if name == "first" else -1], c["property"]), now)
+
+
+def _related(c: dict[str, Any], person: Person, now: int) -> bool:
+    """Of each row the record with the greatest position; there a link beats an unlink."""
+    latest: dict[str, Any] = {}
+    for e in person.events:
+        if e.type == "relation" and e.name == c["related"]:
+            latest.setdefault(e.row["key"], []).append(e.row)
+    rows = [max(said, key=lambda r: (r["position"], r["op"] == "link")) for said in latest.values()]
+    columns = [r["columns"] for r in rows if r["op"] == "link"]
+    where = c.get("where", [])
+    found = [r for r in columns if all(compare(w, r.get(w["column"]), now) for w in where)]
+    return _number(c, len(found), lambda column: [r.get(column) for r in found])
 
 
 def _sequence(c: dict[str, Any], person: Person, now: int) -> bool:

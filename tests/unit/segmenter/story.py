@@ -27,11 +27,12 @@ class Story:
         self.profile = Profile.new("p_1")
         self.transitions: list[Transition] = []
         self.count = 0
+        self.version = 1
 
     def define(self, where: Any, now: int, *, name: str = "s", state: State = "live") -> None:
         """Another definition takes effect."""
-        version = self.catalogue.generation + 1
-        defined = segment(where, name=name, version=version, state=state)
+        self.version += 1
+        defined = segment(where, name=name, version=self.version, state=state)
         self.catalogue = self.catalogue.defined(defined)
         self.transitions += upgrade(self.catalogue, self.profile, now)
 

@@ -34,7 +34,7 @@ class Twin:
     def __init__(self, world: "World", profile_id: str) -> None:
         self.world = world
         self.profile = Profile.new(profile_id)
-        self.person = naive.Person()
+        self.person = naive.Person(id=profile_id)
         self.members: dict[str, bool] = {}
         self.sequences: dict[str, int] = {}
 

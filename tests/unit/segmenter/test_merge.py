@@ -19,9 +19,9 @@ PROBES = range(END, END + 40)
 
 def kept_leaf(rng: Random) -> KeptLeaf[Any]:
     while True:
-        (leaf,) = segment(histories.leaf(rng)).leaves
-        if isinstance(leaf, KeptLeaf):
-            return leaf
+        for leaf in segment(histories.leaf(rng)).leaves:
+            if isinstance(leaf, KeptLeaf):
+                return leaf
 
 
 def tell(leaf: KeptLeaf[Any], history: Any, number: int, what: dict[str, Any], at: int) -> None:
@@ -33,7 +33,9 @@ def tell(leaf: KeptLeaf[Any], history: Any, number: int, what: dict[str, Any], a
                 leaf.record(history, slot, write, END)
     elif isinstance(leaf, EventLeaf):
         name = calls.get(what["type"], what["name"])
-        happened = Happened(name or "", at, what.get("properties"), what.get("context"))
+        happened = Happened(
+            name or "", at, f"m{number}", what.get("properties"), what.get("context")
+        )
         match = leaf.matches(happened) if name in leaf.events else None
         if match is not None:
             leaf.record(history, match, END)

@@ -116,14 +116,6 @@ def test_s9_17_places_start_below_where(where: Any, expected: list[str]) -> None
     assert places(where) == expected
 
 
-@pytest.mark.parametrize("kind", ["related"])
-def test_s4_a_kind_that_is_not_there_yet_is_named(kind: str) -> None:
-    ((place, message),) = problems({"all": [{kind: "x", "op": "exists"}]})
-    assert place == f"all[0].{kind}"
-    assert kind in message
-    assert "not available" in message
-
-
 def test_s9_13_nesting_up_to_8_and_100_leaves() -> None:
     segment(nested(8))
     assert places(nested(9)) == [".".join(["not"] * 8)]

@@ -99,7 +99,17 @@ class EventLeaf(KeptLeaf[H]):
         """Remember it."""
 
 
-class TraitLeaf(Leaf[H]):
+class FactLeaf(Leaf[H]):
+    """A leaf over what the facts keep; it needs no history of its own."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def recall(self, facts: Facts, now: int) -> H:
+        """What the current facts alone say."""
+
+
+class TraitLeaf(FactLeaf[H]):
     """A leaf over the value of a trait."""
 
     __slots__ = ()
@@ -109,9 +119,13 @@ class TraitLeaf(Leaf[H]):
     def slots(self) -> tuple[str, ...]:
         """The writes it listens to."""
 
-    @abstractmethod
-    def recall(self, facts: Facts, now: int) -> H:
-        """What the current traits alone say."""
+
+class RowLeaf(FactLeaf[H]):
+    """A leaf over the rows of a relation."""
+
+    __slots__ = ()
+
+    relation: str
 
 
 class SteadyLeaf(KeptLeaf[H], TraitLeaf[H]):

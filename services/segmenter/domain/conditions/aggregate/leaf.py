@@ -1,25 +1,27 @@
 """The leaf: its shape, update, truth, next change and merge."""
 
 from bisect import insort
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 import msgspec
 
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
+from services.segmenter.domain.conditions.measures import (
+    MEASURES,
+    Counted,
+    Number,
+    holds,
+    measure_bound,
+    millionths,
+)
 from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
-from services.segmenter.domain.operators import OPERATORS, Comparison, comparison
-from services.segmenter.domain.shape import Piece, unknown_word
+from services.segmenter.domain.operators import Comparison
+from services.segmenter.domain.shape import Piece
 from services.segmenter.domain.spans import END, overlap
 from services.segmenter.domain.values import number
 from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
 from services.segmenter.domain.windows import Window, window
 
-MILLION = 1_000_000
-OPERATIONS = ("greater_than", "at_least", "less_than", "at_most", "between")
-
-Number = int | float
 Entry = tuple[int, int, Number]
 """From when until when a number counts, and the number."""
 
@@ -54,39 +56,14 @@ _DECODE = msgspec.msgpack.Decoder(Numbers).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """The numbers that count at one instant, summed up in millionths."""
-
-    count: int
-    total: int
-    low: int
-    high: int
-
-
-Measure = Callable[[Counted], Fraction]
-
-MEASURES: Mapping[str, Measure] = {
-    "sum": lambda counted: Fraction(counted.total),
-    "average": lambda counted: Fraction(counted.total, counted.count),
-    "minimum": lambda counted: Fraction(counted.low),
-    "maximum": lambda counted: Fraction(counted.high),
-}
-"""All exact; `counted` is never empty."""
-
-
-def millionths(value: Number) -> int:
-    """The exact value in millionths, rounded half to even."""
-    return value * MILLION if isinstance(value, int) else round(Fraction(value) * MILLION)
-
-
-@dataclass(frozen=True, slots=True)
 class EventAggregate(EventLeaf[Numbers]):
     """Compares a measure of the numbers at `path`; without any number it is false."""
 
     filter: Filter
     window: Window
     path: EventPath
-    measure: Measure
+    measure: str
+    """Its name in `MEASURES`."""
     bound: Comparison
     """Its operand is in millionths."""
 
@@ -128,9 +105,7 @@ class EventAggregate(EventLeaf[Numbers]):
 
     def holds(self, history: Numbers, now: int) -> bool:
         counted = _counted(history, now)
-        test = self.bound.operator.test
-        assert test is not None
-        return counted is not None and test(self.measure(counted), self.bound.operand)
+        return counted is not None and holds(self.bound, MEASURES[self.measure](counted))
 
     def next_change(self, history: Numbers, now: int) -> int | None:
         edges = (start if start > now else end for start, end, _ in history.passing)
@@ -160,20 +135,7 @@ def parse_aggregate(piece: Piece, name: str) -> EventAggregate | None:
     events = event_filter(piece)
     inside = window(piece)
     path = event_path(piece.at(name))
-    bound = _bound(piece)
+    bound = measure_bound(piece)
     if events is None or inside is None or path is None or bound is None:
         return None
-    return EventAggregate(leaf_key(piece.value), events, inside, path, MEASURES[name], bound)
-
-
-def _bound(piece: Piece) -> Comparison | None:
-    op = piece.at("op")
-    if isinstance(op.value, str) and op.value in OPERATORS and op.value not in OPERATIONS:
-        op.refuse(unknown_word("operator for a number", op.value, OPERATIONS))
-        return None
-    found = comparison(piece)
-    if found is None:
-        return None
-    operand = found.operand
-    scaled = tuple(map(millionths, operand)) if type(operand) is tuple else millionths(operand)
-    return Comparison(found.operator, scaled)
+    return EventAggregate(leaf_key(piece.value), events, inside, path, name, bound)

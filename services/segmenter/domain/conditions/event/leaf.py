@@ -5,21 +5,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from services.segmenter.domain.conditions.aggregate.leaf import (
-    MEASURES,
-    EventAggregate,
-    parse_aggregate,
-)
+from services.segmenter.domain.conditions.aggregate.leaf import EventAggregate, parse_aggregate
+from services.segmenter.domain.conditions.counts import count_bounds
+from services.segmenter.domain.conditions.distinct.leaf import EventDistinct, parse_distinct
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
+from services.segmenter.domain.conditions.measures import DISTINCT, MEASURES
 from services.segmenter.domain.filters import Filter, Happened, event_filter
-from services.segmenter.domain.shape import MISSING, Piece
+from services.segmenter.domain.shape import Piece
 from services.segmenter.domain.spans import ALWAYS, END, Span, overlap
 from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
 from services.segmenter.domain.windows import Window, window
-
-COUNTS = ("at_least", "at_most", "exactly")
-LATER = "distinct"
-"""Part of the language, refused by name until it is here."""
 
 
 class Tally(History, array_like=True):
@@ -123,11 +118,10 @@ class EventCount(EventLeaf[Tally]):
             del ends[:gone]
 
 
-def parse_event(piece: Piece) -> EventCount | EventAggregate | None:
-    """`event` with optional `where`, window, and `count` or one of the measures."""
-    if piece.has(LATER):
-        piece.at(LATER).refuse(f"`{LATER}` over events is not available yet")
-        return None
+def parse_event(piece: Piece) -> EventCount | EventAggregate | EventDistinct | None:
+    """`event` with optional `where`, window, and `count`, a measure or `distinct`."""
+    if piece.has(DISTINCT):
+        return parse_distinct(piece)
     for name in MEASURES:
         if piece.has(name):
             return parse_aggregate(piece, name)
@@ -136,29 +130,7 @@ def parse_event(piece: Piece) -> EventCount | EventAggregate | None:
         return None
     events = event_filter(piece)
     inside = window(piece)
-    bounds = _count(piece.at("count"))
+    bounds = count_bounds(piece.at("count"))
     if events is None or inside is None or bounds is None:
         return None
     return EventCount(leaf_key(piece.value), events, inside, *bounds)
-
-
-def _count(piece: Piece) -> tuple[int, int | None] | None:
-    if piece.value is MISSING:
-        return 1, None
-    if not piece.is_object(COUNTS):
-        return None
-    written = [key for key in COUNTS if piece.has(key)]
-    if len(written) != 1:
-        piece.refuse("needs exactly one of at_least, at_most, exactly")
-        return None
-    wanted = piece.at(written[0]).value
-    if type(wanted) is not int or wanted < 0:
-        piece.at(written[0]).refuse("must be a whole number from 0 on")
-        return None
-    match written[0]:
-        case "at_least":
-            return wanted, None
-        case "at_most":
-            return 0, wanted
-        case _:
-            return wanted, wanted

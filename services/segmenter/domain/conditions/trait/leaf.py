@@ -11,10 +11,16 @@ from services.segmenter.domain.conditions.leaf import History, SteadyLeaf, Trait
 from services.segmenter.domain.facts import Facts, Write
 from services.segmenter.domain.operators import Comparison, comparison
 from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import BEGINNING, END, Span, covered, next_edge, overlap
+from services.segmenter.domain.spans import (
+    BEGINNING,
+    END,
+    NEVER,
+    Span,
+    covered,
+    next_edge,
+    overlap,
+)
 from services.segmenter.domain.windows import a_duration
-
-NEVER: Span = (END, END)
 
 
 class Standing(History, array_like=True):

@@ -1,0 +1,80 @@
+"""Records on their way into the log, and the request that waits for them."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.ingest.spool_files import Position
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One record for the log."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers = ()
+
+    @property
+    def size(self) -> int:
+        return len(self.key) + len(self.value)
+
+
+class Commit:
+    """Resolves once all records of one request are durable, or one of them failed."""
+
+    __slots__ = ("_left", "done")
+
+    def __init__(self, records: int) -> None:
+        self._left = records
+        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def one_durable(self) -> None:
+        self._left -= 1
+        if self._left == 0 and not self.done.done():
+            self.done.set_result(True)
+
+    def failed(self) -> None:
+        if not self.done.done():
+            self.done.set_result(False)
+
+
+class Entry:
+    """One record of a request; durable as soon as either the broker or the spool has it."""
+
+    __slots__ = ("_commit", "_is_durable", "is_stored", "outgoing", "position")
+
+    def __init__(
+        self, outgoing: Outgoing, commit: Commit, position: Position | None = None
+    ) -> None:
+        self.outgoing = outgoing
+        self.position = position
+        """Where it is in the spool, if it is there."""
+        self.is_stored = False
+        """The broker has acknowledged it."""
+        self._commit = commit
+        self._is_durable = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """False once its request was answered that nothing is stored: it will come again."""
+        return not self._commit.done.done()
+
+    def stored(self) -> None:
+        self.is_stored = True
+        self._durable()
+
+    def spooled(self, position: Position) -> None:
+        self.position = position
+        self._durable()
+
+    def failed(self) -> None:
+        self._commit.failed()
+
+    def _durable(self) -> None:
+        if not self._is_durable:
+            self._is_durable = True
+            self._commit.one_durable()

@@ -1,0 +1,153 @@
+"""The spool: records that wait on this machine's disk until the broker is back.
+
+Group commit: what comes while the disk syncs goes into the next write, and one sync answers all of
+it. The event loop never waits for the disk.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from services.ingest import metrics
+from services.ingest.domain.frames import OVERHEAD
+from services.ingest.outgoing import Entry, Outgoing
+from services.ingest.spool_files import ERASED, Position, SpoolFiles
+
+log = structlog.get_logger()
+
+_FORM = b"\x01"
+"""First byte of a body as it is written now."""
+_FRAME_ROOM = OVERHEAD + 200
+"""About what a record takes beside its key and value."""
+_RETRY_S = 1.0
+_decoder = msgspec.msgpack.Decoder(tuple[str, bytes, bytes, list[tuple[str, bytes]]])
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A record in the spool; `outgoing` is None where somebody was erased."""
+
+    position: Position
+    outgoing: Outgoing | None
+
+
+class Spool:
+    """Takes records while the broker cannot, and gives them back in their order."""
+
+    def __init__(self, files: SpoolFiles, limit: int) -> None:
+        self._files = files
+        self._limit = limit
+        self._waiting: list[Entry] = []
+        self._waiting_bytes = 0
+        self._filled = asyncio.Event()
+        self._written = asyncio.Event()
+        self._written.set()
+        self._failed_at: float | None = None
+        metrics.SPOOL_BYTES.set_function(lambda: files.bytes)
+        metrics.SPOOL_RECORDS.set_function(lambda: files.records)
+        metrics.SPOOL_AGE_SECONDS.set_function(self._age)
+        metrics.SPOOL_LIMIT_BYTES.set(limit)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._files.bytes and not self._waiting and self._written.is_set()
+
+    @property
+    def bytes(self) -> int:
+        return self._files.bytes
+
+    def has_room(self, size: int = 0) -> bool:
+        """Whether so many bytes more can be expected to be kept."""
+        failed = self._failed_at
+        is_writable = failed is None or time.monotonic() - failed > _RETRY_S
+        return is_writable and self._files.bytes + self._waiting_bytes + size <= self._limit
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Each entry learns where it is once it is on the disk, or that there is no room."""
+        for entry in entries:
+            size = entry.outgoing.size + _FRAME_ROOM
+            if not self.has_room(size):
+                entry.failed()
+                continue
+            self._waiting.append(entry)
+            self._waiting_bytes += size
+        if self._waiting:
+            self._written.clear()
+            self._filled.set()
+
+    async def run(self) -> None:
+        """Write group after group until cancelled."""
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            # What the broker acknowledged meanwhile need not be kept.
+            group = [one for one in self._waiting if not one.is_stored and one.is_wanted]
+            self._waiting, waited = [], self._waiting_bytes
+            if group:
+                await self._write(group)
+            self._waiting_bytes -= waited
+            if not self._waiting:
+                self._written.set()
+
+    async def written(self) -> None:
+        """Return when nothing waits for the disk."""
+        await self._written.wait()
+
+    async def read(self) -> list[Spooled]:
+        """The first records, none when there are none."""
+        found = await asyncio.to_thread(self._files.read)
+        return [Spooled(position, _decoded(body)) for position, body in found]
+
+    async def forget(self, records: Sequence[Spooled]) -> None:
+        """They are in the log; they were the first."""
+        await asyncio.to_thread(self._files.forget, records[-1].position, len(records))
+
+    async def erase(self, matches: Callable[[Outgoing], bool]) -> int:
+        """Blank the records that match, and say how many.
+
+        What is being drained at this moment may still reach the log: erase there afterwards.
+        """
+        await self.written()
+
+        def body_matches(body: bytes) -> bool:
+            outgoing = _decoded(body)
+            return outgoing is not None and matches(outgoing)
+
+        return await asyncio.to_thread(self._files.erase, body_matches)
+
+    def close(self) -> None:
+        self._files.close()
+
+    def _age(self) -> float:
+        oldest = self._files.oldest_at
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
+
+    async def _write(self, group: Sequence[Entry]) -> None:
+        bodies = [_encoded(entry.outgoing) for entry in group]
+        began = time.monotonic()
+        try:
+            at = time.time_ns() // 1_000_000
+            positions = await asyncio.to_thread(self._files.append, bodies, at)
+        except OSError as error:
+            self._failed_at = time.monotonic()
+            log.error("the spool cannot be written", error=error.strerror)
+            for entry in group:
+                entry.failed()
+            return
+        self._failed_at = None
+        metrics.SPOOL_WRITE_SECONDS.observe(time.monotonic() - began)
+        for entry, position in zip(group, positions, strict=True):
+            entry.spooled(position)
+
+
+def _encoded(outgoing: Outgoing) -> bytes:
+    fields = (outgoing.topic, outgoing.key, outgoing.value, list(outgoing.headers))
+    return _FORM + msgspec.msgpack.encode(fields)
+
+
+def _decoded(body: bytes) -> Outgoing | None:
+    return None if body[:1] == ERASED else Outgoing(*_decoder.decode(body[1:]))

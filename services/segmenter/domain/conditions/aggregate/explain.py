@@ -1,0 +1,77 @@
+"""The explanation: which numbers count, until when, and what they come to."""
+
+from fractions import Fraction
+
+from services.segmenter.domain.conditions.aggregate.leaf import EventAggregate
+from services.segmenter.domain.conditions.measures import (
+    MEASURES,
+    MILLION,
+    Counted,
+    Number,
+    holds,
+    millionths,
+)
+from services.segmenter.domain.explain.reading import Reading, edges_of, in_order, shown
+from services.segmenter.domain.explain.remembered import Remembered
+from services.segmenter.domain.explain.words import Written, compared, happening, window
+from services.segmenter.domain.filters import Happened
+from services.segmenter.domain.spans import Span, overlap
+from services.segmenter.domain.values import number
+
+Counting = list[tuple[Happened, Span, Number]]
+
+
+def asks(written: Written) -> str:
+    """The leaf in words."""
+    return f"{compared(_subject(written), written)} over {happening(written)}{window(written)}"
+
+
+def explain(leaf: EventAggregate, written: Written, remembered: Remembered, now: int) -> Reading:
+    """Every number that counts at some time."""
+    counting = _counting(leaf, remembered)
+    measured = _measured(leaf, counting, now)
+    is_true = measured is not None and holds(leaf.bound, measured)
+    wanted = compared(_subject(written), written, holds=not is_true)
+    return Reading(
+        found="no numbers" if measured is None else f"{_subject(written)} is {_plain(measured)}",
+        evidence=in_order(
+            shown(event, span, value) for event, span, value in counting if span[0] <= now < span[1]
+        ),
+        holds_at=lambda t: (
+            (found := _measured(leaf, counting, t)) is not None and holds(leaf.bound, found)
+        ),
+        edges=edges_of(span for _, span, _ in counting),
+        turn=f"{happening(written)}{window(written)}, so that {wanted}",
+        waiting=f"no further {happening(written)}{window(written)}",
+    )
+
+
+def _subject(written: Written) -> str:
+    name = next(name for name in MEASURES if name in written)
+    return f"the {name} of {written[name]}"
+
+
+def _counting(leaf: EventAggregate, remembered: Remembered) -> Counting:
+    found = []
+    for event in remembered.events.get(leaf.filter.event, ()):
+        value = number(leaf.path.of(event))
+        matching, inside = leaf.filter.span(event), leaf.window.span(event.at)
+        span = overlap(matching, inside) if matching and inside else None
+        if value is not None and span is not None:
+            found.append((event, span, value))
+    return found
+
+
+def _measured(leaf: EventAggregate, counting: Counting, now: int) -> Fraction | None:
+    """What the numbers come to, in millionths; None without any."""
+    values = [millionths(value) for _, (start, end), value in counting if start <= now < end]
+    if not values:
+        return None
+    return MEASURES[leaf.measure](Counted(len(values), sum(values), min(values), max(values)))
+
+
+def _plain(measured: Fraction) -> str:
+    """In units again, as exactly as six decimals go."""
+    whole, rest = divmod(abs(round(measured)), MILLION)
+    decimals = f".{rest:06}".rstrip("0").rstrip(".")
+    return f"{'-' if round(measured) < 0 else ''}{whole}{decimals}"

@@ -1,0 +1,1 @@
+"""`event` with `distinct`: how many different values the matching events carry."""

@@ -1,0 +1,143 @@
+"""The leaf: its shape, update, truth, next change and merge."""
+
+from bisect import insort
+from dataclasses import dataclass
+
+import msgspec
+
+from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
+from services.segmenter.domain.conditions.measures import (
+    DISTINCT,
+    distinct_bound,
+    most_that_matter,
+    so_many,
+)
+from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
+from services.segmenter.domain.operators import Comparison
+from services.segmenter.domain.shape import Piece
+from services.segmenter.domain.spans import END, overlap
+from services.segmenter.domain.values import Scalar, scalar
+from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
+from services.segmenter.domain.windows import Window, window
+
+Entry = tuple[int, int, str]
+"""From when until when an event's value counts, and the value as text."""
+
+
+class Values(History, array_like=True):
+    """The different values, as texts that are equal when the values are."""
+
+    ends: dict[str, int] = msgspec.field(default_factory=dict)
+    """Each value that counts now → the instant from which it no longer does."""
+    pending: list[Entry] = msgspec.field(default_factory=list)
+    """Those that begin to count later, when a date in their event comes into reach; in order."""
+
+    def entries(self) -> int:
+        return len(self.ends) + len(self.pending)
+
+
+_DECODE = msgspec.msgpack.Decoder(Values).decode
+
+
+@dataclass(frozen=True, slots=True)
+class EventDistinct(EventLeaf[Values]):
+    """Compares how many different values the events in the window have at `path`."""
+
+    filter: Filter
+    window: Window
+    path: EventPath
+    bound: Comparison
+
+    @property
+    def initial(self) -> bool:
+        return so_many(self.bound, 0)
+
+    @property
+    def events(self) -> frozenset[str]:
+        return frozenset((self.filter.event,))
+
+    def fresh(self) -> Values:
+        return Values()
+
+    def decode(self, data: bytes) -> Values:
+        return _DECODE(data)
+
+    def matches(self, event: Happened) -> Entry | None:
+        value = scalar(self.path.of(event))
+        matching = self.filter.span(event)
+        inside = self.window.span(event.at)
+        if value is None or matching is None or inside is None:
+            return None
+        span = overlap(matching, inside)
+        return None if span is None else (*span, _text(value))
+
+    def record(self, history: Values, match: Entry, now: int) -> None:
+        start, end, value = match
+        if start > now:
+            insort(history.pending, match)
+        elif end > history.ends.get(value, now):
+            history.ends[value] = end
+
+    def settle(self, history: Values, now: int) -> None:
+        """Move what has begun, drop what has ended and what cannot make a difference.
+
+        Of more values than matter those that end last are enough: as long as one that was
+        dropped would still count, all that were kept do.
+        """
+        while history.pending and history.pending[0][0] <= now:
+            self.record(history, history.pending.pop(0), now)
+        ends = history.ends
+        if any(end <= now for end in ends.values()):
+            history.ends = ends = {value: end for value, end in ends.items() if end > now}
+        keep = most_that_matter(self.bound)
+        if len(ends) > keep:
+            latest = sorted(ends.items(), key=lambda item: (-item[1], item[0]))
+            history.ends = dict(latest[:keep])
+
+    def holds(self, history: Values, now: int) -> bool:
+        return so_many(self.bound, len(history.ends))
+
+    def next_change(self, history: Values, now: int) -> int | None:
+        begin = history.pending[0][0] if history.pending else END
+        change = min(begin, self._fall(history))
+        return None if change == END else change
+
+    def _fall(self, history: Values) -> int:
+        """When so many values have ended that the truth is another, if none begins before."""
+        count = len(history.ends)
+        now_holds = so_many(self.bound, count)
+        ends = sorted(history.ends.values())
+        for index, end in enumerate(ends):
+            last_of_its_instant = index + 1 == count or ends[index + 1] > end
+            if last_of_its_instant and so_many(self.bound, count - index - 1) is not now_holds:
+                return end
+        return END
+
+    def merge(self, one: Values, other: Values, now: int) -> Values:
+        both = Values(dict(one.ends), sorted(one.pending + other.pending))
+        for value, end in other.ends.items():
+            both.ends[value] = max(end, both.ends.get(value, end))
+        self.settle(both, now)
+        return both
+
+
+def _text(value: Scalar) -> str:
+    """Equal texts for equal values: `1` and `1.0`, but neither `"1"` nor true."""
+    if isinstance(value, str):
+        return f"s{value}"
+    if isinstance(value, tuple):
+        return f"b{value[0]}"
+    return f"n{int(value)}" if value == int(value) else f"n{value!r}"
+
+
+def parse_distinct(piece: Piece) -> EventDistinct | None:
+    """`event` with `distinct` over a path, and `op` and `value` for how many there are."""
+    if not piece.is_object(("event", "where", DISTINCT, "op", "value", *WINDOW_KEYS)):
+        return None
+    events = event_filter(piece)
+    inside = window(piece)
+    path = event_path(piece.at(DISTINCT))
+    bound = distinct_bound(piece)
+    if events is None or inside is None or path is None or bound is None:
+        return None
+    return EventDistinct(leaf_key(piece.value), events, inside, path, bound)

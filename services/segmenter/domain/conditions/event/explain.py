@@ -1,0 +1,54 @@
+"""The explanation: which events count, until when, how many more or fewer it takes."""
+
+from services.segmenter.domain.conditions.event.leaf import EventCount
+from services.segmenter.domain.explain.reading import Reading, edges_of, in_order, shown
+from services.segmenter.domain.explain.remembered import Remembered
+from services.segmenter.domain.explain.words import Written, happening, number_of, times, window
+from services.segmenter.domain.filters import Happened
+from services.segmenter.domain.spans import Span, covered, overlap
+
+
+def asks(written: Written) -> str:
+    """The leaf in words."""
+    return f"{happening(written)}, {times(written)}{window(written)}"
+
+
+def explain(leaf: EventCount, written: Written, remembered: Remembered, now: int) -> Reading:
+    """Every matching event, and for how long it counts."""
+    counting = _counting(leaf, remembered)
+    spans = [span for _, span in counting]
+    present = [(event, span) for event, span in counting if covered((span,), now)]
+    return Reading(
+        found=f"{number_of(len(present), 'time')}",
+        evidence=in_order(shown(event, span) for event, span in present),
+        holds_at=lambda t: _is_within(leaf, sum(start <= t < end for start, end in spans)),
+        edges=edges_of(spans),
+        turn=_turn(leaf, written, len(present)),
+        waiting=f"no further {happening(written)}{window(written)}",
+    )
+
+
+def _counting(leaf: EventCount, remembered: Remembered) -> list[tuple[Happened, Span]]:
+    """The events that match and lie in the window at some time."""
+    found = []
+    for event in remembered.events.get(leaf.filter.event, ()):
+        matching, inside = leaf.filter.span(event), leaf.window.span(event.at)
+        span = overlap(matching, inside) if matching and inside else None
+        if span is not None:
+            found.append((event, span))
+    return found
+
+
+def _is_within(leaf: EventCount, count: int) -> bool:
+    return leaf.low <= count and (leaf.high is None or count <= leaf.high)
+
+
+def _turn(leaf: EventCount, written: Written, count: int) -> str | None:
+    """How many more it takes; events never become fewer but by time."""
+    if count < leaf.low:
+        missing = leaf.low - count
+    elif leaf.high is not None and count <= leaf.high:
+        missing = leaf.high + 1 - count
+    else:
+        return None
+    return f"{missing} more {happening(written)}{window(written)}"

@@ -1,0 +1,1 @@
+"""`first` and `last`: a property of the earliest or latest such event ever."""

@@ -1,0 +1,180 @@
+"""What the log says about profiles: what each came to know, when, and who was folded into whom.
+
+This is the log read without the segmenter's state: the ground on which a recomputation, an
+explanation or a look into the past stands. Only the clock of a merged profile is taken from the
+state that travelled, because it may have been ahead of the winner's partition.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from schemas.records import (
+    ProfileEvent,
+    ProfileMerged,
+    ProfileTransferred,
+    Record,
+    SegmentDefined,
+)
+from services.segmenter.domain.payload import Payload, Unreadable, payload
+from services.segmenter.domain.profile import Profile
+
+Wanted = Callable[[str], bool]
+"""Whether the life of the profile with this id is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One event as it was applied; later copies that were forwarded have the first one's `at`."""
+
+    event: ProfileEvent
+    content: Payload
+    partition: int
+    offset: int
+    now: int
+    """Stream time of the profile then."""
+    at: int
+    """When it happened, as it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """Here the profile took over the whole life of another one."""
+
+    loser: str
+    merge_id: str
+    partition: int
+    offset: int
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """From this position on a version of a segment counts in the partition."""
+
+    record: SegmentDefined
+    partition: int
+    offset: int
+    now: int
+
+
+@dataclass(slots=True)
+class Chapter:
+    """What happened to one profile id in its own partition."""
+
+    entries: list[Applied | Absorbed] = field(default_factory=list)
+    clock: int = 0
+    """Its own time: it never goes back, and may be ahead of the partition's after a merge."""
+    merged_into: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A profile that is nobody else's part, with all that it came to know, in that order."""
+
+    profile_id: str
+    partition: int
+    applied: tuple[Applied, ...]
+    merges: tuple[Absorbed, ...]
+    clock: int
+    """Its own time at the end: that of its partition, or later."""
+
+
+class PartitionLog:
+    """Reads one partition's records in order, and keeps what concerns the profiles wanted."""
+
+    def __init__(self, number: int, wanted: Wanted = lambda _: True) -> None:
+        self.number = number
+        self.now = 0
+        """Stream time, Unix milliseconds."""
+        self.chapters: dict[str, Chapter] = {}
+        self.definitions: list[Defined] = []
+        self._wanted = wanted
+
+    def take(self, offset: int, timestamp: int, record: Record) -> None:
+        """One more record, with the broker's time."""
+        self.pass_time(timestamp)
+        match record:
+            case ProfileEvent() if self._wanted(record.profile_id):
+                self._apply(offset, record)
+            case ProfileMerged() if self._wanted(record.loser):
+                chapter = self._chapter(record.loser)
+                chapter.merged_into = chapter.merged_into or record.winner
+            case ProfileTransferred() if self._wanted(record.winner):
+                self._absorb(offset, record)
+            case SegmentDefined():
+                self.definitions.append(Defined(record, self.number, offset, self.now))
+            case _:
+                pass
+
+    def pass_time(self, timestamp: int) -> None:
+        """A record that is not asked for moves the time, too."""
+        self.now = max(self.now, timestamp)
+
+    def _apply(self, offset: int, event: ProfileEvent) -> None:
+        chapter = self._chapter(event.profile_id)
+        if chapter.merged_into is not None:
+            return  # it is forwarded, and counts where it arrives
+        try:
+            content = payload(event.payload, with_row=event.type == "relation")
+        except Unreadable:
+            return
+        now = max(self.now, chapter.clock, event.at or 0)
+        at = min(event.timestamp, now) if event.at is None else event.at
+        chapter.clock = now
+        chapter.entries.append(Applied(event, content, self.number, offset, now, at))
+
+    def _absorb(self, offset: int, transfer: ProfileTransferred) -> None:
+        chapter = self._chapter(transfer.winner)
+        if chapter.merged_into is not None:
+            return
+        loser = Profile.decode(transfer.state)
+        if loser.exists:
+            now = chapter.clock = max(self.now, chapter.clock, loser.seen)
+            chapter.entries.append(
+                Absorbed(transfer.loser, transfer.merge_id, self.number, offset, now)
+            )
+
+    def _chapter(self, profile_id: str) -> Chapter:
+        return self.chapters.setdefault(profile_id, Chapter())
+
+
+def survivor(profile_id: str, merged: Mapping[str, str]) -> str:
+    """Who a profile is now, along the chain of merges."""
+    seen = {profile_id}
+    while (onward := merged.get(profile_id)) is not None and onward not in seen:
+        seen.add(onward)
+        profile_id = onward
+    return profile_id
+
+
+def lives(partitions: Mapping[int, PartitionLog]) -> Iterator[Life]:
+    """The life of each profile that has one: merged ones are within their winner's.
+
+    What is on its way between two partitions belongs to nobody, as it does for the stream.
+    """
+    chapters = {
+        name: chapter for log in partitions.values() for name, chapter in log.chapters.items()
+    }
+    for log in partitions.values():
+        for profile_id, chapter in log.chapters.items():
+            if chapter.merged_into is None and chapter.entries:
+                yield _life(profile_id, log, chapters)
+
+
+def _life(profile_id: str, log: PartitionLog, chapters: Mapping[str, Chapter]) -> Life:
+    entries = tuple(_told(profile_id, chapters))
+    return Life(
+        profile_id,
+        log.number,
+        tuple(entry for entry in entries if isinstance(entry, Applied)),
+        tuple(entry for entry in entries if isinstance(entry, Absorbed)),
+        max(log.now, chapters[profile_id].clock),
+    )
+
+
+def _told(profile_id: str, chapters: Mapping[str, Chapter]) -> Iterator[Applied | Absorbed]:
+    chapter = chapters.get(profile_id)
+    for entry in chapter.entries if chapter is not None else ():
+        if isinstance(entry, Absorbed):
+            yield from _told(entry.loser, chapters)
+        yield entry

@@ -1,0 +1,184 @@
+"""Reads the lives of profiles from `profile-events.v1`: all, some, or a sample by hash.
+
+For a part of the profiles the log is read twice: first for the merges alone, which say whose lives
+are within whose, then for the records of those concerned. What is skipped is not decoded.
+"""
+
+import struct
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from confluent_kafka import Message
+
+from schemas.codec import SCHEMAS, Undecodable, decode
+from schemas.records import ProfileEvent, ProfileMerged, Record
+from schemas.topics import PROFILE_EVENTS
+from services.runtime.past import Reach, reach, read_past
+from services.segmenter.domain.lives import (
+    Defined,
+    Life,
+    PartitionLog,
+    Wanted,
+    lives,
+    survivor,
+)
+
+_FRAME = struct.Struct(">bI")
+_BY_PROFILE = frozenset(i for i, (kind, _) in SCHEMAS.items() if kind is ProfileEvent)
+_MERGES = frozenset(i for i, (kind, _) in SCHEMAS.items() if kind is ProfileMerged)
+
+
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """What was read, and how much of the past it is."""
+
+    lives: Mapping[str, Life]
+    merged: Mapping[str, str]
+    """Profile → the one it was folded into directly."""
+    definitions: tuple[Defined, ...]
+    times: Mapping[int, int]
+    """Partition → stream time at its end, Unix milliseconds."""
+    positions: Mapping[int, int]
+    """Partition → the offset behind the last record read."""
+    since: int | None
+    """Where the log was cut off, the instant from which on it is whole; None when it is whole."""
+
+    def survivor(self, profile_id: str) -> str:
+        """Who the profile is now."""
+        return survivor(profile_id, self.merged)
+
+
+def everyone(_profile_id: str) -> bool:
+    """All profiles."""
+    return True
+
+
+def named(profile_ids: Collection[str]) -> Wanted:
+    """These profiles."""
+    return frozenset(profile_ids).__contains__
+
+
+def sample(share: float, *, salt: bytes = b"") -> Wanted:
+    """This share of all profiles, chosen by digest; another salt chooses others."""
+    threshold = int(share * 2**64)
+
+    def chosen(profile_id: str) -> bool:
+        digest = blake2b(profile_id.encode(), digest_size=8, salt=salt).digest()
+        return int.from_bytes(digest, "big") < threshold
+
+    return chosen
+
+
+def read_lives(
+    bootstrap: str,
+    wanted: Wanted = everyone,
+    *,
+    until: Mapping[int, int] | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Lives:
+    """The lives of the profiles that these are now, up to the end or to given positions.
+
+    `progress` is told how many records were read so far.
+
+    Raises:
+        UnknownTopic: there is no log yet.
+        KafkaException: the broker went away.
+    """
+    held = reach(bootstrap, PROFILE_EVENTS.name)
+    ends = dict(held.ends if until is None else until)
+    merged = _read_merges(bootstrap, ends) if wanted is not everyone else {}
+    concerned = _concerned(wanted, merged)
+    logs = {number: PartitionLog(number, concerned) for number in ends}
+    began: dict[int, int] = {}
+    for count, message in enumerate(read_past(bootstrap, PROFILE_EVENTS.name, ends)):
+        _take(message, logs, began, concerned)
+        if count % 10_000 == 0:
+            progress(count)
+    return _gathered(logs, ends, _cut_off(held, began))
+
+
+def _read_merges(bootstrap: str, until: Mapping[int, int]) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for message in read_past(bootstrap, PROFILE_EVENTS.name, until):
+        value = message.value()
+        if isinstance(value, bytes) and schema_of(value) in _MERGES:
+            record = decode(value)
+            if isinstance(record, ProfileMerged):
+                merged.setdefault(record.loser, record.winner)
+    return merged
+
+
+def _concerned(wanted: Wanted, merged: Mapping[str, str]) -> Wanted:
+    """Those who are within a wanted profile now, asked by any of its names."""
+    if wanted is everyone:
+        return everyone
+    inside = {name for name in merged if wanted(survivor(name, merged)) or wanted(name)}
+    named_now = {survivor(name, merged) for name in inside}
+    inside |= named_now | {n for n in merged if survivor(n, merged) in named_now}
+    return lambda profile_id: profile_id in inside or wanted(profile_id)
+
+
+def _take(
+    message: Message, logs: Mapping[int, PartitionLog], began: dict[int, int], concerned: Wanted
+) -> None:
+    number, offset, value = message.partition(), message.offset(), message.value()
+    _, timestamp = message.timestamp()
+    assert number is not None
+    assert offset is not None
+    log = logs[number]
+    began.setdefault(number, timestamp)
+    record = None
+    if isinstance(value, bytes) and not _is_passed_over(message, value, concerned):
+        record = _decoded(value)
+    if record is None:
+        log.pass_time(timestamp)
+    else:
+        log.take(offset, timestamp, record)
+
+
+def _is_passed_over(message: Message, value: bytes, concerned: Wanted) -> bool:
+    key = message.key()
+    return (
+        schema_of(value) in _BY_PROFILE and isinstance(key, bytes) and not concerned(key.decode())
+    )
+
+
+def _decoded(value: bytes) -> Record | None:
+    """The record; None for what the segmenter dead-letters, too."""
+    try:
+        return decode(value)
+    except Undecodable:
+        return None
+
+
+def schema_of(value: bytes) -> int:
+    """The schema id in front of a record, 0 without one."""
+    if len(value) < _FRAME.size:
+        return 0
+    _, schema_id = _FRAME.unpack_from(value)
+    return int(schema_id)
+
+
+def _cut_off(held: Reach, began: Mapping[int, int]) -> int | None:
+    lost = [began[n] for n, start in held.starts.items() if start > 0 and n in began]
+    return max(lost, default=None)
+
+
+def _gathered(
+    logs: Mapping[int, PartitionLog], positions: Mapping[int, int], since: int | None
+) -> Lives:
+    merged = {
+        name: chapter.merged_into
+        for log in logs.values()
+        for name, chapter in log.chapters.items()
+        if chapter.merged_into is not None
+    }
+    return Lives(
+        {life.profile_id: life for life in lives(logs)},
+        merged,
+        tuple(each for log in logs.values() for each in log.definitions),
+        {number: log.now for number, log in logs.items()},
+        positions,
+        since,
+    )

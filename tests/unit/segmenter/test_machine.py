@@ -1,0 +1,94 @@
+"""Whatever happens to the stage, at every quiet point it says what all events ever say.
+
+A Hypothesis state machine over the whole stage in memory. `AFFLUX_MACHINES` sets how many are
+built; each ends with twenty probes of the time that follows.
+"""
+
+import os
+from random import Random
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests.unit.segmenter.memory_log import PARTITIONS
+from tests.unit.segmenter.stage_world import PEOPLE, StageWorld
+
+MACHINES = int(os.environ.get("AFFLUX_MACHINES", "500"))
+PROBES = 20
+
+seeds = st.integers(0, 2**40)
+partitions = st.integers(0, PARTITIONS - 1)
+counts = st.integers(0, 4)
+trees = st.sampled_from(("tree0", "tree1"))
+
+
+class Stage(RuleBasedStateMachine):
+    """Events, merges, edits, the clock, crashes and workers that come and go, in any order."""
+
+    @initialize(seed=seeds, workers=st.integers(1, 4))
+    def begin(self, seed: int, workers: int) -> None:
+        self.rng = Random(seed)
+        self.world = StageWorld(self.rng, workers)
+
+    @rule(seed=seeds, count=st.integers(1, 6))
+    def things_happen(self, seed: int, count: int) -> None:
+        rng = Random(seed)
+        for _ in range(count):
+            self.world.happen(rng.choice(PEOPLE), rng)
+            self.world.log.clock += rng.choice((0, 0, 1, 2))
+
+    @rule(seed=seeds, count=st.integers(2, 6))
+    def one_person_is_busy(self, seed: int, count: int) -> None:
+        rng = Random(seed)
+        who = rng.choice(PEOPLE)
+        for _ in range(count):
+            self.world.happen(who, rng)
+            self.world.log.clock += rng.choice((0, 0, 1, 2))
+
+    @rule(one=st.integers(0, 3), other=st.integers(0, 3))
+    def two_become_one(self, one: int, other: int) -> None:
+        self.world.merge(one, other)
+
+    @rule(partition=partitions, count=counts)
+    def a_worker_works(self, partition: int, count: int) -> None:
+        self.world.log.turn(partition, count)
+
+    @rule(partition=partitions, count=counts)
+    def a_worker_dies(self, partition: int, count: int) -> None:
+        self.world.log.turn(partition, count, crash=True)
+
+    @rule(workers=st.integers(1, 4))
+    def workers_come_and_go(self, workers: int) -> None:
+        self.world.log.rebalance(workers)
+
+    @rule(milliseconds=st.sampled_from((1, 1, 2, 3, 10)))
+    def time_goes_by(self, milliseconds: int) -> None:
+        self.world.log.clock += milliseconds
+
+    @rule(name=trees, seed=seeds)
+    def a_segment_is_edited(self, name: str, seed: int) -> None:
+        self.world.edit(name, Random(seed))
+
+    @rule(name=trees, state=st.sampled_from(("live", "live", "paused", "archived")))
+    def a_segment_changes_its_state(self, name: str, state: str) -> None:
+        self.world.turn_to(name, state)  # type: ignore[arg-type]
+
+    @rule(milliseconds=st.sampled_from((0, 1, 2, 5)))
+    def all_is_quiet(self, milliseconds: int) -> None:
+        self.world.pass_to_next(milliseconds)
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            for _ in range(PROBES):
+                self.world.pass_to_next(self.rng.choice((1, 1, 1, 2, 3, 5, 8)))
+
+
+TestStage = Stage.TestCase
+TestStage.settings = settings(
+    max_examples=MACHINES,
+    stateful_step_count=30,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
