@@ -10,7 +10,6 @@ from functools import partial
 
 from schemas.records import Definition
 from schemas.topics import activations
-from services.activator.client import SafeClient
 from services.activator.clock import SystemClock
 from services.activator.domain.signature import BadSecret
 from services.activator.handlers import Deliverer
@@ -28,6 +27,7 @@ from services.activator.senders import keep_senders
 from services.activator.settings import ActivatorSettings
 from services.activator.subscriptions import is_wanted
 from services.activator.views import Views
+from services.activator.ways_out import WayOut, way_out
 from services.runtime.definitions import Definitions
 from services.runtime.health import Health
 from services.runtime.kafka import create_topics, partition_count, wait_for_kafka
@@ -90,7 +90,7 @@ async def _deliver(
     pool = await connect(settings.postgres_dsn.get_secret_value(), health)
     await migrate(pool, "activator", STEPS)
     app = faust_app(instance.id, settings)
-    dead_letters, client = FaustDeadLetters(app), _client(instance)
+    dead_letters, client = FaustDeadLetters(app), way_out(instance)
     deliverer = Deliverer(
         instance,
         ledger=Ledger(pool, instance.id),
@@ -123,7 +123,7 @@ async def _deliver(
 
 async def _follow(
     instance: Instance,
-    client: SafeClient,
+    client: WayOut,
     deliverer: Deliverer,
     definitions: Definitions,
     settings: ActivatorSettings,
@@ -139,7 +139,7 @@ async def _follow(
                 return
             if definition.version != instance.version:
                 instance, old = _instance(definition, settings), client
-                client = _client(instance)
+                client = way_out(instance)
                 await deliverer.replace(instance, client)
                 await old.close()
     finally:
@@ -156,10 +156,3 @@ def _instance(definition: Definition, settings: ActivatorSettings) -> Instance:
         return instance_of(definition, resolve, delays_s=settings.retry_delays_s)
     except BadSecret as error:
         raise UnresolvedSecret(f"destination {definition.id}: {error}") from error
-
-
-def _client(instance: Instance) -> SafeClient:
-    return SafeClient(
-        allow_private=instance.settings.allow_private,
-        total_s=instance.destination.contract.timeout_s,
-    )

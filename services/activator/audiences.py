@@ -11,7 +11,7 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.classify import Asked, readings
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading
-from services.activator.domain.platform import Audience, AudienceCalls, Setup
+from services.activator.domain.platform import Audience, AudienceCalls, Setup, Token
 from services.activator.domain.requests import Request
 from services.activator.limiter import Paused
 from services.activator.line import Line
@@ -93,6 +93,8 @@ class Audiences:
                 return found
         self._check(answer)
         made = calls.created(answer, audience)
+        if made is None and calls.unmade is not None:
+            raise Absent(Reading(Outcome.CONFIG, calls.unmade, answer.status))
         if made is None:
             raise Absent(Reading(Outcome.RETRY, "unreadable_answer", answer.status, at_most=3))
         await self._clock.sleep(calls.settle_s)
@@ -102,13 +104,16 @@ class Audiences:
         """The answer to a call, with a new token if the first is refused."""
         try:
             token = await self._line.tokens.current()
-            answer = await self._sent(build(self._instance.setup(token, {})))
+            answer = await self._sent(build(self._setup(token)))
             if answer.status == 401 and token is not None:
                 token = await self._line.tokens.renewed(token)
-                answer = await self._sent(build(self._instance.setup(token, {})))
+                answer = await self._sent(build(self._setup(token)))
         except NoToken as none:
             raise Absent(none.reading) from none
         return answer
+
+    def _setup(self, token: Token | None) -> Setup[Any]:
+        return self._instance.setup(token, {}, self._clock.now())
 
     async def _sent(self, request: Request) -> Answer:
         group = self._line.limiter.group(self._instance.endpoint("create_audience"))

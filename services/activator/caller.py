@@ -54,6 +54,8 @@ class Task:
     change: Change
     endpoint: Endpoint
     audience: Audience | None
+    again: bool = False
+    """An earlier attempt may have arrived."""
 
 
 class Stopped(Exception):
@@ -120,7 +122,7 @@ class Caller:
     async def _upserted(self, tasks: Sequence[Task]) -> dict[Key, Called]:
         """Make the profiles; what became of those that could not be made."""
         instance = self._instance
-        endpoint = instance.endpoint("upsert_profile")
+        endpoint = instance.destination.introduction(instance.settings)
         if not tasks or endpoint is None:
             return {}
         upserts = [
@@ -132,11 +134,12 @@ class Caller:
             for task in tasks
         ]
         made = await self._once(upserts)
+        await self._clock.sleep(instance.destination.introduction_s)
         return {key: called for key, called in made.items() if called.reading.outcome not in SENT}
 
     async def _setup(self, ids: Mapping[str, str]) -> Setup[Any]:
         token = await self._line.tokens.current()
-        return self._instance.setup(token, ids)
+        return self._instance.setup(token, ids, self._clock.now())
 
     def _parts(
         self, tasks: Sequence[Task], setup: Setup[Any]
@@ -157,7 +160,7 @@ class Caller:
         drafts = self._instance.destination.drafts(change, endpoint, audience, setup)
         if not drafts:
             raise Unsendable("no_identifiers")
-        found = [part(change, endpoint, audience, draft) for draft in drafts]
+        found = [part(change, endpoint, audience, draft, again=task.again) for draft in drafts]
         if any(map(is_too_large, found)):
             raise Unsendable("item_too_large")
         return found
@@ -194,7 +197,7 @@ class Caller:
                 token = await self._line.tokens.renewed(setup.token)
             except NoToken as none:
                 return [Called(reading=none.reading)] * len(batch.entries)
-            renewed = self._instance.setup(token, setup.vendor_ids)
+            renewed = self._instance.setup(token, setup.vendor_ids, self._clock.now())
             found = await self._exchange(batch, renewed)
         needs_person = (Outcome.AUTH, Outcome.CONFIG)
         stop = next((one for one in found if one.reading.outcome in needs_person), None)

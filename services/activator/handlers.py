@@ -210,12 +210,13 @@ class Deliverer:
         if not is_timely(change, endpoint, self._clock.now()):
             return Reading(Outcome.PERMANENT, "event_too_old")
         if change.audience_id is None:
-            return Task(change=change, endpoint=endpoint, audience=None)
+            return Task(change=change, endpoint=endpoint, audience=None, again=item.attempts > 0)
         try:
             audience = await self._audiences.ready(change.audience_id)
         except Absent as absent:
             return absent.reading
-        return Task(change=change, endpoint=endpoint, audience=audience)
+        again = item.attempts > 0
+        return Task(change=change, endpoint=endpoint, audience=audience, again=again)
 
     async def _react(self, found: Sequence[Reading]) -> None:
         """What refused credentials or a wrong set-up mean for the calls that follow."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import SecretStr
@@ -41,14 +41,18 @@ class Instance:
 
     def endpoint(self, action: Action) -> Endpoint | None:
         """How the platform does it, in the way that the instance has chosen."""
-        return self.destination.contract.endpoint(action, self.destination.variant(self.settings))
+        variant = self.destination.variant(self.settings, action)
+        return self.destination.contract.endpoint(action, variant)
 
-    def setup(self, token: Token | None, vendor_ids: Mapping[str, str]) -> Setup[Any]:
+    def setup(
+        self, token: Token | None, vendor_ids: Mapping[str, str], now: datetime
+    ) -> Setup[Any]:
         """All that a request is built from beside its items."""
         return Setup(
             contract=self.destination.contract,
             settings=self.settings,
             destination_id=self.id,
+            now=now,
             token=token,
             vendor_ids=vendor_ids,
             headers=self.destination.headers(self.settings, token),

@@ -52,7 +52,7 @@ class Tokens:
         Raises:
             NoToken: it could not be had.
         """
-        if self._destination.grant is None:
+        if not self._runs_out:
             return None
         async with self._one_at_a_time:
             if self._token is None or self._token.renew_at <= self._clock.now():
@@ -65,17 +65,25 @@ class Tokens:
         Raises:
             NoToken: it could not be had.
         """
-        if self._destination.grant is None:
+        if not self._runs_out:
             return None
         async with self._one_at_a_time:
             if self._token is refused:
                 self._token = await self._fetch()
             return self._token
 
+    @property
+    def _runs_out(self) -> bool:
+        return self._request() is not None
+
+    def _request(self) -> Request | None:
+        grant = self._destination.grant
+        return None if grant is None else grant(self._settings, self._clock.now())
+
     async def _fetch(self) -> Token:
-        assert self._destination.grant is not None
-        now = self._clock.now()
-        answered = await self._client.send(self._destination.grant(self._settings, now))
+        now, request = self._clock.now(), self._request()
+        assert request is not None
+        answered = await self._client.send(request)
         if isinstance(answered, Failure):
             raise NoToken(Reading(answered.outcome, answered.reason))
         answer = Answer(answered)

@@ -179,5 +179,5 @@ DESTINATION = Destination(
     build=build,
     schedule=SCHEDULE,
     check=check,
-    variant=lambda settings: "batch" if settings.batch else "single",
+    variant=lambda settings, _: "batch" if settings.batch else "single",
 )

@@ -31,12 +31,27 @@ class Part:
     audience: Audience | None
     draft: Draft
     size: int
+    """In bytes, with what separates it from the next."""
+    again: bool = False
 
 
-def part(change: Change, endpoint: Endpoint, audience: Audience | None, draft: Draft) -> Part:
-    """The entry with its size in bytes."""
-    size = len(as_json(draft.payload)) + 1
-    return Part(change=change, endpoint=endpoint, audience=audience, draft=draft, size=size)
+def part(
+    change: Change,
+    endpoint: Endpoint,
+    audience: Audience | None,
+    draft: Draft,
+    *,
+    again: bool = False,
+) -> Part:
+    """The entry with its size."""
+    return Part(
+        change=change,
+        endpoint=endpoint,
+        audience=audience,
+        draft=draft,
+        size=len(as_json(draft.payload)) + 1,
+        again=again,
+    )
 
 
 def is_too_large(one: Part) -> bool:
@@ -123,7 +138,9 @@ def _entry(parts: Sequence[Part], index: int, array_index: int) -> Entry:
         is_remove=all(change.operation == "remove_member" for change in changes),
     )
     payload = reduce(merged, (one.draft.payload for one in parts))
-    return Entry(changes=changes, draft=replace(first, payload=payload), place=place)
+    draft = replace(first, payload=payload)
+    again = any(one.again for one in parts)
+    return Entry(changes=changes, draft=draft, place=place, again=again)
 
 
 def merged(one: Any, other: Any) -> Any:

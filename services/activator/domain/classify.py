@@ -137,10 +137,13 @@ def _default(answer: Answer, asked: Asked) -> Reading:
         found = read_status(answer.response, asked.now)
         splits = 400 <= answer.status <= 499 and found.outcome is Outcome.PERMANENT
         return replace(found, outcome=Outcome.SPLIT) if splits else found
-    success, promises = asked.endpoint.success, asked.endpoint.promises
-    if success and answer.status not in success:
+    endpoint = asked.endpoint
+    if endpoint.success and answer.status not in endpoint.success:
         return _unreadable(answer)
-    if promises is not None and not _keeps(promises, answer):
+    if endpoint.success_text is not None and answer.text != endpoint.success_text:
+        return Reading(Outcome.PERMANENT, "unexpected_answer", answer.status)
+    is_bare = endpoint.promises is None or answer.status in endpoint.bare
+    if not is_bare and not _keeps(str(endpoint.promises), answer):
         return _unreadable(answer)
     return _success(answer, asked)
 

@@ -88,6 +88,10 @@ class Endpoint:
     """The statuses that mean success; empty for all of 2xx."""
     promises: str | None = None
     """What the body of a success must hold; an answer without it is none."""
+    bare: tuple[int, ...] = (204,)
+    """The statuses of a success without a body."""
+    success_text: str | None = None
+    """The whole body of a success, where it is no JSON."""
     requires: str | None = None
     """A platform's own id of the profile, to be known first."""
     not_found_is: Literal["DELIVERED"] | None = None
@@ -128,7 +132,6 @@ class Row:
     item_values: str | None = None
     item_status: str | None = None
     unindexed: Mapping[str, str] | None = None
-    sqlstate: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +156,7 @@ class Contract:
     endpoints: Sequence[Endpoint]
     rates: Sequence[Rate] = ()
     timeout_s: float = 30
+    transport: Literal["http", "kafka", "filesystem", "sql"] = "http"
     ids: Mapping[str, IdType] | None = None
     errors: Sequence[Row] = ()
     body_code_first: bool = False

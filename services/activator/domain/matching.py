@@ -90,9 +90,9 @@ def _pattern(key: str) -> Callable[[Answer, Any], bool]:
 
 
 def _is_empty(answer: Answer, wanted: Any) -> bool:
-    return answer.body is not None and not any(
-        _is_present(value) for path in wanted for value in answer.all(path)
-    )
+    """All of them are empty; an answer that has none of them says nothing at all."""
+    values = [value for path in wanted for value in answer.all(path)]
+    return bool(values) and not any(map(_is_present, values))
 
 
 _SOURCES: Mapping[str, Callable[[Answer], list[Any]]] = {
@@ -129,6 +129,7 @@ TESTS: Mapping[str, Callable[[Answer, Any], bool]] = {
         isinstance(count := answer.first("failCount"), int) and count > wanted
     ),
     "content_type": lambda answer, wanted: answer.content_type == wanted,
+    "sqlstate": lambda answer, wanted: is_listed(answer.first("sqlstate"), wanted),
     "empty_body": lambda answer, wanted: (not answer.text) is wanted,
     "index_field": lambda answer, wanted: bool(answer.named(wanted)),
 }

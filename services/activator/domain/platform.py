@@ -1,16 +1,17 @@
 """What a destination is made of: its contract, and a few pure functions over one change."""
 
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, StrictBool
 
 from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change
-from services.activator.domain.contract import Contract, Endpoint
+from services.activator.domain.contract import Action, Contract, Endpoint
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import Response
 from services.activator.domain.person import Identify
@@ -36,6 +37,7 @@ class DestinationSettings(BaseModel):
     """Permits private addresses and plain http, for this instance alone."""
 
 
+_BRACES = re.compile(r"\{(\w+)\}")
 S = TypeVar("S", bound=DestinationSettings)
 
 
@@ -83,6 +85,8 @@ class Entry:
     changes: tuple[Change, ...]
     draft: Draft
     place: Place
+    again: bool = False
+    """An earlier attempt may have arrived."""
 
     @property
     def is_remove(self) -> bool:
@@ -108,6 +112,11 @@ class Batch:
     @property
     def key(self) -> tuple[str, ...]:
         return self.entries[0].draft.key
+
+    @property
+    def again(self) -> bool:
+        """Whether some of it may have arrived before."""
+        return any(entry.again for entry in self.entries)
 
     def split(self) -> tuple[list[Any], list[Any]]:
         """The payloads to add and those to remove."""
@@ -136,11 +145,14 @@ class Setup(Generic[S]):
     contract: Contract
     settings: S
     destination_id: str
+    now: datetime
     token: Token | None = None
     vendor_ids: Mapping[str, str] = field(default_factory=dict)
     """Profile → the platform's own id of it, as far as it is known."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """What every call carries."""
+    rehearsal: bool = False
+    """The request is only to be checked by the platform."""
     opt_in: bool = False
     """Whether the instance writes people's subscription at the platform."""
 
@@ -153,13 +165,17 @@ class Setup(Generic[S]):
         dialling = Dialling(settings.default_country_code, settings.national_number_max)
         return Identify(self.contract, dialling)
 
-    def url(self, path: str, **values: object) -> str:
+    def url(self, path: str, query: Mapping[str, object] | None = None, **values: object) -> str:
         """The address of a path, its braces filled and quoted."""
         given = self.settings.base_url
-        base = (
-            str(given) if given else (self.token and self.token.base_url) or self.contract.base_url
-        )
-        return base.rstrip("/") + path.format_map({k: quote(str(v), "") for k, v in values.items()})
+        tail = f"?{urlencode(query)}" if query else ""
+        base = str(given) if given else (self.token and self.token.base_url) or self._own_base()
+        return base.rstrip("/") + path.format_map(_quoted(values)) + tail
+
+    def _own_base(self) -> str:
+        """The platform's address; what is in braces is a setting."""
+        template = self.contract.base_url
+        return _BRACES.sub(lambda found: str(getattr(self.settings, found[1])), template)
 
     def request(
         self,
@@ -173,6 +189,10 @@ class Setup(Generic[S]):
         return Request.of_json(
             url, body, method=method, headers={**self.headers, **(headers or {})}
         )
+
+
+def _quoted(values: Mapping[str, object]) -> dict[str, str]:
+    return {name: quote(str(value), "") for name, value in values.items()}
 
 
 Drafts = Callable[[Change, Endpoint, Audience | None, Setup[Any]], Sequence[Draft]]
@@ -198,6 +218,8 @@ class AudienceCalls:
     """Statuses of `create` that mean it is there: look it up again."""
     settle_s: int = 0
     """Wait so long before a new one is used."""
+    unmade: str | None = None
+    """Where the platform's owner makes it: the reason of the pause while it is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +251,7 @@ def _no_headers(_settings: Any, _token: Token | None) -> Mapping[str, str]:
     return {}
 
 
-def _no_variant(_settings: Any) -> str:
+def _no_variant(_settings: Any, _action: Action) -> str:
     return ""
 
 
@@ -245,14 +267,17 @@ class Destination(Generic[S]):
     """Instead of `build`, where one request needs several calls."""
     headers: Callable[[S, Token | None], Mapping[str, str]] = _no_headers
     """What every call carries: who we are, which version we speak."""
-    grant: Callable[[S, datetime], Request] | None = None
-    """The call that gets a token, for platforms whose tokens run out."""
+    grant: Callable[[S, datetime], Request | None] | None = None
+    """The call that gets a token, for platforms whose tokens run out; None where the instance has
+    one that lasts."""
     audiences: AudienceCalls | None = None
     learn: Callable[[Batch, Answer], Mapping[str, str]] | None = None
     """Profile → the platform's own id, as an answer tells it."""
     hint: Callable[[Answer, datetime], Hint | None] | None = None
-    variant: Callable[[S], str] = _no_variant
-    """Which of several ways the instance has chosen."""
+    variant: Callable[[S, Action], str] = _no_variant
+    """Which of several ways the instance has chosen for an operation."""
+    introduction_s: int = 0
+    """Wait so long after a profile was made before it is added to an audience."""
     schedule: Schedule = GENERAL_SCHEDULE
     check: Callable[[S], None] | None = None
     """Raises `BadSecret` when the secrets, once resolved, have the wrong form."""
@@ -271,6 +296,12 @@ class Destination(Generic[S]):
     def profiles(self) -> bool:
         """Whether it can be told about profiles."""
         return any(each.action == "upsert_profile" for each in self.contract.endpoints)
+
+    def introduction(self, settings: S) -> Endpoint | None:
+        """How a profile is made so that the platform tells its id."""
+        chosen = self.variant(settings, "upsert_profile")
+        alone = self.contract.endpoint("upsert_profile", "single")
+        return alone or self.contract.endpoint("upsert_profile", chosen)
 
     @property
     def members(self) -> bool:
@@ -307,3 +338,20 @@ def _resolved(value: object, resolve: Callable[[str], SecretStr]) -> object:
     if isinstance(value, SecretStr):
         return resolve(value.get_secret_value())
     return tuple(_resolved(part, resolve) for part in value) if isinstance(value, tuple) else value
+
+
+def mapped(change: Change) -> Mapping[str, Any]:
+    """The traits of a profile update, by the platform's names; of other changes none."""
+    is_update = change.audience_id is None and change.conversion is None
+    return change.person.traits if is_update else {}
+
+
+def rfc3339(instant: int) -> str:
+    """Unix milliseconds as text in UTC, without a fraction that is zero."""
+    text = datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00").removesuffix(".000") + "Z"
+
+
+def text_id(value: Any) -> str | None:
+    """An id as platforms answer it, a number or a text."""
+    return str(value) if isinstance(value, str | int) and value != "" else None

@@ -30,7 +30,7 @@ def made(
 ) -> list[Batch]:
     """The batches that the changes come to."""
     parts: list[Part] = []
-    setup = of.setup(TOKEN, ids)
+    setup = of.setup(TOKEN, ids, at)
     for change in changes:
         endpoint = of.endpoint(change.operation)
         assert endpoint is not None
@@ -44,7 +44,7 @@ def requests(
     of: Instance, changes: Sequence[Change], *, at: datetime = AT, ids: Mapping[str, str] = {}
 ) -> list[Request]:
     """The first call of each batch."""
-    setup = of.setup(TOKEN, ids)
+    setup = of.setup(TOKEN, ids, at)
     return [next(of.destination.calls(batch, setup)) for batch in made(of, changes, at=at, ids=ids)]
 
 
