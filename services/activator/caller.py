@@ -17,6 +17,7 @@ from services.activator.domain.batches import Part, batches, halves, is_too_larg
 from services.activator.domain.change import Change, Key
 from services.activator.domain.classify import Asked, readings, worst
 from services.activator.domain.contract import Endpoint
+from services.activator.domain.job import Job, JobRef
 from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading, Response
 from services.activator.domain.platform import Audience, Batch, Entry, Setup, Unsendable
 from services.activator.limiter import Group, Paused
@@ -44,7 +45,7 @@ class Called:
     reading: Reading
     sent_at: datetime | None = None
     paused_until: datetime | None = None
-    job: str | None = None
+    job: JobRef | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,23 @@ class Caller:
         if again:
             found |= await self._made(again, found)
         return {key: _final(called) for key, called in found.items()}
+
+    async def introduce(self, tasks: Sequence[Task]) -> None:
+        """Make the profiles of these at the platform."""
+        await self._upserted(tasks)
+
+    async def ask(self, job: Job) -> Response | Failure | None:
+        """How a job is; None while no call may be made."""
+        poll = self._instance.destination.contract.poll
+        assert poll is not None
+        try:
+            setup = await self._setup({})
+            query = {poll.query: job.id} if poll.query else None
+            url = setup.url(poll.path, query, job_id=job.id)
+            async with self._line.limiter.group(None).slot():
+                return await self._line.client.send(setup.request(url, method="GET"))
+        except (NoToken, Paused):
+            return None
 
     async def _made(self, tasks: Sequence[Task], found: Mapping[Key, Called]) -> dict[Key, Called]:
         """Once more, after the platform has the profile, or we its id there."""
@@ -250,8 +268,13 @@ class Caller:
         until = self._adjusted(answered, found, group, now)
         job = await self._learned(answered, batch, found)
         return [
-            Called(reading=reading, sent_at=sent_at, paused_until=until, job=job)
-            for reading in found
+            Called(
+                reading=reading,
+                sent_at=sent_at,
+                paused_until=until,
+                job=JobRef(job, batch.endpoint, entry.place) if job else None,
+            )
+            for entry, reading in zip(batch.entries, found, strict=True)
         ]
 
     def _adjusted(

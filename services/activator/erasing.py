@@ -78,6 +78,11 @@ where v.profile_id = x.profile_id and not x.settled and not {_LEAVING} and not e
       and r.destination_id = v.destination_id and r.status = 'RUNNING')
 """  # noqa: S608 - constants
 
+_FORGET_JOB_ITEMS = f"""
+delete from activator.job_items i using activator.erased x
+where i.profile_id = x.profile_id and not x.settled and not {_LEAVING}
+"""  # noqa: S608 - constants
+
 _FORGET_MEMBERSHIPS = """
 delete from activator.memberships m using activator.erased x
 where m.profile_id = x.profile_id and not x.settled and not m.member
@@ -113,6 +118,7 @@ async def settle(connection: Any, destinations: Collection[str]) -> bool:
     await connection.execute(_END_UNREACHABLE, list(destinations))
     await connection.execute(_BLANK_LEDGER, list(destinations))
     await connection.execute(_FORGET_VENDOR_IDS)
+    await connection.execute(_FORGET_JOB_ITEMS)
     await connection.execute(_FORGET_MEMBERSHIPS)
     await connection.execute(_SETTLE)
     left: int = await connection.fetchval("select count(*) from activator.erased where not settled")

@@ -18,6 +18,7 @@ from services.activator import metrics
 from services.activator.audiences import Absent, Audiences
 from services.activator.caller import Called, Caller, Task
 from services.activator.clock import Clock
+from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change, Key
 from services.activator.domain.consent import refusal
 from services.activator.domain.fold import Entry, Skipped, plan
@@ -69,6 +70,16 @@ class Ledger(Protocol):
     async def audience(self, audience_id: str) -> tuple[str, datetime] | None: ...
 
     async def keep_audience(self, audience_id: str, vendor_id: str, now: datetime) -> None: ...
+
+    async def keep_job(self, job: Job, next_poll_at: datetime) -> None: ...
+
+    async def due_jobs(self, now: datetime, limit: int) -> Sequence[Job]: ...
+
+    async def wait_for_job(self, job_id: str, next_poll_at: datetime) -> None: ...
+
+    async def end_job(self, job_id: str) -> None: ...
+
+    async def reclaim(self, items: Sequence[Item], now: datetime) -> None: ...
 
 
 class DeadLetters(Protocol):
@@ -148,6 +159,46 @@ class Deliverer:
             metrics.RETRIES_WAITING.labels(self._instance.id).set(await self._ledger.waiting())
             return len(items)
 
+    async def poll_jobs(self) -> int:
+        """Ask about the jobs that are due; returns how many have ended."""
+        if self._instance.destination.contract.poll is None or self._pause is not None:
+            return 0
+        async with self._one_at_a_time:
+            jobs = await self._ledger.due_jobs(self._clock.now(), DUE_AT_ONCE)
+            return sum([await self._poll(job) for job in jobs])
+
+    async def _poll(self, job: Job) -> bool:
+        instance, now = self._instance, self._clock.now()
+        contract = instance.destination.contract
+        answered = await self._caller.ask(job)
+        found = None
+        if isinstance(answered, Response) and is_about_job(answer := Answer(answered)):
+            state_of, endpoint = instance.destination.job_state, instance.endpoint_of(job)
+            assert state_of is not None
+            found = fates(
+                job, answered, state_of(answer), contract=contract, endpoint=endpoint, now=now
+            )
+        if found is None:
+            assert contract.poll is not None
+            await self._ledger.wait_for_job(job.id, next_poll(contract.poll, job.polls + 1, now))
+            return False
+        await self._conclude(job, found)
+        return True
+
+    async def _conclude(self, job: Job, found: Sequence[Reading]) -> None:
+        """Write down what became of the items; what is to be sent again is due at once."""
+        items = [item for _, item in job.items]
+        await self._ledger.reclaim(items, self._clock.now())
+        again = [item for item, one in zip(items, found, strict=True) if one.upsert]
+        tasks = [task for item in again if isinstance(task := await self._task(item), Task)]
+        await self._caller.introduce(tasks)
+        verdicts = [
+            self._verdict(item, Called(reading=_second(item, one)))
+            for item, one in zip(items, found, strict=True)
+        ]
+        await self._settle(verdicts, ())
+        await self._ledger.end_job(job.id)
+
     async def trim_log(self, kept: timedelta) -> None:
         """Forget what the delivery log says of older attempts."""
         await self._ledger.trim_log(self._clock.now() - kept)
@@ -183,8 +234,30 @@ class Deliverer:
             return [_unsent(item, Outcome.CONFIG, reason, attempts=item.attempts) for item in items]
         tasks, done = await self._tasks(items)
         done |= await self._caller.deliver(tasks)
+        await self._keep_jobs(items, done)
         await self._react([called.reading for called in done.values()])
         return [self._verdict(item, done[item.change.key]) for item in items]
+
+    async def _keep_jobs(self, items: Sequence[Item], done: Mapping[Key, Called]) -> None:
+        """Remember which items went into which job."""
+        poll, now = self._instance.destination.contract.poll, self._clock.now()
+        jobs: dict[str, list[tuple[JobRef, Item]]] = {}
+        for item in items:
+            called = done[item.change.key]
+            if called.job is not None and called.reading.outcome in SENT and poll is not None:
+                jobs.setdefault(called.job.id, []).append((called.job, item))
+        for job_id, held in jobs.items():
+            endpoint = held[0][0].endpoint
+            assert poll is not None
+            job = Job(
+                id=job_id,
+                action=endpoint.action,
+                variant=endpoint.variant,
+                created_at=now,
+                polls=0,
+                items=[(ref.place.index, item) for ref, item in held],
+            )
+            await self._ledger.keep_job(job, now + timedelta(seconds=poll.first_after_s))
 
     async def _tasks(self, items: Sequence[Item]) -> tuple[list[Task], dict[Key, Called]]:
         """What is to be called, and what need not or cannot be."""
@@ -264,6 +337,15 @@ class Deliverer:
             received_at = result.item.change.received_at
             if result.outcome in SENT and received_at is not None:
                 metrics.LATENCY.labels(name).observe(max(0.0, now - received_at / 1000))
+
+
+def _second(item: Item, reading: Reading) -> Reading:
+    """Sent again once; after that never."""
+    if not reading.upsert:
+        return reading
+    if item.attempts > 0:
+        return Reading(Outcome.PERMANENT, reading.reason, reading.status)
+    return Reading(Outcome.RETRY, reading.reason, reading.status)
 
 
 def _item(change: Change, known: Mapping[Key, Entry]) -> Item:

@@ -12,6 +12,7 @@ from schemas.records import Definition
 from services.activator.domain.consent import ConsentRules
 from services.activator.domain.contract import Action, Endpoint
 from services.activator.domain.destination import parse_destination
+from services.activator.domain.job import Job
 from services.activator.domain.platform import (
     Audience,
     Destination,
@@ -43,6 +44,11 @@ class Instance:
         """How the platform does it, in the way that the instance has chosen."""
         variant = self.destination.variant(self.settings, action)
         return self.destination.contract.endpoint(action, variant)
+
+    def endpoint_of(self, job: Job) -> Endpoint:
+        """The operation that a job was made by."""
+        listed = self.destination.contract.endpoints
+        return next(e for e in listed if (e.action, e.variant) == (job.action, job.variant))
 
     def setup(
         self, token: Token | None, vendor_ids: Mapping[str, str], now: datetime

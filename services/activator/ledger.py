@@ -15,6 +15,7 @@ from schemas.codec import decode_as
 from schemas.records import Activation
 from services.activator.domain.change import Change, Key, Person, change_of
 from services.activator.domain.fold import Entry, Skipped
+from services.activator.domain.job import Job
 from services.activator.domain.outcomes import SENT, Outcome
 from services.activator.domain.person import joined, kept
 from services.activator.domain.verdict import Item, Verdict
@@ -270,6 +271,82 @@ class Ledger:
             vendor_id,
             now,
         )
+
+    async def keep_job(self, job: Job, next_poll_at: datetime) -> None:
+        """Remember a job with all that is in it."""
+        rows = [
+            (index, item.change.profile_id, item.attempts, item.touched, item.change.raw)
+            for index, item in job.items
+        ]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "insert into activator.jobs (destination_id, job_id, action, variant, created_at,"
+                " next_poll_at) values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+                self._id,
+                job.id,
+                job.action,
+                job.variant,
+                job.created_at,
+                next_poll_at,
+            )
+            await connection.execute(
+                "insert into activator.job_items (destination_id, job_id, place, profile_id,"
+                " attempts, touched, payload) select $1, $2, * from unnest($3::integer[],"
+                " $4::text[], $5::integer[], $6::boolean[], $7::bytea[])",
+                self._id,
+                job.id,
+                *_columns(rows, 5),
+            )
+
+    async def due_jobs(self, now: datetime, limit: int) -> Sequence[Job]:
+        """The jobs that are to be asked about, the longest due first."""
+        rows = await self._pool.fetch(
+            "select job_id, action, variant, created_at, polls from activator.jobs"
+            " where destination_id = $1 and next_poll_at <= $2 order by next_poll_at limit $3",
+            self._id,
+            now,
+            limit,
+        )
+        return [await self._job(row) for row in rows]
+
+    async def _job(self, row: Any) -> Job:
+        items = await self._pool.fetch(
+            "select place, payload, attempts, touched, null as waiting_since,"
+            " null as sent_identifiers from activator.job_items"
+            " where destination_id = $1 and job_id = $2 order by place",
+            self._id,
+            row["job_id"],
+        )
+        return Job(
+            id=row["job_id"],
+            action=row["action"],
+            variant=row["variant"],
+            created_at=row["created_at"],
+            polls=row["polls"],
+            items=[(item["place"], _item(item)) for item in items],
+        )
+
+    async def wait_for_job(self, job_id: str, next_poll_at: datetime) -> None:
+        """Ask again later."""
+        await self._pool.execute(
+            "update activator.jobs set polls = polls + 1, next_poll_at = $3"
+            " where destination_id = $1 and job_id = $2",
+            self._id,
+            job_id,
+            next_poll_at,
+        )
+
+    async def end_job(self, job_id: str) -> None:
+        """Forget it."""
+        await self._pool.execute(
+            "delete from activator.jobs where destination_id = $1 and job_id = $2",
+            self._id,
+            job_id,
+        )
+
+    async def reclaim(self, items: Sequence[Item], now: datetime) -> None:
+        """Open what counted as accepted once more, unless something newer has come."""
+        await self.claim(items, now)
 
     async def trim_log(self, before: datetime) -> None:
         """Forget log rows older than that."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from services.activator.destinations import DESTINATIONS
 from services.activator.domain.batches import Part, batches, part
 from services.activator.domain.change import Change
 from services.activator.domain.platform import Audience, Batch, Token
@@ -22,6 +23,8 @@ VENDOR_ID = "770077"
 
 def instance(name: str, settings: Mapping[str, Any], **fields: Any) -> Instance:
     """The instance `ads` of a type, its secrets taken as they are written."""
+    follows = [{"segment": "vip", "name": "VIP"}] if DESTINATIONS[name].members else []
+    fields = {"audiences": follows} | fields
     return instance_of(definition(type=name, settings=dict(settings), **fields), SecretStr)
 
 
