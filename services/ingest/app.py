@@ -5,16 +5,18 @@ import errno
 import logging
 import signal
 import sys
+from secrets import token_bytes
 from uuid import uuid4
 
 import structlog
 import uvloop
 from aiohttp import web
 
+from services.ingest.desk import Desk
+from services.ingest.front import Front
 from services.ingest.handlers import Collector
 from services.ingest.memory import Recent
 from services.ingest.producer import Broker
-from services.ingest.routes import Front
 from services.ingest.sender import Sender
 from services.ingest.server import Server
 from services.ingest.settings import Settings
@@ -22,6 +24,7 @@ from services.ingest.sources import Sources
 from services.ingest.spool import Spool
 from services.ingest.spool_files import SpoolFiles, SpoolRefused
 from services.ingest.suppressed import Nobody
+from services.ingest.tokens import Tokens
 from services.runtime import logs
 from services.runtime.definitions import Definitions
 from services.runtime.health import Health, PortTaken, serve
@@ -57,8 +60,9 @@ async def run(settings: Settings) -> None:
     log.info("health is served", host=settings.health_host, port=health_server.port)
     definitions = Definitions(settings.kafka_bootstrap)
     health.definitions = definitions.versions
-    collector = _collector(settings, definitions, sender)
-    front = Front(collector)
+    desk = _desk(settings, definitions)
+    collector = _collector(settings, desk, sender)
+    front = Front(collector, desk, outage_status=settings.ingest_outage_status)
     runner = web.ServerRunner(Server(front), shutdown_timeout=1)
     try:
         await _listen(runner, settings)
@@ -102,10 +106,19 @@ def _sender(settings: Settings, spool: Spool | None) -> Sender:
     )
 
 
-def _collector(settings: Settings, definitions: Definitions, sender: Sender) -> Collector:
+def _desk(settings: Settings, definitions: Definitions) -> Desk:
+    public_url = str(settings.ingest_public_url) if settings.ingest_public_url else None
+    stated = settings.ingest_token_secret
+    # Without a secret of its own a process takes its own tokens only.
+    secret = stated.get_secret_value().encode() if stated else token_bytes(32)
+    return Desk(Sources(definitions), Tokens(secret, public_url=public_url), public_url)
+
+
+def _collector(settings: Settings, desk: Desk, sender: Sender) -> Collector:
     return Collector(
-        keys=Sources(definitions),
+        keys=desk.keys,
         log=sender,
+        tokens=desk.tokens,
         suppressed=Nobody(),
         memory=Recent(settings.ingest_remembered_ids),
         limits=settings.limits(),

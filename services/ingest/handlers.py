@@ -1,22 +1,27 @@
 """One request from its headers to its answer: read, judge, make durable, count."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from schemas import codec
-from schemas.records import DeadLetter, EventType
+from schemas.records import DeadLetter
 from schemas.topics import DEAD_LETTERS, EVENTS
 from services.ingest import metrics
-from services.ingest.domain import client, keys
+from services.ingest.domain import client, keys, pixel
 from services.ingest.domain.accept import RECORD_LIMIT, NewId
 from services.ingest.domain.answers import Answer
 from services.ingest.domain.client import Client, Network
 from services.ingest.domain.codes import Refused
 from services.ingest.domain.decode import Body
+from services.ingest.domain.door import Door
+from services.ingest.domain.gate import Gate, bearer
 from services.ingest.domain.judge import Call, PutAside, Rules, Verdict, judge, refusal, unread
 from services.ingest.domain.keys import KeyTable
-from services.ingest.domain.limits import READ_LIMIT, Limits, Profile
+from services.ingest.domain.limits import Limits, Profile, read_limit
+from services.ingest.domain.oauth import Grant
+from services.ingest.domain.rate import Buckets, Rate
 from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind
 from services.ingest.outgoing import Headers, Outgoing
@@ -41,6 +46,12 @@ class Suppressed(Protocol):
         """Whether the suppressed are known; until then nothing can be taken."""
 
     def holds(self, source_id: str, kind: SubjectKind, value: str) -> bool: ...
+
+
+class Tokens(Protocol):
+    """What an OAuth token says; None for one that does not hold."""
+
+    def grant(self, token: str) -> Grant | None: ...
 
 
 class Memory(Protocol):
@@ -71,7 +82,7 @@ class Arrival:
     """One request to collect events from."""
 
     path: str
-    type: EventType | None
+    door: Door
     received_at: int
     request_id: str
     headers: Mapping[str, str]
@@ -88,9 +99,11 @@ class Collector:
     log: Log
     suppressed: Suppressed
     memory: Memory
+    tokens: Tokens
     limits: Mapping[Profile, Limits]
     trusted_proxies: Sequence[Network]
     new_id: NewId
+    rates: Buckets = field(default_factory=Buckets)
 
     @property
     def is_ready(self) -> bool:
@@ -109,23 +122,44 @@ class Collector:
             raise Unavailable("suppressed")
         if not self.log.is_available:
             raise Unavailable("broker")
-        call = Call(arrival.type, arrival.received_at, self._client(arrival), _is_strict(arrival))
-        verdict = await self._verdict(arrival, call, self._rules(table))
+        call = Call(arrival.door, arrival.received_at, self._client(arrival), _is_strict(arrival))
+        verdict = await self._verdict(arrival, call, self._rules(table, arrival))
         if verdict.source is not None:
             await self._store(verdict, verdict.source, arrival, call)
+        if verdict.refused is not None:
+            source_id = verdict.source.id if verdict.source else ""
+            metrics.REFUSED.labels(source_id, verdict.refused).inc()
         return verdict.answer
 
-    def _rules(self, table: KeyTable) -> Rules:
-        return Rules(table, self.limits, self.new_id, self.suppressed.holds, self.memory.seen)
+    def _rules(self, table: KeyTable, arrival: Arrival) -> Rules:
+        return Rules(
+            table,
+            self.limits,
+            self.new_id,
+            self.suppressed.holds,
+            self.memory.seen,
+            self._gate(arrival),
+        )
+
+    def _gate(self, arrival: Arrival) -> Gate:
+        return Gate(
+            arrival.headers.get("Origin"),
+            bearer(arrival.headers.get("Authorization", "")),
+            self.tokens.grant,
+            self._spend,
+        )
+
+    def _spend(self, source_id: str, rate: Rate) -> int:
+        return self.rates.spend(source_id, rate, time.monotonic())
 
     async def _verdict(self, arrival: Arrival, call: Call, rules: Rules) -> Verdict:
         source: Source | None = None
         try:
             key = keys.key_outside_body(arrival.headers, arrival.query)
-            source = rules.keys.find(key) if key else None
-            body = await _read(arrival)
+            source = rules.admitted(key) if key else None
+            body = await self._body(arrival)
         except Refused as refused:
-            return unread(refusal(refused.code, source, refused.raw or b""))
+            return unread(refusal(refused, source, b""))
         return judge(body, call, rules, source)
 
     async def _store(self, verdict: Verdict, source: Source, arrival: Arrival, call: Call) -> None:
@@ -151,14 +185,16 @@ class Collector:
             trusted=self.trusted_proxies,
         )
         kept = client.permitted(ip, policy) if policy else ip
-        return Client(kept, headers.get("User-Agent"), policy)
+        language = headers.get("Accept-Language") if arrival.door.is_jitsu else None
+        return Client(kept, headers.get("User-Agent"), policy, client.first_language(language))
 
-
-async def _read(arrival: Arrival) -> bytes:
-    body = Body(arrival.headers.get("Content-Encoding", ""), READ_LIMIT)
-    while chunk := await arrival.content.readany():
-        body.feed(chunk)
-    return body.end()
+    async def _body(self, arrival: Arrival) -> bytes:
+        if arrival.door.form == "pixel":
+            return pixel.body(arrival.query)
+        body = Body(arrival.headers.get("Content-Encoding", ""), read_limit(self.limits))
+        while chunk := await arrival.content.readany():
+            body.feed(chunk)
+        return body.end()
 
 
 def _is_strict(arrival: Arrival) -> bool:
