@@ -159,10 +159,10 @@ def ask(
 
 
 @contextmanager
-def ingest() -> Iterator[Ingest]:
+def ingest(public_url: str | None = PUBLIC_URL) -> Iterator[Ingest]:
     """A server in a thread of its own, for clients that block."""
     world = World()
-    tokens = Tokens(b"secret", public_url=PUBLIC_URL)
+    tokens = Tokens(b"secret", public_url=public_url)
     front = Front(
         Collector(
             keys=world,
@@ -174,7 +174,7 @@ def ingest() -> Iterator[Ingest]:
             trusted_proxies=(ip_network("192.0.2.0/24"),),
             new_id=lambda: "new-id",
         ),
-        Desk(world, tokens, PUBLIC_URL),
+        Desk(world, tokens, public_url),
     )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
