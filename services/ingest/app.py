@@ -23,7 +23,7 @@ from services.ingest.settings import Settings
 from services.ingest.sources import Sources
 from services.ingest.spool import Spool
 from services.ingest.spool_files import SpoolFiles, SpoolRefused
-from services.ingest.suppressed import Nobody
+from services.ingest.suppressed import Suppressions
 from services.ingest.tokens import Tokens
 from services.runtime import logs
 from services.runtime.definitions import Definitions
@@ -61,12 +61,14 @@ async def run(settings: Settings) -> None:
     definitions = Definitions(settings.kafka_bootstrap)
     health.definitions = definitions.versions
     desk = _desk(settings, definitions)
-    collector = _collector(settings, desk, sender)
+    suppressions = Suppressions(settings.kafka_bootstrap, settings.suppression_secret)
+    collector = _collector(settings, desk, sender, suppressions)
     front = Front(collector, desk, outage_status=settings.ingest_outage_status)
     runner = web.ServerRunner(Server(front), shutdown_timeout=1)
     try:
         await _listen(runner, settings)
         definitions.start()
+        suppressions.start()
         async with asyncio.TaskGroup() as background:
             sending = background.create_task(sender.run())
             watching = background.create_task(_watch(collector, health))
@@ -80,6 +82,7 @@ async def run(settings: Settings) -> None:
         await runner.cleanup()
         sender.close()
         await asyncio.to_thread(definitions.close)
+        await asyncio.to_thread(suppressions.close)
         await asyncio.to_thread(health_server.close)
 
 
@@ -114,12 +117,14 @@ def _desk(settings: Settings, definitions: Definitions) -> Desk:
     return Desk(Sources(definitions), Tokens(secret, public_url=public_url), public_url)
 
 
-def _collector(settings: Settings, desk: Desk, sender: Sender) -> Collector:
+def _collector(
+    settings: Settings, desk: Desk, sender: Sender, suppressions: Suppressions
+) -> Collector:
     return Collector(
         keys=desk.keys,
         log=sender,
         tokens=desk.tokens,
-        suppressed=Nobody(),
+        suppressed=suppressions,
         memory=Recent(settings.ingest_remembered_ids),
         limits=settings.limits(),
         trusted_proxies=settings.ingest_trusted_proxies,

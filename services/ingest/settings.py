@@ -46,12 +46,27 @@ class Settings(RuntimeSettings):
     OAuth assertions must be meant for it."""
     ingest_token_secret: SecretStr | None = None
     """Signs OAuth tokens; all processes need the same one. Without it each takes its own alone."""
+    admin_token: SecretStr | None = Field(default=None, min_length=16)
+    """Bearer token of the management listener, by which people are suppressed and erased. Without
+    it there is no such listener."""
+    management_host: str = "127.0.0.1"
+    management_port: int = Field(default=8081, ge=0, le=65535)
+    """Where the management listener is; 0 takes a free port and logs it."""
+    suppression_secret: SecretStr | None = Field(default=None, min_length=16)
+    """Keys the digests by which the log names suppressed people. All ingest processes need the
+    same one, as soon as anybody is suppressed."""
     ingest_limits: dict[Profile, dict[str, AtLeastOne]] = Field(default_factory=dict)
     """Limits to change, by profile and name (see `domain/limits.py`), as JSON."""
 
     @model_validator(mode="after")
     def _limits_have_known_names(self) -> Self:
         self.limits()
+        return self
+
+    @model_validator(mode="after")
+    def _who_suppresses_has_a_secret(self) -> Self:
+        if self.admin_token is not None and self.suppression_secret is None:
+            raise ValueError("AFFLUX_ADMIN_TOKEN is set, so set AFFLUX_SUPPRESSION_SECRET, too")
         return self
 
     def limits(self) -> dict[Profile, Limits]:
