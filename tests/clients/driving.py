@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.clients.roster import Client
+from tests.clients.service import KEYS
 from tests.integration.ingest_process import until
 
 
@@ -19,6 +20,7 @@ class Driver:
     """The program that drives one client."""
 
     process: "subprocess.Popen[str]"
+    is_page: bool
     said: list[dict[str, Any]] = field(default_factory=list)
     """One object a line of its output."""
 
@@ -26,6 +28,10 @@ class Driver:
         """Until it has said everything, whether or not it was sent."""
         until(lambda: self._has_called() or self._has_ended(), "the client's calls", within)
         assert self._has_called(), f"the client broke down: {self.said}"
+
+    def is_done(self) -> bool:
+        """Nothing more is to be expected of it, unless a page still tries again."""
+        return self._has_called() if self.is_page else self._has_ended()
 
     def close(self) -> None:
         """Let a page go; what its client still holds is lost, as when somebody closes a tab."""
@@ -56,12 +62,12 @@ class Driver:
 
 @contextmanager
 def driven(
-    client: Client, host: str, key: str, calls: Sequence[Mapping[str, Any]], pause_s: float = 0.0
+    client: Client, host: str, calls: Sequence[Mapping[str, Any]], pause_s: float = 0.0
 ) -> Iterator[Driver]:
     """Start a client on these calls; it is gone at the end, whatever happened."""
     scenario = {
         "host": host,
-        "key": key,
+        "key": KEYS[client.source],
         "calls": calls,
         "pause_s": pause_s,
         "options": client.options,
@@ -73,7 +79,7 @@ def driven(
         text=True,
         start_new_session=True,
     )
-    driver = Driver(process)
+    driver = Driver(process, client.is_browser)
     listener = threading.Thread(target=_listen, args=(driver,))
     listener.start()
     try:
