@@ -23,11 +23,13 @@ class Driver:
     is_page: bool
     said: list[dict[str, Any]] = field(default_factory=list)
     """One object a line of its output."""
+    complaints: list[str] = field(default_factory=list)
+    """What the client itself had to say."""
 
     def until_called(self, within: float = 60) -> None:
         """Until it has said everything, whether or not it was sent."""
         until(lambda: self._has_called() or self._has_ended(), "the client's calls", within)
-        assert self._has_called(), f"the client broke down: {self.said}"
+        assert self._has_called(), f"the client broke down: {self.complaints}"
 
     def is_done(self) -> bool:
         """Nothing more is to be expected of it, unless a page still tries again."""
@@ -46,7 +48,7 @@ class Driver:
             AssertionError: it broke down.
         """
         until(self._has_ended, "the client's end", within)
-        assert self.process.returncode == 0, f"the client broke down: {self.said}"
+        assert self.process.returncode == 0, f"the client broke down: {self.complaints}"
 
     @property
     def dropped(self) -> list[str]:
@@ -76,12 +78,14 @@ def driven(
         client.command(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     driver = Driver(process, client.is_browser)
-    listener = threading.Thread(target=_listen, args=(driver,))
-    listener.start()
+    listeners = [threading.Thread(target=one, args=(driver,)) for one in (_listen, _overhear)]
+    for listener in listeners:
+        listener.start()
     try:
         assert process.stdin is not None
         process.stdin.write(json.dumps(scenario) + "\n")
@@ -92,7 +96,8 @@ def driven(
     finally:
         driver.close()
         _end(process)
-        listener.join()
+        for listener in listeners:
+            listener.join()
 
 
 def _listen(driver: Driver) -> None:
@@ -100,6 +105,12 @@ def _listen(driver: Driver) -> None:
     with driver.process.stdout as output:
         for line in output:
             driver.said.append(json.loads(line) if line.startswith("{") else {"text": line})
+
+
+def _overhear(driver: Driver) -> None:
+    assert driver.process.stderr is not None
+    with driver.process.stderr as complaints:
+        driver.complaints.extend(complaints)
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
