@@ -18,7 +18,7 @@ from services.ingest.handlers import Collector
 from services.ingest.memory import Recent
 from services.ingest.producer import Broker
 from services.ingest.sender import Sender
-from services.ingest.server import Server
+from services.ingest.server import Patience, Server
 from services.ingest.settings import Settings
 from services.ingest.sources import Sources
 from services.ingest.spool import Spool
@@ -64,7 +64,8 @@ async def run(settings: Settings) -> None:
     suppressions = Suppressions(settings.kafka_bootstrap, settings.suppression_secret)
     collector = _collector(settings, desk, sender, suppressions)
     front = Front(collector, desk, outage_status=settings.ingest_outage_status)
-    runner = web.ServerRunner(Server(front), shutdown_timeout=1)
+    server = Server(front, _patience(settings))
+    runner = web.ServerRunner(server, shutdown_timeout=1)
     try:
         await _listen(runner, settings)
         definitions.start()
@@ -72,9 +73,11 @@ async def run(settings: Settings) -> None:
         async with asyncio.TaskGroup() as background:
             sending = background.create_task(sender.run())
             watching = background.create_task(_watch(collector, health))
+            looking = background.create_task(server.watch())
             await stop.wait()
             log.info("stopping")
             watching.cancel()
+            looking.cancel()
             health.not_ready("stopping")
             await _finish(runner, front, settings)
             sending.cancel()
@@ -97,6 +100,10 @@ async def _spool(settings: Settings) -> Spool | None:
     files = await asyncio.to_thread(SpoolFiles, directory)
     log.info("the spool is open", records=files.records, bytes=files.bytes)
     return Spool(files, settings.ingest_spool_bytes)
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(settings.ingest_request_s, settings.ingest_idle_s, settings.ingest_connections)
 
 
 def _sender(settings: Settings, spool: Spool | None) -> Sender:

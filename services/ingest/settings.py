@@ -37,6 +37,14 @@ class Settings(RuntimeSettings):
     ingest_remembered_ids: int = Field(default=100_000, ge=1)
     """Message ids known to be durable, of which copies are dropped at once; about 200 bytes each.
     Identity drops all copies of 24 hours whatever is remembered here."""
+    ingest_request_s: int = Field(default=30, ge=1)
+    """Longest wait for the first request of a connection, and for the body of any; then it is
+    closed."""
+    ingest_idle_s: int = Field(default=620, ge=1)
+    """Longest wait for another request on a connection. It must be longer than that of the load
+    balancer in front: one that closes first never meets a connection that we have just closed."""
+    ingest_connections: int = Field(default=10_000, ge=1)
+    """Most connections; further ones are closed at once."""
     ingest_shutdown_s: int = Field(default=15, ge=0)
     """Longest wait for requests in flight when told to stop."""
     ingest_trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
