@@ -71,7 +71,8 @@ class Front:
         self._count(1)
         try:
             if request.method == "OPTIONS":
-                response = web.Response(status=204, headers=cors.of_preflight(request.headers))
+                headers = {**JSON_HEADERS, **cors.of_preflight(request.headers)}
+                response = web.Response(status=204, headers=headers)
             else:
                 answer = await self._answer(request, route, request_id, received_at)
                 response = _response(answer, request, route)

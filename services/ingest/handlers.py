@@ -15,7 +15,7 @@ from services.ingest.domain.accept import NewId
 from services.ingest.domain.answers import Answer
 from services.ingest.domain.client import Client, Network
 from services.ingest.domain.codes import Refused
-from services.ingest.domain.decode import Body
+from services.ingest.domain.decode import Body, storable
 from services.ingest.domain.gate import Gate, bearer
 from services.ingest.domain.judge import Call, Rules, Verdict, judge, refusal, unread
 from services.ingest.domain.keys import KeyTable
@@ -172,7 +172,8 @@ def _client(arrival: Arrival, trusted_proxies: Sequence[Network]) -> Client:
     )
     kept = client.permitted(ip, policy) if policy else ip
     language = headers.get("Accept-Language") if arrival.door.is_jitsu else None
-    return Client(kept, headers.get("User-Agent"), policy, client.first_language(language))
+    agent, locale = headers.get("User-Agent"), client.first_language(language)
+    return Client(kept, agent and storable(agent), policy, locale and storable(locale))
 
 
 async def _body(arrival: Arrival, limit: int) -> bytes:
