@@ -57,6 +57,9 @@ dev: setup ## the local stack and all services until Ctrl-C
 bench: setup ## events a second and latency, end to end
 	@$(BIN)/python -m bench $(ARGS)
 
+clients: setup ## real client libraries through every outage: sent against stored
+	@$(BIN)/python -m tests.clients $(ARGS)
+
 up: ## the same stack in Docker
 	docker compose up --build --detach --wait
 
@@ -66,4 +69,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test unit contract integration e2e demo dev bench up down dead-letters
+.PHONY: help setup lock fmt check test unit contract integration e2e demo dev bench clients up down dead-letters

@@ -231,6 +231,8 @@ class Suppression(msgspec.Struct, frozen=True, kw_only=True):
     """Names the secret under which the digest was made."""
     digest: str
     """Keyed digest of the id, so that the log does not tell who it is."""
+    until: int | None = None
+    """Set when somebody was erased: only what was received by then, and still waits on a disk."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

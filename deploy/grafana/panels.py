@@ -106,7 +106,8 @@ HEALTH = Row(
         ),
         Panel(
             "Ingest can write",
-            "1 while events can be made durable; 0 means that every event is refused with 503.",
+            "1 while events go to the broker; 0 means that they wait in the spool, or are refused"
+            " where there is none.",
             "none",
             {"ingest": "min(afflux_ingest_broker_up)"},
             kind="stat",
@@ -175,9 +176,21 @@ INGEST = Row(
         ),
         Panel(
             "Bytes waiting for the broker",
-            "A steady rise ends in 503.",
+            "In memory, and in the spool while the broker is away. The first rising steadily ends"
+            " in 503, the second when the spool is full.",
             "bytes",
-            {"{{instance}}": "afflux_ingest_backlog_bytes"},
+            {
+                "memory {{instance}}": "afflux_ingest_backlog_bytes",
+                "spool {{instance}}": "afflux_ingest_spool_bytes",
+            },
+        ),
+        Panel(
+            "Age of the spool",
+            "How long the oldest accepted event has waited on disk. 0 whenever the broker is there;"
+            " audiences are late by this much.",
+            "s",
+            {"{{instance}}": "afflux_ingest_spool_age_seconds"},
+            red_from=300,
         ),
     ),
 )

@@ -8,7 +8,6 @@ from typing import Annotated
 
 from confluent_kafka import KafkaException
 from cyclopts import App, CycloptsError, Parameter, validators
-from rich.console import Console
 
 from deploy.local.errors import LocalStackError
 from schemas.codec import Undecodable
@@ -18,14 +17,21 @@ from services.control import dead_letters as letters
 from services.control.apply import Refused
 from services.control.broker import Unreachable
 from services.control.changes import Plan
+from services.control.commands.explain import explain
+from services.control.commands.history import history
+from services.control.console import console
 from services.control.definitions_log import ApplyBusy
 from services.control.dev import develop
+from services.control.finding import NotFound
+from services.control.instants import NoInstant
 from services.control.platform import PlatformFailed, default_status_urls
 from services.control.settings import ControlSettings
 from services.control.status import ServiceStatus, ask_all, status_table
 from services.control.validation import check_workspace
 from services.runtime.kafka import UnknownTopic
 from services.runtime.settings import read
+from services.segmenter.explaining import Unexplainable
+from services.segmenter.past_memberships import BeforeTheLog
 
 TROUBLE = (
     Unreachable,
@@ -33,6 +39,10 @@ TROUBLE = (
     ApplyBusy,
     LocalStackError,
     PlatformFailed,
+    NotFound,
+    NoInstant,
+    Unexplainable,
+    BeforeTheLog,
 )
 """What may go wrong with the world; the text of each says what to do."""
 
@@ -48,6 +58,8 @@ app = App(
 )
 dead_letters = App(name="dead-letters", help="Look at what could not be taken.")
 app.command(dead_letters)
+app.command(explain)
+app.command(history)
 
 
 def main() -> None:
@@ -155,7 +167,7 @@ def status() -> int:
     settings = read(ControlSettings)
     named = [url.strip() for url in settings.status_urls.split(",") if url.strip()]
     answers = ask_all(named or default_status_urls(settings.first_health_port))
-    _console().print(status_table(answers))
+    console().print(status_table(answers))
     well = all(isinstance(answer, ServiceStatus) and answer.ready for answer in answers)
     return 0 if well else 1
 
@@ -178,7 +190,7 @@ def list_letters(
         At most so many, the newest.
     """
     found = _read_letters(letters.Filter(code, stage, source))
-    _console().print(letters.letters_table(found[-last:] if last > 0 else ()))
+    console().print(letters.letters_table(found[-last:] if last > 0 else ()))
     return 0
 
 
@@ -195,7 +207,7 @@ def count(*, code: str | None = None, stage: str | None = None, source: str | No
     source:
         Only those of this source.
     """
-    _console().print(letters.counts_table(_read_letters(letters.Filter(code, stage, source))))
+    console().print(letters.counts_table(_read_letters(letters.Filter(code, stage, source))))
     return 0
 
 
@@ -255,12 +267,6 @@ def _show(plan: Plan) -> None:
         print(line)
     if not plan.changes:
         print("nothing to change")
-
-
-def _console() -> Console:
-    """Tables as text: nothing in a cell is markup, and a pipe gets as much width as it needs."""
-    plain = not sys.stdout.isatty()
-    return Console(markup=False, highlight=False, width=200 if plain else None)
 
 
 def _complain(sentence: str, code: int) -> int:

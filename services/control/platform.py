@@ -131,6 +131,7 @@ def running_platform(
             "AFFLUX_POSTGRES_DSN": dsn,
             "AFFLUX_PARTITIONS": str(partitions),
             "AFFLUX_STATE_DIR": str(data_dir / "state"),
+            "AFFLUX_INGEST_SPOOL_DIR": str(data_dir / "spool"),
         }
         with closing(Supervisor(data_dir / "logs")) as supervisor:
             for process in processes:

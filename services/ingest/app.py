@@ -5,23 +5,26 @@ import errno
 import logging
 import signal
 import sys
+from secrets import token_bytes
 from uuid import uuid4
 
 import structlog
 import uvloop
 from aiohttp import web
 
+from services.ingest.desk import Desk
+from services.ingest.front import Front
 from services.ingest.handlers import Collector
 from services.ingest.memory import Recent
 from services.ingest.producer import Broker
-from services.ingest.routes import Front
 from services.ingest.sender import Sender
-from services.ingest.server import Server
+from services.ingest.server import Patience, Server
 from services.ingest.settings import Settings
 from services.ingest.sources import Sources
 from services.ingest.spool import Spool
 from services.ingest.spool_files import SpoolFiles, SpoolRefused
-from services.ingest.suppressed import Nobody
+from services.ingest.suppressed import Suppressions
+from services.ingest.tokens import Tokens
 from services.runtime import logs
 from services.runtime.definitions import Definitions
 from services.runtime.health import Health, PortTaken, serve
@@ -57,18 +60,24 @@ async def run(settings: Settings) -> None:
     log.info("health is served", host=settings.health_host, port=health_server.port)
     definitions = Definitions(settings.kafka_bootstrap)
     health.definitions = definitions.versions
-    collector = _collector(settings, definitions, sender)
-    front = Front(collector)
-    runner = web.ServerRunner(Server(front), shutdown_timeout=1)
+    desk = _desk(settings, definitions)
+    suppressions = Suppressions(settings.kafka_bootstrap, settings.suppression_secret)
+    collector = _collector(settings, desk, sender, suppressions)
+    front = Front(collector, desk, outage_status=settings.ingest_outage_status)
+    server = Server(front, _patience(settings))
+    runner = web.ServerRunner(server, shutdown_timeout=1)
     try:
         await _listen(runner, settings)
         definitions.start()
+        suppressions.start()
         async with asyncio.TaskGroup() as background:
             sending = background.create_task(sender.run())
             watching = background.create_task(_watch(collector, health))
+            looking = background.create_task(server.watch())
             await stop.wait()
             log.info("stopping")
             watching.cancel()
+            looking.cancel()
             health.not_ready("stopping")
             await _finish(runner, front, settings)
             sending.cancel()
@@ -76,6 +85,7 @@ async def run(settings: Settings) -> None:
         await runner.cleanup()
         sender.close()
         await asyncio.to_thread(definitions.close)
+        await asyncio.to_thread(suppressions.close)
         await asyncio.to_thread(health_server.close)
 
 
@@ -92,6 +102,10 @@ async def _spool(settings: Settings) -> Spool | None:
     return Spool(files, settings.ingest_spool_bytes)
 
 
+def _patience(settings: Settings) -> Patience:
+    return Patience(settings.ingest_request_s, settings.ingest_idle_s, settings.ingest_connections)
+
+
 def _sender(settings: Settings, spool: Spool | None) -> Sender:
     return Sender(
         Broker(settings.kafka_bootstrap, settings.partitions),
@@ -102,11 +116,22 @@ def _sender(settings: Settings, spool: Spool | None) -> Sender:
     )
 
 
-def _collector(settings: Settings, definitions: Definitions, sender: Sender) -> Collector:
+def _desk(settings: Settings, definitions: Definitions) -> Desk:
+    public_url = str(settings.ingest_public_url) if settings.ingest_public_url else None
+    stated = settings.ingest_token_secret
+    # Without a secret of its own a process takes its own tokens only.
+    secret = stated.get_secret_value().encode() if stated else token_bytes(32)
+    return Desk(Sources(definitions), Tokens(secret, public_url=public_url), public_url)
+
+
+def _collector(
+    settings: Settings, desk: Desk, sender: Sender, suppressions: Suppressions
+) -> Collector:
     return Collector(
-        keys=Sources(definitions),
+        keys=desk.keys,
         log=sender,
-        suppressed=Nobody(),
+        tokens=desk.tokens,
+        suppressed=suppressions,
         memory=Recent(settings.ingest_remembered_ids),
         limits=settings.limits(),
         trusted_proxies=settings.ingest_trusted_proxies,

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl
 
+from services.ingest.arrival import Content
 from services.ingest.domain import answers, documents
 from services.ingest.domain.answers import Answer
 from services.ingest.domain.keys import key_outside_body
-from services.ingest.handlers import Content, Keys
+from services.ingest.handlers import Keys
 from services.ingest.tokens import Tokens
 
 FORM_BYTES = 64 * 1024

@@ -17,10 +17,11 @@ from aiohttp.web_request import BaseRequest
 from prometheus_client import Counter
 
 from services.ingest import cors, metrics
+from services.ingest.arrival import Arrival
 from services.ingest.desk import Desk
 from services.ingest.domain import answers
 from services.ingest.domain.answers import Answer
-from services.ingest.handlers import Arrival, Collector
+from services.ingest.handlers import Collector
 from services.ingest.routes import UNKNOWN, Route, find, key_in
 from services.ingest.sender import Unavailable
 
@@ -70,7 +71,8 @@ class Front:
         self._count(1)
         try:
             if request.method == "OPTIONS":
-                response = web.Response(status=204, headers=cors.of_preflight(request.headers))
+                headers = {**JSON_HEADERS, **cors.of_preflight(request.headers)}
+                response = web.Response(status=204, headers=headers)
             else:
                 answer = await self._answer(request, route, request_id, received_at)
                 response = _response(answer, request, route)

@@ -45,8 +45,8 @@ REFUSED = Counter(
 )
 UNAVAILABLE = Counter(
     "afflux_ingest_unavailable_total",
-    "Requests answered 503, by reason (definitions, suppressed, broker, backlog, deadline). Any"
-    " rise means that clients must send again; some of them never do.",
+    "Requests answered 503, by reason (definitions, suppressed, broker, spool, backlog,"
+    " deadline). Any rise means that clients must send again; some of them never do.",
     ["reason"],
 )
 REQUEST_SECONDS = Histogram(
@@ -88,6 +88,11 @@ SPOOL_AGE_SECONDS = Gauge(
     "afflux_ingest_spool_age_seconds",
     "Age of what has waited longest in the spool; 0 when it is empty. Audiences are late by this"
     " much.",
+)
+SLOW_CONNECTIONS = Counter(
+    "afflux_ingest_slow_connections_total",
+    "Connections closed because a request did not arrive in time. A rise means clients on bad"
+    " lines, or somebody who wants to keep the server busy.",
 )
 BACKLOG_BYTES = Gauge(
     "afflux_ingest_backlog_bytes",

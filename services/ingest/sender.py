@@ -36,7 +36,7 @@ HOLD_S = 1.0
 """Longest that requests are held while the last of the spool is drained."""
 SPOOL_S = 0.8
 """Longest wait for the disk; with the deadline it stays under the four seconds of the contract."""
-NEARLY_EMPTY = 2 * 1024 * 1024
+NEARLY_EMPTY = 1024 * 1024
 
 Lanes = Mapping[str, Sequence[Lane]]
 
@@ -72,7 +72,7 @@ class Sender:
     @property
     def is_available(self) -> bool:
         """Whether what is sent now can be expected to be durable in time."""
-        return self.is_direct or (self._spool is not None and self._spool.has_room())
+        return self.is_direct or (self._spool is not None and self._spool.is_open)
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Return when every record is durable.

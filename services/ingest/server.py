@@ -1,10 +1,15 @@
-"""aiohttp's server, made to say its own refusals the way ingest says all others."""
+"""aiohttp's server, made to say its own refusals the way ingest says all others, and to be patient
+only so long."""
 
+import asyncio
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_request import BaseRequest
 
 from services.ingest import cors, metrics
@@ -19,10 +24,39 @@ HEADER_BYTES = 64 * 1024
 """Longest header: the cookies of a large shop come with every beacon."""
 
 
+LOOK_S = 1.0
+"""How often connections are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long, and with how many, the server waits."""
+
+    request_s: float = 30
+    """For the first request of a connection, and for the body of any."""
+    idle_s: float = 620
+    """For another request of a connection."""
+    connections: int = 10_000
+
+
 class _Connection(web.RequestHandler):
     """What does not parse as HTTP never reaches the front; the library would answer in text."""
 
-    __slots__ = ()
+    __slots__ = ("_awaits_first", "_since")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._awaits_first, self._since = True, self._loop.time()
+
+    def begin(self) -> None:
+        """The head of a request is here; its body may be on its way."""
+        self._awaits_first, self._since = False, self._loop.time()
+
+    def is_overdue(self, patience_s: float) -> bool:
+        """Too slow. Closed upon, an honest client sends again; after a 408 it would send twice."""
+        request = self._current_request
+        is_awaited = self._awaits_first or (request is not None and not request.content.is_eof())
+        return is_awaited and self._loop.time() - self._since > patience_s
 
     def handle_error(
         self,
@@ -54,14 +88,45 @@ def _code(status: int, error: BaseException | None) -> RequestCode:
 class Server(web.Server):
     """Bodies arrive as sent: inflating them is the collector's own work."""
 
-    def __init__(self, front: Front) -> None:
-        super().__init__(front)
+    def __init__(self, front: Front, patience: Patience | None = None) -> None:
+        super().__init__(front, request_factory=self._begin)
+        self._patience = patience or Patience()
         self._settings: dict[str, Any] = {
             "access_log": None,
             "auto_decompress": False,
             "max_line_size": LINE_BYTES,
             "max_field_size": HEADER_BYTES,
+            "keepalive_timeout": self._patience.idle_s,
         }
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._settings)
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """One too many is closed at once: those that are served must not suffer."""
+        super().connection_made(handler, transport)
+        if len(self._connections) > self._patience.connections:
+            transport.abort()
+
+    async def watch(self) -> None:
+        """Close connections that are too slow, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for connection in self.connections:
+                if isinstance(connection, _Connection) and connection.is_overdue(
+                    self._patience.request_s
+                ):
+                    metrics.SLOW_CONNECTIONS.inc()
+                    connection.force_close()
+
+    def _begin(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> BaseRequest:
+        if isinstance(protocol, _Connection):
+            protocol.begin()
+        return BaseRequest(message, payload, protocol, writer, task, self._loop)

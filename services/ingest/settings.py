@@ -37,6 +37,14 @@ class Settings(RuntimeSettings):
     ingest_remembered_ids: int = Field(default=100_000, ge=1)
     """Message ids known to be durable, of which copies are dropped at once; about 200 bytes each.
     Identity drops all copies of 24 hours whatever is remembered here."""
+    ingest_request_s: int = Field(default=30, ge=1)
+    """Longest wait for the first request of a connection, and for the body of any; then it is
+    closed."""
+    ingest_idle_s: int = Field(default=620, ge=1)
+    """Longest wait for another request on a connection. It must be longer than that of the load
+    balancer in front: one that closes first never meets a connection that we have just closed."""
+    ingest_connections: int = Field(default=10_000, ge=1)
+    """Most connections; further ones are closed at once."""
     ingest_shutdown_s: int = Field(default=15, ge=0)
     """Longest wait for requests in flight when told to stop."""
     ingest_trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
@@ -46,12 +54,27 @@ class Settings(RuntimeSettings):
     OAuth assertions must be meant for it."""
     ingest_token_secret: SecretStr | None = None
     """Signs OAuth tokens; all processes need the same one. Without it each takes its own alone."""
+    admin_token: SecretStr | None = Field(default=None, min_length=16)
+    """Bearer token of the management listener, by which people are suppressed and erased. Without
+    it there is no such listener."""
+    management_host: str = "127.0.0.1"
+    management_port: int = Field(default=8081, ge=0, le=65535)
+    """Where the management listener is; 0 takes a free port and logs it."""
+    suppression_secret: SecretStr | None = Field(default=None, min_length=16)
+    """Keys the digests by which the log names suppressed people. All ingest processes need the
+    same one, as soon as anybody is suppressed."""
     ingest_limits: dict[Profile, dict[str, AtLeastOne]] = Field(default_factory=dict)
     """Limits to change, by profile and name (see `domain/limits.py`), as JSON."""
 
     @model_validator(mode="after")
     def _limits_have_known_names(self) -> Self:
         self.limits()
+        return self
+
+    @model_validator(mode="after")
+    def _who_suppresses_has_a_secret(self) -> Self:
+        if self.admin_token is not None and self.suppression_secret is None:
+            raise ValueError("AFFLUX_ADMIN_TOKEN is set, so set AFFLUX_SUPPRESSION_SECRET, too")
         return self
 
     def limits(self) -> dict[Profile, Limits]:

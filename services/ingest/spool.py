@@ -60,8 +60,12 @@ class Spool:
     def bytes(self) -> int:
         return self._files.bytes
 
-    def has_room(self, size: int = 0) -> bool:
-        """Whether so many bytes more can be expected to be kept."""
+    @property
+    def is_open(self) -> bool:
+        """Whether a request may still be read; the last of the room is for those that were."""
+        return self._has_room(self._limit // 64)
+
+    def _has_room(self, size: int) -> bool:
         failed = self._failed_at
         is_writable = failed is None or time.monotonic() - failed > _RETRY_S
         return is_writable and self._files.bytes + self._waiting_bytes + size <= self._limit
@@ -70,7 +74,7 @@ class Spool:
         """Each entry learns where it is once it is on the disk, or that there is no room."""
         for entry in entries:
             size = entry.outgoing.size + _FRAME_ROOM
-            if not self.has_room(size):
+            if not self._has_room(size):
                 entry.failed()
                 continue
             self._waiting.append(entry)

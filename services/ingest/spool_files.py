@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,9 @@ from services.ingest.domain.frames import Frame, frame, frames, written_at
 log = structlog.get_logger()
 
 SEGMENT_BYTES = 8 * 1024 * 1024
-READ_BYTES = 2 * 1024 * 1024
+CHUNK_BYTES = 256 * 1024
+"""Read at once; a crash between the log and the note of it drains as much once more."""
+FRAME_BYTES = 2 * 1024 * 1024
 """More than any one frame: the broker takes no record above 1 MB."""
 ERASED = b"\0"
 """First byte of a body that was erased; no other body starts with it."""
@@ -99,14 +101,14 @@ class SpoolFiles:
             return positions
 
     def read(self) -> list[tuple[Position, bytes]]:
-        """The first frames that are not forgotten, about `READ_BYTES` of them."""
+        """The first frames that are not forgotten, at least one and about `CHUNK_BYTES`."""
         with self._lock:
             self._move_on()
             if not self._segments:
                 return []
             segment, start = self._segments[0], self._head.end
-            data = _read(segment, start, READ_BYTES)
-            return [(Position(segment.number, start + one.end), one.body) for one in frames(data)]
+            chunk = _chunk(_read(segment, start, CHUNK_BYTES + FRAME_BYTES))
+            return [(Position(segment.number, start + one.end), one.body) for one in chunk]
 
     def forget(self, through: Position, records: int) -> None:
         """So many frames, up to here, are elsewhere; a segment without others is deleted."""
@@ -251,6 +253,13 @@ def _read(segment: _Segment, start: int, limit: int) -> bytes:
     with segment.path.open("rb") as file:
         file.seek(start)
         return file.read(min(limit, segment.size - start))
+
+
+def _chunk(data: bytes) -> Iterator[Frame]:
+    for one in frames(data):
+        yield one
+        if one.end >= CHUNK_BYTES:
+            return
 
 
 def _frames_of(segment: _Segment) -> list[Frame]:

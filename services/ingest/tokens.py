@@ -119,6 +119,8 @@ class Tokens:
             raise Declined("invalid_request", _EXPIRED) from error
         except jwt.ImmatureSignatureError as error:
             raise Declined("invalid_request", _TOO_EARLY) from error
+        except jwt.InvalidAudienceError as error:
+            raise Declined("invalid_client", "the assertion is meant for another server") from error
         except jwt.PyJWTError:
             return False
         return int(claims["exp"]) - int(claims["iat"]) <= _ASSERTION_S

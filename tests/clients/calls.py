@@ -63,9 +63,16 @@ def of_every_kind(client: Client) -> list[dict[str, Any]]:
     return [*every, {"kind": "track", "userId": USER, "event": "Said Nothing", "values": {}}]
 
 
-def counted(number: int) -> list[dict[str, Any]]:
+def counted(number: int, name: str) -> list[dict[str, Any]]:
     """Calls that are told apart by their number, so that each can be looked for."""
-    return [
-        {"kind": "track", "userId": "u1", "event": "Counted", "values": {"number": one}}
-        for one in range(number)
-    ]
+    return [_numbered(one, name) for one in range(number)]
+
+
+def partly_bad(number: int, name: str) -> list[dict[str, Any]]:
+    """The same, every tenth of which every client sends and no collector takes."""
+    good, bad = counted(number, name), "Segment Consent Preference Updated"
+    return [call | {"event": bad} if number % 10 == 9 else call for number, call in enumerate(good)]
+
+
+def _numbered(number: int, name: str) -> dict[str, Any]:
+    return {"kind": "track", "userId": name, "event": name, "values": {"number": number}}

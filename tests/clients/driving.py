@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.clients.roster import Client
+from tests.clients.service import KEYS
 from tests.integration.ingest_process import until
 
 
@@ -19,13 +20,20 @@ class Driver:
     """The program that drives one client."""
 
     process: "subprocess.Popen[str]"
+    is_page: bool
     said: list[dict[str, Any]] = field(default_factory=list)
     """One object a line of its output."""
+    complaints: list[str] = field(default_factory=list)
+    """What the client itself had to say."""
 
     def until_called(self, within: float = 60) -> None:
         """Until it has said everything, whether or not it was sent."""
         until(lambda: self._has_called() or self._has_ended(), "the client's calls", within)
-        assert self._has_called(), f"the client broke down: {self.said}"
+        assert self._has_called(), f"the client broke down: {self.complaints}"
+
+    def is_done(self) -> bool:
+        """Nothing more is to be expected of it, unless a page still tries again."""
+        return self._has_called() if self.is_page else self._has_ended()
 
     def close(self) -> None:
         """Let a page go; what its client still holds is lost, as when somebody closes a tab."""
@@ -40,7 +48,7 @@ class Driver:
             AssertionError: it broke down.
         """
         until(self._has_ended, "the client's end", within)
-        assert self.process.returncode == 0, f"the client broke down: {self.said}"
+        assert self.process.returncode == 0, f"the client broke down: {self.complaints}"
 
     @property
     def dropped(self) -> list[str]:
@@ -56,12 +64,12 @@ class Driver:
 
 @contextmanager
 def driven(
-    client: Client, host: str, key: str, calls: Sequence[Mapping[str, Any]], pause_s: float = 0.0
+    client: Client, host: str, calls: Sequence[Mapping[str, Any]], pause_s: float = 0.0
 ) -> Iterator[Driver]:
     """Start a client on these calls; it is gone at the end, whatever happened."""
     scenario = {
         "host": host,
-        "key": key,
+        "key": KEYS[client.source],
         "calls": calls,
         "pause_s": pause_s,
         "options": client.options,
@@ -70,12 +78,14 @@ def driven(
         client.command(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    driver = Driver(process)
-    listener = threading.Thread(target=_listen, args=(driver,))
-    listener.start()
+    driver = Driver(process, client.is_browser)
+    listeners = [threading.Thread(target=one, args=(driver,)) for one in (_listen, _overhear)]
+    for listener in listeners:
+        listener.start()
     try:
         assert process.stdin is not None
         process.stdin.write(json.dumps(scenario) + "\n")
@@ -86,7 +96,8 @@ def driven(
     finally:
         driver.close()
         _end(process)
-        listener.join()
+        for listener in listeners:
+            listener.join()
 
 
 def _listen(driver: Driver) -> None:
@@ -94,6 +105,12 @@ def _listen(driver: Driver) -> None:
     with driver.process.stdout as output:
         for line in output:
             driver.said.append(json.loads(line) if line.startswith("{") else {"text": line})
+
+
+def _overhear(driver: Driver) -> None:
+    assert driver.process.stderr is not None
+    with driver.process.stderr as complaints:
+        driver.complaints.extend(complaints)
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

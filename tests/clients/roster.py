@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.records import EventType
-from services.ingest.domain.limits import Profile
 from tests.clients import environments
 
 ALL: tuple[EventType, ...] = ("identify", "track", "page", "screen", "group", "alias")
@@ -21,7 +20,7 @@ class Client:
     package: str
     command: Callable[[], list[str]]
     kinds: tuple[EventType, ...] = ALL
-    profile: Profile = "segment"
+    source: str = "segment"
     options: Mapping[str, Any] = field(default_factory=dict)
     """Given to the client as they are."""
     is_browser: bool = False
@@ -63,13 +62,13 @@ CLIENTS: Mapping[str, Client] = {
             "rud-py",
             "rudder-sdk-python",
             _python("rud-py", "rudderstack.analytics"),
-            profile="rudderstack",
+            source="rudder",
         ),
         Client("seg-node", "@segment/analytics-node", _node("seg-node")),
+        Client("rud-node", "@rudderstack/rudder-sdk-node", _node("rud-node"), source="rudder"),
         Client(
-            "rud-node", "@rudderstack/rudder-sdk-node", _node("rud-node"), profile="rudderstack"
+            "jitsu-node", "@jitsu/js", _node("jitsu-node"), JITSU, source="jitsu", retries=False
         ),
-        Client("jitsu-node", "@jitsu/js", _node("jitsu-node"), JITSU, retries=False),
         Client("next", "@segment/analytics-next", _browser("next"), is_browser=True),
         Client(
             "next-batch",
@@ -83,7 +82,7 @@ CLIENTS: Mapping[str, Client] = {
             "@rudderstack/analytics-js",
             _browser("rud-js"),
             NO_SCREEN,
-            profile="rudderstack",
+            source="rudder",
             is_browser=True,
         ),
         Client(
@@ -91,11 +90,19 @@ CLIENTS: Mapping[str, Client] = {
             "@rudderstack/analytics-js",
             _browser("rud-js"),
             NO_SCREEN,
-            profile="rudderstack",
-            options={"useBeacon": True},
+            source="rudder",
+            options={"useBeacon": True, "beaconQueueOptions": {"flushQueueInterval": 1000}},
             is_browser=True,
             retries=False,
         ),
-        Client("jitsu", "@jitsu/js", _browser("jitsu"), JITSU, is_browser=True, retries=False),
+        Client(
+            "jitsu",
+            "@jitsu/js",
+            _browser("jitsu"),
+            JITSU,
+            source="jitsu",
+            is_browser=True,
+            retries=False,
+        ),
     )
 }

@@ -15,29 +15,36 @@ from aiohttp import web
 from schemas.codec import decode_as
 from schemas.records import DeadLetter, Event
 from schemas.topics import DEAD_LETTERS, EVENTS
+from services.ingest.desk import Desk
 from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.limits import PROFILES
 from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind
+from services.ingest.front import Front
 from services.ingest.handlers import Collector
 from services.ingest.outgoing import Outgoing
-from services.ingest.routes import Front
 from services.ingest.sender import Unavailable
 from services.ingest.server import Server
+from services.ingest.tokens import Tokens
 
 
 def source(identity: str, **changes: Any) -> Source:
     return Source.model_validate({"id": identity, "write_keys": ["env:KEY"]} | changes)
 
 
-KEYS = KeyTable(
-    [
-        ("WK", source("web")),
-        ("RUDDER", source("rudder", profile="rudderstack")),
-        ("OFF", source("off", enabled=False)),
-    ],
-    salt=b"salt",
+def key_table(*pairs: tuple[str, Source], is_complete: bool = True) -> KeyTable:
+    return KeyTable(pairs, salt=b"salt", is_complete=is_complete)
+
+
+KEYS = key_table(
+    ("WK", source("web", name="Shop")),
+    ("RUDDER", source("rudder", profile="rudderstack")),
+    ("OFF", source("off", enabled=False)),
+    ("PAGES", source("pages", allowed_origins=["https://shop.example"])),
 )
+
+
+PUBLIC_URL = "https://collect.example:8443/in"
 
 
 @dataclass
@@ -47,6 +54,8 @@ class World:
     keys: KeyTable | None = KEYS
     is_available: bool = True
     breaks_down: bool = False
+    released: threading.Event | None = None
+    """Nothing is durable before it is set."""
     records: list[Outgoing] = field(default_factory=list)
     ready: bool = True
     suppressed: set[tuple[str, SubjectKind, str]] = field(default_factory=set)
@@ -65,6 +74,8 @@ class World:
         return self.keys
 
     async def send(self, records: Sequence[Outgoing]) -> None:
+        if self.released is not None:
+            await asyncio.to_thread(self.released.wait, 10)
         if self.breaks_down:
             raise Unavailable("deadline")
         self.records.extend(records)
@@ -148,19 +159,22 @@ def ask(
 
 
 @contextmanager
-def ingest() -> Iterator[Ingest]:
+def ingest(public_url: str | None = PUBLIC_URL) -> Iterator[Ingest]:
     """A server in a thread of its own, for clients that block."""
     world = World()
+    tokens = Tokens(b"secret", public_url=public_url)
     front = Front(
         Collector(
             keys=world,
             log=world,
             suppressed=world,
             memory=world,
+            tokens=tokens,
             limits=PROFILES,
             trusted_proxies=(ip_network("192.0.2.0/24"),),
             new_id=lambda: "new-id",
-        )
+        ),
+        Desk(world, tokens, public_url),
     )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

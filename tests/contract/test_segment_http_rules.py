@@ -129,7 +129,7 @@ def test_rule_06_retry_after_is_exposed(server: Ingest, path: str) -> None:
 
 
 def test_rule_07_retry_after_is_a_whole_number_of_seconds_up_to_300(server: Ingest) -> None:
-    slow = source("slow", rate={"per_second": 0.001, "burst": 1})
+    slow = source("slowest", rate={"per_second": 0.001, "burst": 1})
     server.world.keys = key_table(("WK", slow))
     assert server.post("/v1/track", TRACK).status == 200
     limited = server.post("/v1/track", TRACK)

@@ -52,8 +52,9 @@ def of_batch(received: int, rejected: Sequence[Rejected], *, strict: bool, jitsu
     """Plain success, or success with the truth about what was rejected."""
     if not rejected:
         return success(jitsu=jitsu)
-    accepted = received - len(rejected)
-    counts = {"received": received, "accepted": accepted, "rejected": len(rejected)}
+    refused = sum(one.events for one in rejected)
+    accepted = received - refused
+    counts = {"received": received, "accepted": accepted, "rejected": refused}
     if strict and accepted == 0:
         verdict = _failure("all_rejected", "no event of the batch was accepted")
         return of_json(verdict | counts | {"errors": _errors(rejected)}, status=400)

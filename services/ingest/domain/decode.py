@@ -124,6 +124,11 @@ def _parse_exact(text: bytes) -> Any:
     return _storable(value)
 
 
+def storable(text: str) -> str:
+    """Lone surrogates and U+0000 become U+FFFD: they can be neither stored nor sent on."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
 def _finite(digits: str) -> float | None:
     number = float(digits)
     return number if math.isfinite(number) else None
@@ -134,12 +139,12 @@ def _integer(digits: str) -> int | msgspec.Raw:
 
 
 def _storable(value: Any) -> Any:
-    """Lone surrogates and U+0000 become U+FFFD, in keys as in values."""
+    """Every text in a value as it can be stored, keys too."""
     match value:
         case str():
-            return _UNSTORABLE.sub("\ufffd", value)
+            return storable(value)
         case dict():
-            return {_UNSTORABLE.sub("\ufffd", k): _storable(v) for k, v in value.items()}
+            return {storable(k): _storable(v) for k, v in value.items()}
         case list():
             return [_storable(v) for v in value]
         case _:

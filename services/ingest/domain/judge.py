@@ -46,6 +46,7 @@ class PutAside:
     message: str
     index: int | None
     raw: bytes
+    events: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +174,7 @@ def _items(content: Mapping[str, Any]) -> list[Any]:
 
 
 def _too_large(items: list[Any], source: Source, terms: Terms) -> Verdict:
-    """Each event is put aside by itself, so that it can be replayed by itself."""
-    taken = [put_aside(one, index, "payload_too_large", terms) for index, one in enumerate(items)]
+    taken = put_aside(items, "payload_too_large", terms)
     verdict = _verdict(answers.of_refusal("payload_too_large"), source, taken)
     return replace(verdict, refused="payload_too_large")
 
@@ -197,7 +197,7 @@ def _verdict(answer: Answer, source: Source, taken: Sequence[Taken]) -> Verdict:
         source,
         tuple(one for one in taken if isinstance(one, Accepted)),
         tuple(
-            PutAside(one.code, EVENT_MESSAGES[one.code], one.index, one.raw)
+            PutAside(one.code, EVENT_MESSAGES[one.code], one.index, one.raw, one.events)
             for one in taken
             if isinstance(one, Rejected)
         ),

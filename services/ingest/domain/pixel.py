@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 
 from services.ingest.domain.codes import Refused
-from services.ingest.domain.decode import parse
+from services.ingest.domain.decode import parse, storable
 from services.ingest.domain.keys import QUERY_FIELDS
 
 _STANDARD = str.maketrans("-_ ", "+/+")
@@ -23,7 +23,9 @@ def body(query: Mapping[str, str]) -> bytes:
     Raises:
         Refused: `invalid_json`, with the query as it came but for its write key.
     """
-    explicit = {name: text for name, text in query.items() if name not in QUERY_FIELDS}
+    explicit = {
+        storable(name): storable(text) for name, text in query.items() if name not in QUERY_FIELDS
+    }
     data = explicit.pop("data", "")
     event = _decoded(data) if data else {}
     for name, text in explicit.items():
@@ -35,7 +37,7 @@ def body(query: Mapping[str, str]) -> bytes:
 
 
 def _decoded(data: str) -> dict[str, Any]:
-    for text in (_from_base64(data), data.encode(errors="replace"), unquote(data).encode()):
+    for text in (_from_base64(data), data.encode(), unquote(data).encode()):
         try:
             return parse(text)
         except Refused:

@@ -16,10 +16,10 @@ def is_suppressed(event: Any, path_type: CallType | None, holds: Holds) -> bool:
     if not isinstance(event, dict):
         return False
     stated_type = path_type or event.get("type")
-    return any(holds(kind, value) for kind, value in _subjects(event, stated_type))
+    return any(holds(kind, value) for kind, value in subjects(event, stated_type))
 
 
-def _subjects(event: Mapping[str, Any], stated_type: Any) -> Iterator[tuple[SubjectKind, str]]:
+def subjects(event: Mapping[str, Any], stated_type: Any) -> Iterator[tuple[SubjectKind, str]]:
     user, anonymous = _id(event.get("userId")), _id(event.get("anonymousId"))
     if user is not None:
         yield "USER_ID", user

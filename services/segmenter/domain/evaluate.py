@@ -134,11 +134,12 @@ def _let_time_pass(
     while (due := profile.next_due) is not None and due <= now:
         profile.seen = due
         touched: dict[str, Placed] = {}
-        for key in [key for key, at in profile.dues.items() if at == due]:
+        for key in profile.due_by(due):
             if refresh(catalogue, profile, catalogue.leaves[key], due):
                 touched |= {e.segment.id: e for e in catalogue.dependents.get(key, ())}
         entries = [entry for name, entry in touched.items() if name not in unsettled]
         transitions += decide(catalogue, profile, entries, Decision(due, now, "time", ""))
+        profile.rearm()
     return transitions
 
 

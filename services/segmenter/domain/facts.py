@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.segmenter.domain.rows import Relation
+from services.segmenter.domain.rows import Relation, Row
 from services.segmenter.domain.values import at_path, escaped
 
 GROUP = "group"
@@ -47,7 +47,7 @@ class Facts:
     The rows of a relation are decoded when asked for.
     """
 
-    __slots__ = ("_open", "_relations", "consent", "traits")
+    __slots__ = ("_open", "_relations", "changed", "consent", "traits")
 
     def __init__(
         self,
@@ -59,6 +59,8 @@ class Facts:
         self.consent = consent
         self._relations = dict(relations or {})
         self._open: dict[str, Relation] = {}
+        self.changed = False
+        """Something was said since they were decoded."""
 
     @classmethod
     def decode(cls, data: bytes) -> "Facts":
@@ -91,6 +93,7 @@ class Facts:
         if current is not None and write[:2] <= current[:2]:
             return False
         self.traits[slot] = write
+        self.changed = True
         return True
 
     def state(self, key: str, said: Stated) -> bool:
@@ -101,6 +104,7 @@ class Facts:
         if current is not None and said.at == current.at:
             said = Stated(said.at, _refusing(key, current.value, said.value))
         self.consent[key] = said
+        self.changed = True
         return current is None or said != current
 
     def rows(self, relation: str) -> Relation:
@@ -112,13 +116,21 @@ class Facts:
             self._open[relation] = found
         return found
 
+    def relate(self, relation: str, key: str, row: Row, now: int, limit: int) -> bool:
+        """Take a record of a row; False when a later one is known."""
+        taken = self.rows(relation).take(key, row, now, limit)
+        self.changed = self.changed or taken
+        return taken
+
     def merge_rows(self, other: "Facts", now: int, limit: int) -> None:
         """Add the rows that the other knows."""
+        self.changed = True
         for name in (*other._relations, *other._open):
             self.rows(name).merge(other.rows(name), now, limit)
 
     def merge(self, other: "Facts") -> None:
         """Add what the other knows; in consent the refusing value wins whatever its age."""
+        self.changed = True
         for slot, write in other.traits.items():
             self.write(slot, write)
         for key, said in other.consent.items():

@@ -83,7 +83,7 @@ class Intake:
             return
         gone = change.op == "unlink"
         row = Row(change.position, None if gone else change.columns, self.now if gone else 0)
-        if profile.facts.rows(name).take(change.key, row, self.now, self.catalogue.limit):
+        if profile.facts.relate(name, change.key, row, self.now, self.catalogue.limit):
             for leaf in self.catalogue.by_relation.get(name, ()):
                 if refresh(self.catalogue, profile, leaf, self.now):
                     self._touch(leaf.key)

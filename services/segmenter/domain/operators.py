@@ -203,7 +203,19 @@ def _lacks(container: str | tuple[values.Scalar, ...], wanted: values.Scalar) ->
     return wanted not in container
 
 
-def _glob(pattern: str) -> re.Pattern[str]:
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """A shell-style pattern, and the expression that it stands for."""
+
+    pattern: str
+    expression: re.Pattern[str]
+
+
+def _glob(pattern: str) -> Glob:
+    return Glob(pattern, _expression(pattern))
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
     """`*` and `?` only. Atomic groups keep many stars from taking exponential time."""
     first, *others = [
         "".join("." if sign == "?" else re.escape(sign) for sign in part)
@@ -246,7 +258,11 @@ OPERATORS: Mapping[str, Operator] = {
     "starts_with": Operator(values.text, _text, str.startswith, on_text=True),
     "ends_with": Operator(values.text, _text, str.endswith, on_text=True),
     "matches": Operator(
-        values.text, _text, lambda a, v: v.fullmatch(a) is not None, on_text=True, prepares=_glob
+        values.text,
+        _text,
+        lambda a, v: v.expression.fullmatch(a) is not None,
+        on_text=True,
+        prepares=_glob,
     ),
     "exists": Operator(_present, _nothing, _true),
     "is_absent": Operator(_absent, _nothing, _true),

@@ -1,11 +1,18 @@
 """What is kept of one profile: facts, leaf histories, memberships; opened only where touched."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from schemas.records import Identifier
-from services.segmenter.domain.conditions.leaf import History, KeptLeaf, Leaf
+from services.segmenter.domain.conditions.leaf import (
+    History,
+    KeptLeaf,
+    Leaf,
+    answer_in,
+    deviates_in,
+)
 from services.segmenter.domain.facts import Facts
 
 UNSEEN = -1
@@ -23,36 +30,55 @@ class _Stored(msgspec.Struct, array_like=True):
     id: str
     generation: int
     seen: int
+    next_due: int | None
     identifiers: list[tuple[str, str]]
     facts: bytes
     histories: dict[bytes, bytes]
-    flipped: list[bytes]
-    dues: dict[bytes, int]
     overflowed: list[bytes]
-    memberships: dict[str, Membership]
+    memberships: msgspec.Raw
+
+
+class Flipped:
+    """The leaves of a profile whose truth is not the one they have without any history."""
+
+    __slots__ = ("_open", "_stored")
+
+    def __init__(self, opened: Mapping[bytes, History], stored: Mapping[bytes, bytes]) -> None:
+        self._open = opened
+        self._stored = stored
+
+    def __contains__(self, key: object) -> bool:
+        assert isinstance(key, bytes)
+        history = self._open.get(key)
+        if history is not None:
+            return history.deviates
+        data = self._stored.get(key)
+        return data is not None and deviates_in(data)
 
 
 _DECODE = msgspec.msgpack.Decoder(_Stored).decode
 _ENCODE = msgspec.msgpack.Encoder().encode
+_MEMBERSHIPS = msgspec.msgpack.Decoder(dict[str, Membership]).decode
 _JSON = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Profile:
-    """Mutable while a cycle works on it. Histories and facts are decoded when asked for."""
+    """Mutable while a cycle works on it. All but its frame is decoded when asked for."""
 
     __slots__ = (
         "_facts",
         "_histories",
         "_json",
+        "_memberships",
         "_open",
         "_stored_facts",
+        "_stored_memberships",
         "changed",
-        "dues",
         "flipped",
         "generation",
         "id",
         "linked",
-        "memberships",
+        "next_due",
         "overflowed",
         "overflows",
         "seen",
@@ -64,15 +90,12 @@ class Profile:
         """Of the catalogue it was last brought to; UNSEEN before its first record."""
         self.seen = stored.seen
         """The stream time it was last worked on; what has ended by then is forgotten."""
+        self.next_due = stored.next_due
+        """Before this instant nothing of it changes by itself; `rearm` makes it exact."""
         self.linked = dict.fromkeys(stored.identifiers)
         """Identifiers as (type, value)."""
-        self.flipped = set(stored.flipped)
-        """Leaves whose truth is not the one they have without any history."""
-        self.dues = stored.dues
-        """Leaf → the instant at which it may change by itself."""
         self.overflowed = set(stored.overflowed)
         """Leaves with more entries than the limit; segments that ask them stay as they are."""
-        self.memberships = stored.memberships
         self.overflows = 0
         """How many leaves overflowed since it was decoded."""
         self.changed = False
@@ -81,12 +104,15 @@ class Profile:
         self._facts: Facts | None = None
         self._histories = stored.histories
         self._open: dict[bytes, History] = {}
+        self.flipped = Flipped(self._open, self._histories)
+        self._stored_memberships = stored.memberships
+        self._memberships: dict[str, Membership] | None = None
         self._json: bytes | None = None
 
     @classmethod
     def new(cls, profile_id: str) -> "Profile":
         """A profile that has seen nothing yet."""
-        return cls(_Stored(profile_id, UNSEEN, 0, [], b"", {}, [], {}, [], {}))
+        return cls(_Stored(profile_id, UNSEEN, 0, None, [], b"", {}, [], msgspec.Raw(_ENCODE({}))))
 
     @classmethod
     def decode(cls, data: bytes) -> "Profile":
@@ -96,25 +122,26 @@ class Profile:
     def encode(self) -> bytes:
         """Its bytes."""
         for key, history in self._open.items():
-            if history.is_empty():
-                self._histories.pop(key, None)
-            else:
+            if history.deviates or history.due is not None or not history.is_empty():
                 self._histories[key] = history.encode()
+            else:
+                self._histories.pop(key, None)
         self._open.clear()
-        if self._facts is not None:
+        if self._facts is not None and self._facts.changed:
             self._stored_facts = self._facts.encode()
+        if self._memberships is not None:
+            self._stored_memberships = msgspec.Raw(_ENCODE(self._memberships))
         return _ENCODE(
             _Stored(
                 self.id,
                 self.generation,
                 self.seen,
+                self.next_due,
                 list(self.linked),
                 self._stored_facts,
                 self._histories,
-                sorted(self.flipped),
-                self.dues,
                 sorted(self.overflowed),
-                self.memberships,
+                self._stored_memberships,
             )
         )
 
@@ -124,9 +151,11 @@ class Profile:
         return self.generation != UNSEEN
 
     @property
-    def next_due(self) -> int | None:
-        """The earliest instant at which anything of it may change by itself."""
-        return min(self.dues.values()) if self.dues else None
+    def memberships(self) -> dict[str, Membership]:
+        """Of each segment that it ever entered the last change."""
+        if self._memberships is None:
+            self._memberships = _MEMBERSHIPS(self._stored_memberships)
+        return self._memberships
 
     @property
     def facts(self) -> Facts:
@@ -177,25 +206,47 @@ class Profile:
         """What the leaf remembers from now on."""
         self._open[key] = history
 
+    def answer(self, key: bytes) -> History:
+        """The last answer of a leaf that keeps no history of its own; changes to it are kept."""
+        found = self._open.get(key)
+        if found is None:
+            stored = self._histories.get(key)
+            found = self._open[key] = History() if stored is None else answer_in(stored)
+        return found
+
+    def due_by(self, now: int) -> list[bytes]:
+        """The leaves that may change by themselves at this instant or before."""
+        return [key for key, due in self._dues() if due <= now]
+
+    def rearm(self) -> None:
+        """Make `next_due` the earliest instant at which anything may change by itself."""
+        self.next_due = min((due for _, due in self._dues()), default=None)
+
+    def _dues(self) -> Iterator[tuple[bytes, int]]:
+        for key, data in self._histories.items():
+            if key not in self._open and (due := answer_in(data).due) is not None:
+                yield key, due
+        for key, history in self._open.items():
+            if history.due is not None:
+                yield key, history.due
+
     def forget(self, key: bytes) -> None:
         """Drop everything about a leaf."""
         self._open.pop(key, None)
         self._histories.pop(key, None)
-        self.dues.pop(key, None)
-        self.flipped.discard(key)
         self.overflowed.discard(key)
 
     def overflow(self, leaf: Leaf[Any]) -> None:
         """Too much to remember: forget it all; memberships stay as they are, visibly."""
         self.overflows += 1
         self.overflowed.add(leaf.key)
-        if isinstance(leaf, KeptLeaf):
-            self.replace_history(leaf.key, leaf.fresh())
-        self.dues.pop(leaf.key, None)
+        left = leaf.fresh() if isinstance(leaf, KeptLeaf) else History()
+        left.deviates = leaf.key in self.flipped
+        self.replace_history(leaf.key, left)
 
     def leaf_keys(self) -> set[bytes]:
         """The leaves of which anything is known."""
-        return {*self._open, *self._histories, *self.dues, *self.flipped, *self.overflowed}
+        return {*self._open, *self._histories, *self.overflowed}
 
     def facts_changed(self) -> None:
         """Identifiers or facts are no longer what was written out last."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.segmenter.domain.catalogue import Catalogue
-from services.segmenter.domain.conditions.leaf import FactLeaf, KeptLeaf, Leaf
+from services.segmenter.domain.conditions.leaf import FactLeaf, History, KeptLeaf, Leaf
 from services.segmenter.domain.profile import Profile
 
 
@@ -12,40 +12,36 @@ def refresh(catalogue: Catalogue, profile: Profile, leaf: Leaf[Any], now: int) -
     if isinstance(leaf, KeptLeaf):
         return refresh_kept(catalogue, profile, leaf, now)
     assert isinstance(leaf, FactLeaf)
-    standing = leaf.recall(profile.facts, now)
-    if standing.entries() > catalogue.limit and leaf.key not in profile.overflowed:
-        profile.overflow(leaf)
     if leaf.key in profile.overflowed:
-        profile.dues.pop(leaf.key, None)
         return False
-    return _note(profile, leaf, leaf.holds(standing, now), leaf.next_change(standing, now))
+    standing = leaf.recall(profile.facts, now)
+    if standing.entries() > catalogue.limit:
+        profile.overflow(leaf)
+        return False
+    answer = profile.answer(leaf.key)
+    return _note(profile, leaf, answer, *leaf.outlook(standing, now))
 
 
 def refresh_kept(catalogue: Catalogue, profile: Profile, leaf: KeptLeaf[Any], now: int) -> bool:
     """The same for a leaf that is known to keep a history, without the costly question."""
     if leaf.key in profile.overflowed:
-        profile.dues.pop(leaf.key, None)
         return False
     history = profile.history(leaf)
     leaf.settle(history, now)
     if history.entries() > catalogue.limit:
         profile.overflow(leaf)
         return False
-    holds, due = leaf.outlook(history, now)
-    return _note(profile, leaf, holds, due)
+    return _note(profile, leaf, history, *leaf.outlook(history, now))
 
 
-def _note(profile: Profile, leaf: Leaf[Any], holds: bool, due: int | None) -> bool:
-    key = leaf.key
-    if due is not None:
-        profile.dues[key] = due
-    else:
-        profile.dues.pop(key, None)
+def _note(
+    profile: Profile, leaf: Leaf[Any], history: History, holds: bool, due: int | None
+) -> bool:
+    history.due = due
+    if due is not None and (profile.next_due is None or due < profile.next_due):
+        profile.next_due = due
     deviates = holds is not leaf.initial
-    if deviates is (key in profile.flipped):
+    if deviates is history.deviates:
         return False
-    if deviates:
-        profile.flipped.add(key)
-    else:
-        profile.flipped.discard(key)
+    history.deviates = deviates
     return True

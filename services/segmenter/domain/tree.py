@@ -1,6 +1,6 @@
 """The tree above the leaves: `all`, `any`, `not`, and the reference to another segment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ class Truths:
     __slots__ = ("conditions", "flipped", "known", "profile_id")
 
     def __init__(
-        self, profile_id: str, flipped: set[bytes], conditions: Mapping[str, "Condition"]
+        self, profile_id: str, flipped: Container[bytes], conditions: Mapping[str, "Condition"]
     ) -> None:
         self.profile_id = profile_id
         self.flipped = flipped

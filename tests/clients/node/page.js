@@ -1,19 +1,23 @@
-/** Drives one browser client through its own API, inside the page. */
+/**
+ * Drives one browser client through its own API, inside the page.
+ *
+ * Clients come in a list of one: next's is a promise too, and would be resolved to something else.
+ */
 const CLIENTS = {
   next: ({ key, host, options }) => {
     const analytics = AnalyticsNext.AnalyticsBrowser.load(
       { writeKey: key, cdnURL: host },
       { integrations: { "Segment.io": { apiHost: `${host.split("//")[1]}/v1`, protocol: "http", ...options } } },
     );
-    return analytics.ready().then(() => analytics);
+    return analytics.ready().then(() => [analytics]);
   },
   "rud-js": ({ key, host, options }) =>
     new Promise((resolve) => {
       const analytics = new rudderanalytics.RudderAnalytics();
       analytics.load(key, host, { configUrl: host, ...options });
-      analytics.ready(() => resolve(analytics));
+      analytics.ready(() => resolve([analytics]));
     }),
-  jitsu: ({ key, host, options }) => jitsuAnalytics({ writeKey: key, host, ...options }),
+  jitsu: ({ key, host, options }) => [jitsuAnalytics({ writeKey: key, host, ...options })],
 };
 
 function say(client, { kind, values, ...fields }) {
@@ -35,7 +39,7 @@ function say(client, { kind, values, ...fields }) {
 }
 
 async function drive(name, scenario) {
-  const client = await CLIENTS[name](scenario);
+  const [client] = await CLIENTS[name](scenario);
   for (const one of scenario.calls) {
     say(client, one);
     await new Promise((resolve) => setTimeout(resolve, scenario.pause_s * 1000));

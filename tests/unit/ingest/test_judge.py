@@ -12,10 +12,15 @@ from schemas.records import Event
 from services.ingest.domain.codes import REFUSALS
 from services.ingest.domain.judge import Verdict, judge
 from services.ingest.domain.limits import Limits, Profile
+from services.ingest.domain.subject import SubjectKind
 from tests.unit.ingest.builders import as_json, call, rules, source, track
 
 SMALL: dict[Profile, Limits] = {
     "segment": Limits(request_bytes=400, events=3),
+    "rudderstack": Limits(),
+}
+MANY: dict[Profile, Limits] = {
+    "segment": Limits(request_bytes=4_000_000, events=3),
     "rudderstack": Limits(),
 }
 
@@ -181,3 +186,24 @@ def test_15_whatever_comes_the_counts_agree(body: bytes) -> None:
     if "received" in answer:
         assert answer["received"] == answer["accepted"] + answer["rejected"]
         assert answer["rejected"] == len(verdict.put_aside)
+
+
+def test_6_a_multitude_of_events_is_put_aside_in_bundles_and_counted_whole() -> None:
+    items = [0] * 60_000
+    verdict = judge(batch(*items), call(), rules(limits=SMALL), None)
+    bundle = verdict.put_aside[-1]
+    assert [one.index for one in verdict.put_aside] == list(range(10_001))
+    assert (bundle.events, json.loads(bundle.raw)) == (50_000, [0] * 50_000)
+    assert sum(one.events for one in verdict.put_aside) == 60_000
+
+
+def test_6_a_bundle_fits_a_record_and_holds_nobody_suppressed() -> None:
+    gone = {"userId": "gone"}
+    items = [*[0] * 10_003, gone, "x" * 300_000, gone, "y" * 300_000]
+    suppressed: set[tuple[str, SubjectKind, str]] = {("web", "USER_ID", "gone")}
+    verdict = judge(batch(*items), call(), rules(limits=MANY, suppressed=suppressed), None)
+    assert answered(verdict)[1]["received"] == 10_007
+    assert answered(verdict)[1]["accepted"] == verdict.suppressed == 2
+    bundles = verdict.put_aside[10_003:]
+    assert [(one.index, one.events) for one in bundles] == [(10_004, 1), (10_006, 1)]
+    assert [json.loads(one.raw) for one in bundles] == ["x" * 300_000, "y" * 300_000]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,3 +90,48 @@ def test_3_a_missing_secret_makes_unknown_keys_wait_until_it_is_there(
     assert logs[0]["error"] == "env:WEB_KEY: the environment variable is not set"
     monkeypatch.setenv("WEB_KEY", "WK")
     assert table(keys).find("WK").id == "web"
+
+
+def test_3_1_a_key_that_was_taken_out_opens_nothing_any_more(
+    definitions: Definitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEW_KEY", "NEW")
+    keys = Sources(definitions)
+    definitions.apply(definition("web", write_keys=["env:WEB_KEY", "env:NEW_KEY"]))
+    assert {table(keys).find(key).id for key in ("WK", "NEW")} == {"web"}
+    definitions.apply(definition("web", write_keys=["env:NEW_KEY"]))
+    assert table(keys).find("NEW").id == "web"
+    with pytest.raises(Refused, match="invalid_write_key"):
+        table(keys).find("WK")
+
+
+@pytest.mark.parametrize(("expires", "opens"), [("2999-01-01", True), ("2020-01-01", False)])
+def test_3_1_a_key_ends_when_it_expires(
+    definitions: Definitions, expires: str, opens: bool
+) -> None:
+    end = f"{expires}T00:00:00Z"
+    definitions.apply(definition("web", write_keys=[{"key": "env:WEB_KEY", "expires": end}]))
+    assert (table(Sources(definitions)).lookup("WK") is not None) is opens
+
+
+def test_3_1_a_key_in_a_file_is_read_again_and_kept_when_the_file_is_away(
+    definitions: Definitions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sources, "REFRESH_S", 0)
+    file = tmp_path / "key"
+    file.write_text("FIRST\n")
+    keys = Sources(definitions)
+    definitions.apply(definition("web", write_keys=[f"file:{file}"]))
+    assert table(keys).find("FIRST").id == "web"
+    file.unlink()
+    assert table(keys).find("FIRST").id == "web"
+    with pytest.raises(Refused, match="invalid_write_key"):
+        table(keys).find("SECOND")
+    file.write_text("SECOND\n")
+    assert table(keys).find("SECOND").id == "web"
+    with pytest.raises(Refused, match="invalid_write_key"):
+        table(keys).find("FIRST")
+
+
+def test_3_1_keys_are_looked_at_again_well_within_10_s() -> None:
+    assert sources.REFRESH_S <= 10

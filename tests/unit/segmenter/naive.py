@@ -191,8 +191,9 @@ def _numeric(op: str, actual: Any, wanted: Any) -> bool:
     if a is None or a[0] != "number":
         return False
     if op == "between":
-        return bool(wanted[0] <= a[1] <= wanted[1])
-    w = wanted
+        low, high = (exact(bound)[1] for bound in wanted)
+        return bool(low <= a[1] <= high)
+    w = exact(wanted)[1]
     return bool(
         {"greater_than": a[1] > w, "at_least": a[1] >= w, "less_than": a[1] < w}.get(op, a[1] <= w)
     )
@@ -308,7 +309,8 @@ def _measure(c: dict[str, Any], measure: str, values: list[Any]) -> bool:
 
 
 def millionth(value: Any) -> int:
-    return round(Fraction(value) * 1000000)
+    """Of an integer beyond 64 bits the nearest double's."""
+    return round(Fraction(exact(value)[1]) * 1000000)
 
 
 def _first_or_last(c: dict[str, Any], person: Person, now: int) -> bool:

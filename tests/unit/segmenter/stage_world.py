@@ -108,6 +108,14 @@ class StageWorld:
                 due = self.expected(name, who)
                 assert self.log.members.get((name, who), False) is due, (name, who)
 
+    def members(self) -> dict[str, frozenset[str]]:
+        """Who is in which of the segments whose memberships follow their condition."""
+        return {
+            name: frozenset(who for who in PEOPLE if self.log.members.get((name, who), False))
+            for name, state in self.states.items()
+            if state == "live"
+        }
+
     def expected(self, name: str, who: str) -> bool:
         """Membership as it must be at the present instant."""
         if self.survivor[who] != who or self.states[name] == "archived":

@@ -1,7 +1,7 @@
 """Whatever happens to the stage, at every quiet point it says what all events ever say.
 
 A Hypothesis state machine over the whole stage in memory. `AFFLUX_MACHINES` sets how many are
-built; each ends with twenty probes of the time that follows.
+built; each ends with twenty probes of the time that follows, and some ask SQL about them, too.
 """
 
 import os
@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.unit.segmenter.memory_log import PARTITIONS
+from tests.unit.segmenter.sql_opinion import assert_sql_agrees
 from tests.unit.segmenter.stage_world import PEOPLE, StageWorld
 
 MACHINES = int(os.environ.get("AFFLUX_MACHINES", "500"))
 PROBES = 20
+ASKS_SQL = 8
+"""One machine in so many."""
 
 seeds = st.integers(0, 2**40)
 partitions = st.integers(0, PARTITIONS - 1)
@@ -79,9 +82,14 @@ class Stage(RuleBasedStateMachine):
         self.world.pass_to_next(milliseconds)
 
     def teardown(self) -> None:
-        if hasattr(self, "world"):
-            for _ in range(PROBES):
-                self.world.pass_to_next(self.rng.choice((1, 1, 1, 2, 3, 5, 8)))
+        if not hasattr(self, "world"):
+            return
+        seen = {}
+        for _ in range(PROBES):
+            self.world.pass_to_next(self.rng.choice((1, 1, 1, 2, 3, 5, 8)))
+            seen[self.world.log.clock] = self.world.members()
+        if self.rng.randrange(ASKS_SQL) == 0:
+            assert_sql_agrees(self.world.log, self.world.wheres, seen)
 
 
 TestStage = Stage.TestCase

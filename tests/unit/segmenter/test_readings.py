@@ -268,6 +268,7 @@ def test_s7_abandoned_cart_enters_without_an_event_and_leaves_with_the_order() -
         (True, T + half_hour, "time"),
         (False, T + half_hour + 9, "event"),
     ]
+    story.profile.rearm()
     assert story.profile.next_due is None
 
 
@@ -285,6 +286,7 @@ def test_s4_more_entries_than_the_limit_overflow_and_freeze_the_membership() -> 
         story.track(T + number, "E")
     assert story.profile.overflows == 1
     assert len(story.profile.overflowed) == 1
+    story.profile.rearm()
     assert story.profile.next_due is None
     for number in range(20):
         story.track(T + 10 + number, "E")

@@ -16,11 +16,19 @@ _ENCODE = msgspec.msgpack.Encoder().encode
 
 
 class History(msgspec.Struct, array_like=True):
-    """What one leaf remembers of one profile; small, and no larger than its window needs."""
+    """What one leaf remembers of one profile; small, and no larger than its window needs.
+
+    As it is, it holds the last answer only: enough for a leaf over facts.
+    """
+
+    deviates: bool = False
+    """Its truth is not the one it has without any history. First, so that bytes tell it."""
+    due: int | None = None
+    """The instant at which it may change by itself."""
 
     def entries(self) -> int:
         """How many events or writes it holds one by one."""
-        raise NotImplementedError
+        return 0
 
     def is_empty(self) -> bool:
         """Whether it need not be kept."""
@@ -29,6 +37,20 @@ class History(msgspec.Struct, array_like=True):
     def encode(self) -> bytes:
         """Its bytes inside the profile's state."""
         return _ENCODE(self)
+
+
+_DECODE = msgspec.msgpack.Decoder(History).decode
+_TRUE = 0xC3
+
+
+def answer_in(data: bytes) -> History:
+    """The last answer in a history's bytes, of whichever kind."""
+    return _DECODE(data)
+
+
+def deviates_in(data: bytes) -> bool:
+    """The same of its truth alone: the byte behind the header of the array."""
+    return data[1] == _TRUE
 
 
 H = TypeVar("H", bound=History)
@@ -54,6 +76,10 @@ class Leaf(ABC, Generic[H]):
     def next_change(self, history: H, now: int) -> int | None:
         """The first instant after `now` at which it may change by itself; None for never."""
 
+    def outlook(self, history: H, now: int) -> tuple[bool, int | None]:
+        """Truth and next change at once, for kinds that save work by it."""
+        return self.holds(history, now), self.next_change(history, now)
+
 
 class KeptLeaf(Leaf[H]):
     """A leaf that keeps a history of its own with the profile."""
@@ -74,10 +100,6 @@ class KeptLeaf(Leaf[H]):
 
     def settle(self, history: H, now: int) -> None:  # nothing to do for some
         """Let go of what can no longer matter; always called before the truth is asked."""
-
-    def outlook(self, history: H, now: int) -> tuple[bool, int | None]:
-        """Truth and next change at once, for kinds that save work by it."""
-        return self.holds(history, now), self.next_change(history, now)
 
 
 class EventLeaf(KeptLeaf[H]):

@@ -113,7 +113,11 @@ class EventAggregate(EventLeaf[Numbers]):
 
     def merge(self, one: Numbers, other: Numbers, now: int) -> Numbers:
         both = Numbers(
-            one.lasting, one.total, one.low, one.high, sorted(one.passing + other.passing)
+            lasting=one.lasting,
+            total=one.total,
+            low=one.low,
+            high=one.high,
+            passing=sorted(one.passing + other.passing),
         )
         if other.low is not None and other.high is not None:
             both.fold(other.lasting, int(other.total), other.low, other.high)

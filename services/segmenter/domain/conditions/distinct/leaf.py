@@ -114,7 +114,7 @@ class EventDistinct(EventLeaf[Values]):
         return END
 
     def merge(self, one: Values, other: Values, now: int) -> Values:
-        both = Values(dict(one.ends), sorted(one.pending + other.pending))
+        both = Values(ends=dict(one.ends), pending=sorted(one.pending + other.pending))
         for value, end in other.ends.items():
             both.ends[value] = max(end, both.ends.get(value, end))
         self.settle(both, now)

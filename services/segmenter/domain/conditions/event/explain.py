@@ -1,9 +1,22 @@
 """The explanation: which events count, until when, how many more or fewer it takes."""
 
 from services.segmenter.domain.conditions.event.leaf import EventCount
-from services.segmenter.domain.explain.reading import Reading, edges_of, in_order, shown
+from services.segmenter.domain.explain.reading import (
+    Reading,
+    edges_of,
+    end_of,
+    in_order,
+    shown,
+)
 from services.segmenter.domain.explain.remembered import Remembered
-from services.segmenter.domain.explain.words import Written, happening, number_of, times, window
+from services.segmenter.domain.explain.words import (
+    Written,
+    happening,
+    instant,
+    number_of,
+    times,
+    window,
+)
 from services.segmenter.domain.filters import Happened
 from services.segmenter.domain.spans import Span, covered, overlap
 
@@ -23,7 +36,7 @@ def explain(leaf: EventCount, written: Written, remembered: Remembered, now: int
         evidence=in_order(shown(event, span) for event, span in present),
         holds_at=lambda t: _is_within(leaf, sum(start <= t < end for start, end in spans)),
         edges=edges_of(spans),
-        turn=_turn(leaf, written, len(present)),
+        turn=_turn(leaf, written, [span for _, span in present]),
         waiting=f"no further {happening(written)}{window(written)}",
     )
 
@@ -43,12 +56,15 @@ def _is_within(leaf: EventCount, count: int) -> bool:
     return leaf.low <= count and (leaf.high is None or count <= leaf.high)
 
 
-def _turn(leaf: EventCount, written: Written, count: int) -> str | None:
-    """How many more it takes; events never become fewer but by time."""
+def _turn(leaf: EventCount, written: Written, present: list[Span]) -> str | None:
+    """How many more it takes, and before the next one ends; they become fewer only by time."""
+    wanted, by, count = f"{happening(written)}{window(written)}", "", len(present)
     if count < leaf.low:
         missing = leaf.low - count
+        ends = [end for span in present if (end := end_of(span)) is not None]
+        by = f", by {instant(min(ends))}" if ends else ""
     elif leaf.high is not None and count <= leaf.high:
         missing = leaf.high + 1 - count
     else:
         return None
-    return f"{missing} more {happening(written)}{window(written)}"
+    return f"{missing} more {wanted}{by}"

@@ -96,9 +96,9 @@ class EventCount(EventLeaf[Tally]):
 
     def merge(self, one: Tally, other: Tally, now: int) -> Tally:
         both = Tally(
-            one.lasting + other.lasting,
-            sorted(one.ends + other.ends),
-            sorted(one.pending + other.pending),
+            lasting=one.lasting + other.lasting,
+            ends=sorted(one.ends + other.ends),
+            pending=sorted(one.pending + other.pending),
         )
         self.settle(both, now)
         return both

@@ -89,7 +89,7 @@ class EndEvent(EventLeaf[Candidates]):
         return min((edge for edge in edges if now < edge < END), default=None)
 
     def merge(self, one: Candidates, other: Candidates, now: int) -> Candidates:
-        both = Candidates(one.found + other.found)
+        both = Candidates(found=one.found + other.found)
         self.settle(both, now)
         return both
 

@@ -101,7 +101,7 @@ class Related(RowLeaf[Matching]):
         if kept.is_full:
             return Matching(is_full=True)
         spans = [(self._span(columns), columns) for columns in kept.linked()]
-        return Matching([(*span, columns) for span, columns in spans if span is not None])
+        return Matching(spans=[(*span, columns) for span, columns in spans if span is not None])
 
     def holds(self, history: Matching, now: int) -> bool:
         return self.asked.holds(

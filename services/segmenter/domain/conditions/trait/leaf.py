@@ -28,9 +28,6 @@ class Standing(History, array_like=True):
 
     span: Span = NEVER
 
-    def entries(self) -> int:
-        return 0
-
 
 @dataclass(frozen=True, slots=True)
 class Trait(TraitLeaf[Standing]):
@@ -48,7 +45,7 @@ class Trait(TraitLeaf[Standing]):
         return facts.slots(self.path)
 
     def recall(self, facts: Facts, now: int) -> Standing:
-        return Standing(self.comparison.span(facts.trait(self.path)) or NEVER)
+        return Standing(span=self.comparison.span(facts.trait(self.path)) or NEVER)
 
     def holds(self, history: Standing, now: int) -> bool:
         start, end = history.span
@@ -121,7 +118,7 @@ class SteadyTrait(SteadyLeaf[Writes]):
         return next_edge(self._held(history), now)
 
     def merge(self, one: Writes, other: Writes, now: int) -> Writes:
-        both = Writes(list(one.spells))
+        both = Writes(spells=list(one.spells))
         for spell in other.spells:
             _insert(both.spells, spell)
         self.settle(both, now)

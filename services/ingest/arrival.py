@@ -1,0 +1,27 @@
+"""One request on its way in, of whatever server."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.ingest.domain.door import Door
+
+
+class Content(Protocol):
+    """A request's body while it arrives; empty bytes are its end."""
+
+    async def readany(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A request to collect events from."""
+
+    path: str
+    door: Door
+    received_at: int
+    request_id: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    peer: str | None
+    content: Content

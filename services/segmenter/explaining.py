@@ -1,0 +1,137 @@
+"""Explains a membership from the log, and compares the answer with the stream and with SQL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from schemas.problems import nearest
+from schemas.records import SegmentDefined
+from services.segmenter.checking import (
+    Check,
+    catches_up,
+    check_by_sql,
+    check_running,
+    standing_of,
+)
+from services.segmenter.domain.explain.explanation import Explanation, explain
+from services.segmenter.domain.explain.remembered import remember
+from services.segmenter.domain.explain.then import life_at
+from services.segmenter.domain.explain.words import instant
+from services.segmenter.domain.history import Standing
+from services.segmenter.domain.lives import Life
+from services.segmenter.domain.segment import Segment, parse_segment
+from services.segmenter.lives import Lives, named, read_lives
+from services.segmenter.transitions import decided_of
+
+ATTEMPTS = 3
+
+
+class Unexplainable(LookupError):
+    """There is nothing to explain; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be explained."""
+
+    profile_id: str
+    segment_id: str
+    at: int | None = None
+    """A past instant; None for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A membership explained, and compared."""
+
+    profile_id: str
+    segment: Segment
+    explanation: Explanation
+    standing: Standing
+    """What was decided, and by which change."""
+    since: int | None
+    """From when on the log of events is whole; None when all of it is there."""
+    checks: tuple[Check, ...]
+
+    @property
+    def member(self) -> bool:
+        """Nobody is in an archived segment, whatever its condition says."""
+        return self.explanation.member and self.segment.state != "archived"
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether any way to the answer comes to another one."""
+        return any(check.says not in (None, self.member) for check in self.checks)
+
+
+def explain_membership(bootstrap: str, asked: Asked, newest: Mapping[str, Segment]) -> Answer:
+    """Why a profile is in a segment or not, now or at a past instant, as was known then.
+
+    What seems to disagree is read once more: something may have happened meanwhile.
+
+    Raises:
+        Unexplainable: the log says nothing about the profile, the segment or the instant.
+        UnknownTopic: there is no log yet.
+        KafkaException: the broker went away.
+    """
+    answer = _attempt(bootstrap, asked, newest)
+    for _ in range(ATTEMPTS - 1):
+        if not answer.disagrees:
+            break
+        answer = _attempt(bootstrap, asked, newest)
+    return answer
+
+
+def _attempt(bootstrap: str, asked: Asked, newest: Mapping[str, Segment]) -> Answer:
+    lives = read_lives(bootstrap, named({asked.profile_id}))
+    whole = _life(lives, asked)
+    now = whole.clock if asked.at is None else asked.at
+    life = life_at(asked.profile_id, whole, lives.merged, now)
+    who = life.profile_id
+    segments = newest if asked.at is None else _segments_at(lives, life, newest)
+    segment = _segment(segments, asked)
+    explanation = explain(segment, segments, remember(who, life.applied), now)
+    is_level = catches_up(bootstrap, life.partition, lives.positions[life.partition])
+    decided = decided_of(bootstrap, who)
+    standing = standing_of(decided, who, segment.id, now)
+    running = check_running(decided, standing, segment, now, is_level=is_level)
+    checks = (running, check_by_sql(life, segment, segments))
+    return Answer(who, segment, explanation, standing, lives.since, checks)
+
+
+def _life(lives: Lives, asked: Asked) -> Life:
+    life = lives.lives.get(lives.survivor(asked.profile_id))
+    reaches = "" if lives.since is None else f", which reaches back to {instant(lives.since)}"
+    if life is None:
+        raise Unexplainable(f"nothing about {asked.profile_id} is in the log{reaches}")
+    if asked.at is not None and asked.at > life.clock:
+        raise Unexplainable(f"the log has only come to {instant(life.clock)}")
+    if asked.at is not None and lives.since is not None and asked.at < lives.since:
+        raise Unexplainable(f"{instant(asked.at)} lies before the log{reaches}")
+    return life
+
+
+def _segments_at(lives: Lives, life: Life, newest: Mapping[str, Segment]) -> dict[str, Segment]:
+    """The versions defined by then; today's where their definition has left the log."""
+    defined = {
+        each.record.segment_id: _parsed(each.record)
+        for each in lives.definitions
+        if each.partition == life.partition and each.now <= life.clock
+    }
+    return {**(newest if lives.since is not None else {}), **defined}
+
+
+def _parsed(record: SegmentDefined) -> Segment:
+    document = msgspec.json.decode(record.definition)
+    return parse_segment(document, version=record.version, state=record.state)
+
+
+def _segment(segments: Mapping[str, Segment], asked: Asked) -> Segment:
+    found = segments.get(asked.segment_id)
+    if found is None:
+        meant = nearest(asked.segment_id, segments)
+        hint = f', did you mean "{meant}"?' if meant else ""
+        then = "" if asked.at is None else f" at {instant(asked.at)}"
+        raise Unexplainable(f'no segment "{asked.segment_id}" is defined{then}{hint}')
+    return found

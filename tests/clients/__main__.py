@@ -1,0 +1,69 @@
+"""`make clients`: the matrix of clients and cases as a table; exit 1 when one lost an event."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.errors import MissingPrerequisite
+from deploy.local.kafka import kafka_server
+from tests.clients.cases import CASES
+from tests.clients.matrix import Row, run
+from tests.clients.roster import CLIENTS, Client
+
+GROUP = 4
+"""Clients that run at the same time: a page needs a core to itself."""
+COLUMNS = ("client", "case", "sent", "stored", "doubled", "copies", "seconds", "in order", "")
+
+
+def main() -> int:
+    wanted = _arguments()
+    console = Console(width=120)
+    clients = [client for name in wanted.client if (client := _usable(CLIENTS[name], console))]
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="afflux-clients-") as name:
+        directory = Path(name)
+        with kafka_server(directory / "kafka") as kafka:
+            for case in wanted.case:
+                for start in range(0, len(clients), GROUP):
+                    group, spool = clients[start : start + GROUP], directory / f"{case}-{start}"
+                    rows += run(CASES[case], group, kafka, spool, calls=wanted.calls)
+                    console.print(f"{case}: {', '.join(client.name for client in group)}")
+    console.print(_table(rows))
+    wrong = [row for row in rows if not row.is_right]
+    console.print(f"{len(rows)} rows, {len(wrong)} wrong")
+    return 1 if wrong else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make clients", description=__doc__)
+    parser.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--client", nargs="+", choices=list(CLIENTS), default=list(CLIENTS))
+    parser.add_argument("--calls", type=int, default=120, help="of each client in each case")
+    return parser.parse_args()
+
+
+def _usable(client: Client, console: Console) -> Client | None:
+    try:
+        client.command()
+    except MissingPrerequisite as missing:
+        console.print(f"[yellow]without {client.name}[/]: {missing}")
+        return None
+    return client
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(*COLUMNS, title="Clients against the running service")
+    for row in rows:
+        order = {None: "–", True: "yes", False: "no"}[row.is_in_order]
+        figures = (row.sent, row.stored, row.doubled, row.copies, f"{row.seconds:.1f}", order)
+        remark = "" if row.is_right and row.stored == row.sent else row.excuse or "WRONG"
+        style = "" if row.is_right else "red"
+        table.add_row(row.client, row.case, *map(str, figures), remark, style=style)
+    return table
+
+
+sys.exit(main())

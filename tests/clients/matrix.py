@@ -1,0 +1,124 @@
+"""Every client through every case: what it sent against what is stored."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.kafka import Kafka
+from tests.clients.cases import Case, World, opened
+from tests.clients.driving import Driver, driven
+from tests.clients.roster import Client
+from tests.clients.service import events
+from tests.integration.ingest_process import until
+
+Seen = Mapping[str, Sequence[tuple[int, str]]]
+"""Client → the number and message id of each of its stored events, in the log's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One client in one case."""
+
+    client: str
+    case: str
+    sent: int
+    """Calls whose event a collector has to take."""
+    stored: int
+    """Of these, in the log."""
+    doubled: int
+    """Stored under two message ids, so that nobody can tell."""
+    copies: int
+    """Stored twice under one message id; identity drops them."""
+    seconds: float
+    is_in_order: bool | None
+    """None where the client itself sends several requests at once."""
+    excuse: str | None
+    """Why this client may lose events here."""
+
+    @property
+    def is_right(self) -> bool:
+        is_whole = self.stored == self.sent or self.excuse is not None
+        return is_whole and not self.doubled and self.is_in_order is not False
+
+
+def run(
+    case: Case, clients: Sequence[Client], kafka: Kafka, directory: Path, *, calls: int
+) -> list[Row]:
+    """All clients at once through one case."""
+    with opened(case, kafka, directory) as world:
+        began = time.monotonic()
+        with _sending(clients, case, world, calls) as drivers:
+            until(lambda: len(_seen(world)) == len(clients), "an event of each client", 90)
+            case.trouble(world)
+            ended = _wait(case, clients, world, drivers, calls)
+        until(lambda: world.ingest.metric("afflux_ingest_spool_records") == 0, "an empty spool")
+        seen = _seen(world)
+        return [_row(one, case, calls, seen, ended.get(one.name, 0) - began) for one in clients]
+
+
+@contextmanager
+def _sending(
+    clients: Iterable[Client], case: Case, world: World, calls: int
+) -> Iterator[Mapping[str, Driver]]:
+    """Browsers start first: they take longest."""
+    with ExitStack() as running:
+        yield {
+            client.name: running.enter_context(
+                driven(client, world.ingest.url, case.says(calls, client.name), pause_s=0.1)
+            )
+            for client in sorted(clients, key=lambda one: not one.is_browser)
+        }
+
+
+def _wait(
+    case: Case,
+    clients: Sequence[Client],
+    world: World,
+    drivers: Mapping[str, Driver],
+    calls: int,
+) -> Mapping[str, float]:
+    """When each client had everything stored, or was seen for the last time."""
+    ended: dict[str, float] = {}
+    deadline = time.monotonic() + case.patience_s
+    while len(ended) < len(clients) and time.monotonic() < deadline:
+        time.sleep(0.5)
+        seen = _seen(world)
+        for client in clients:
+            if client.name not in ended and (
+                len({number for number, _ in seen.get(client.name, ())}) == _good(case, calls)
+                or (client.name in case.excused and drivers[client.name].is_done())
+            ):
+                ended[client.name] = time.monotonic()
+    return ended
+
+
+def _good(case: Case, calls: int) -> int:
+    return sum(call["event"] == "x" for call in case.says(calls, "x"))
+
+
+def _seen(world: World) -> Seen:
+    seen: dict[str, list[tuple[int, str]]] = {}
+    for event in events(world.kafka.bootstrap):
+        number = json.loads(event.payload)["properties"]["number"]
+        seen.setdefault(str(event.name), []).append((number, event.message_id))
+    return seen
+
+
+def _row(client: Client, case: Case, calls: int, seen: Seen, seconds: float) -> Row:
+    every = seen.get(client.name, ())
+    distinct = list(dict.fromkeys(every))
+    numbers = list(dict.fromkeys(number for number, _ in distinct))
+    return Row(
+        client=client.name,
+        case=case.name,
+        sent=_good(case, calls),
+        stored=len(numbers),
+        doubled=len(distinct) - len(numbers),
+        copies=len(every) - len(distinct),
+        seconds=seconds,
+        is_in_order=numbers == sorted(numbers) if client.is_python else None,
+        excuse=case.excused.get(client.name),
+    )

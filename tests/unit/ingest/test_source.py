@@ -1,0 +1,67 @@
+"""What a source's document may say (contract §3, §4, §6)."""
+
+from typing import Any
+
+import pytest
+
+from services.control.model_problems import check_model
+from services.ingest.domain.source import Source
+
+PEM = "-----BEGIN PUBLIC KEY-----\nMFww\n-----END PUBLIC KEY-----\n"
+SOURCE = {"kind": "source", "id": "web", "write_keys": ["env:K"]}
+
+
+def problems(**changes: Any) -> list[tuple[str, str]]:
+    return [(one.place, one.message) for one in check_model(Source, SOURCE | changes)]
+
+
+def test_3_1_a_key_may_be_a_reference_or_have_an_end() -> None:
+    keys = ["env:NEW", {"key": "env:OLD", "expires": "2026-12-01T00:00:00Z"}]
+    source = Source.model_validate(SOURCE | {"write_keys": keys})
+    assert [key.key for key in source.write_keys] == ["env:NEW", "env:OLD"]
+    assert source.write_keys[0].expires is None
+    assert source.write_keys[1].expires is not None
+
+
+def test_a_whole_source_is_read() -> None:
+    source = Source.model_validate(
+        SOURCE
+        | {
+            "allowed_origins": ["https://Shop.example", "null"],
+            "rate": {"per_second": 100, "burst": 200},
+            "oauth": {"clients": [{"id": "c", "public_keys": {"k": PEM}}]},
+        }
+    )
+    assert source.allowed_origins == ("https://shop.example", "null")
+    assert source.oauth is not None
+    assert source.oauth.required
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "says"),
+    [
+        ({"write_keys": [7]}, "write_keys[0]", "must be a reference to a secret"),
+        ({"write_keys": [""]}, "write_keys[0]", "at least 1 character"),
+        ({"write_keys": [{"expires": None}]}, "write_keys[0].key", "is missing"),
+        (
+            {"write_keys": [{"key": "env:K", "expires": "2026-12-01T00:00:00"}]},
+            "write_keys[0].expires",
+            "timezone",
+        ),
+        ({"allowed_origins": ["shop.example"]}, "allowed_origins[0]", "must be an origin"),
+        ({"allowed_origins": ["https://a/b"]}, "allowed_origins[0]", "must be an origin"),
+        ({"rate": {"per_second": 0, "burst": 1}}, "rate.per_second", "greater than 0"),
+        ({"rate": {"per_second": 1}}, "rate.burst", "is missing"),
+        ({"oauth": {"clients": []}}, "oauth.clients", "at least 1 item"),
+        (
+            {"oauth": {"clients": [{"id": "c", "public_keys": {"k": "ssh-rsa AAAA"}}]}},
+            "oauth.clients[0].public_keys.k",
+            "must be a public key in PEM",
+        ),
+        ({"oauth": {"client": []}}, "oauth.clients", "is missing"),
+        ({"allowed_origin": []}, "allowed_origin", "unknown key"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_place(changes: Any, place: str, says: str) -> None:
+    found = dict(problems(**changes))
+    assert says in found[place]
