@@ -22,6 +22,7 @@ from services.activator.sender import (
     Sender,
     ending_on_error,
     faust_app,
+    taking,
 )
 from services.activator.senders import keep_senders
 from services.activator.settings import ActivatorSettings
@@ -106,6 +107,7 @@ async def _deliver(
         deliverer=deliverer,
         dead_letters=dead_letters,
         settings=settings,
+        taking=taking(instance, settings),
     )
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

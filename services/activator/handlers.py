@@ -6,8 +6,8 @@ One batch at a time, new changes and later attempts alike, so that no two calls 
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -22,70 +22,18 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change, Key
 from services.activator.domain.consent import refusal
 from services.activator.domain.fold import Entry, Skipped, plan
-from services.activator.domain.outcomes import SENT, Outcome, Reading
+from services.activator.domain.job import Job, JobRef, fates, is_about_job, next_poll
+from services.activator.domain.outcomes import SENT, Outcome, Reading, Response
+from services.activator.domain.person import with_person
 from services.activator.domain.verdict import Item, Verdict, as_sent, is_timely, verdict
 from services.activator.instance import Instance
-from services.activator.ledger import Pause
+from services.activator.kept import DeadLetters, Ledger, Pause
 from services.activator.line import Line
 from services.activator.tokens import Client
 
 log = structlog.get_logger()
 
 DUE_AT_ONCE = 100
-
-
-class Ledger(Protocol):
-    """What is kept about one destination; `ledger.py` keeps it in PostgreSQL."""
-
-    async def read(self, keys: Sequence[Key]) -> Mapping[Key, Entry]: ...
-
-    async def claim(self, items: Sequence[Item], now: datetime) -> None: ...
-
-    async def touch(self, items: Sequence[Item]) -> None: ...
-
-    async def record(
-        self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped], now: datetime
-    ) -> None: ...
-
-    async def due(self, now: datetime, limit: int) -> Sequence[Item]: ...
-
-    async def due_in_order(self, now: datetime, limit: int) -> Sequence[Item]: ...
-
-    async def waiting(self) -> int: ...
-
-    async def paused(self) -> Pause | None: ...
-
-    async def pause(self, pause: Pause, now: datetime) -> None: ...
-
-    async def resume(self, now: datetime) -> None: ...
-
-    async def trim_log(self, before: datetime) -> None: ...
-
-    async def known(self, profile_ids: Sequence[str]) -> Mapping[str, str]: ...
-
-    async def learn(self, ids: Mapping[str, str]) -> None: ...
-
-    async def forget(self, profile_ids: Sequence[str]) -> None: ...
-
-    async def audience(self, audience_id: str) -> tuple[str, datetime] | None: ...
-
-    async def keep_audience(self, audience_id: str, vendor_id: str, now: datetime) -> None: ...
-
-    async def keep_job(self, job: Job, next_poll_at: datetime) -> None: ...
-
-    async def due_jobs(self, now: datetime, limit: int) -> Sequence[Job]: ...
-
-    async def wait_for_job(self, job_id: str, next_poll_at: datetime) -> None: ...
-
-    async def end_job(self, job_id: str) -> None: ...
-
-    async def reclaim(self, items: Sequence[Item], now: datetime) -> None: ...
-
-
-class DeadLetters(Protocol):
-    """Where goes what will never succeed; returns when it is durable."""
-
-    async def put(self, letter: DeadLetter) -> None: ...
 
 
 class Deliverer:
@@ -111,7 +59,7 @@ class Deliverer:
 
     def _use(self, instance: Instance, client: Client) -> None:
         line = Line.to(instance, client, self._clock)
-        self._instance = instance
+        self._instance, self._client = instance, client
         self._audiences = Audiences(line, self._ledger)
         self._caller = Caller(line, self._ledger, self._session)
 
@@ -135,6 +83,9 @@ class Deliverer:
     async def take(self, changes: Sequence[Change]) -> None:
         """Handle new changes; when it returns they are sent, or durable in the ledger."""
         async with self._one_at_a_time:
+            exits = [change for change in changes if change.merged_into is not None]
+            if exits:
+                await self._ledger.inherit(exits, self._clock.now())
             known = await self._ledger.read([change.key for change in changes])
             planned = plan(changes, known)
             items = [_item(change, known) for change in planned.send]
@@ -157,6 +108,33 @@ class Deliverer:
                 )
                 await self._settle(verdicts, ())
             metrics.RETRIES_WAITING.labels(self._instance.id).set(await self._ledger.waiting())
+            return len(items)
+
+    async def look_after_pause(self) -> None:
+        """Go on when somebody has ended the pause, or when it may have mended itself."""
+        if self._pause is None:
+            return
+        async with self._one_at_a_time:
+            stored, now = await self._ledger.paused(), self._clock.now()
+            if stored is None or (stored.recheck_at is not None and stored.recheck_at <= now):
+                self._use(self._instance, self._client)
+                self._pause = None
+                await self._ledger.resume(now)
+                metrics.PAUSED.labels(self._instance.id).set(0)
+                log.info("destination goes on", destination=self._instance.id)
+
+    async def renew(self) -> int:
+        """Send again the memberships that the platform would forget; how many there were."""
+        lifetime = self._instance.destination.lifetime
+        lasts = lifetime(self._instance.settings) if lifetime else None
+        if lasts is None or self._pause is not None:
+            return 0
+        async with self._one_at_a_time:
+            now = self._clock.now()
+            items = await self._ledger.expiring(now - lasts / 2, DUE_AT_ONCE)
+            if items:
+                await self._ledger.claim(items, now)
+                await self._settle(await self._at_once(items), ())
             return len(items)
 
     async def poll_jobs(self) -> int:
@@ -232,11 +210,22 @@ class Deliverer:
         if self._pause is not None:
             reason = self._pause.reason
             return [_unsent(item, Outcome.CONFIG, reason, attempts=item.attempts) for item in items]
-        tasks, done = await self._tasks(items)
+        tasks, done = await self._tasks(await self._introduced(items))
         done |= await self._caller.deliver(tasks)
         await self._keep_jobs(items, done)
         await self._react([called.reading for called in done.values()])
         return [self._verdict(item, done[item.change.key]) for item in items]
+
+    async def _introduced(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Conversions with all that is known now of the people who did them."""
+        events = [item.change for item in items if item.change.conversion is not None]
+        if not events:
+            return items
+        people = await self._ledger.persons([change.profile_id for change in events])
+        return [
+            replace(item, change=with_person(item.change, people.get(item.change.profile_id)))
+            for item in items
+        ]
 
     async def _keep_jobs(self, items: Sequence[Item], done: Mapping[Key, Called]) -> None:
         """Remember which items went into which job."""
@@ -301,8 +290,10 @@ class Deliverer:
         if self._pause is not None:
             return
         state = "needs_auth" if reading.outcome is Outcome.AUTH else "misconfigured"
-        self._pause = Pause(state, reading.reason, self._instance.version)
-        await self._ledger.pause(self._pause, self._clock.now())
+        now = self._clock.now()
+        recheck_at = now + reading.recheck if reading.recheck is not None else None
+        self._pause = Pause(state, reading.reason, self._instance.version, recheck_at)
+        await self._ledger.pause(self._pause, now)
         metrics.PAUSED.labels(self._instance.id).set(1)
         log.error(
             "destination paused: mend it, then `afflux resume`, or apply its definition anew",

@@ -5,23 +5,22 @@ be acknowledged.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from schemas.codec import decode_as
-from schemas.records import Activation
+from schemas.codec import decode_as, encode
+from schemas.records import Activation, Identifier
 from services.activator.domain.change import Change, Key, Person, change_of
 from services.activator.domain.fold import Entry, Skipped
 from services.activator.domain.job import Job
 from services.activator.domain.outcomes import SENT, Outcome
 from services.activator.domain.person import joined, kept
 from services.activator.domain.verdict import Item, Verdict
+from services.activator.inheritance import inherit
+from services.activator.kept import Pause
 from services.activator.metrics import LEDGER_SECONDS
-
-PausedState = Literal["needs_auth", "misconfigured"]
 
 _READ = """
 select l.audience_id, l.profile_id, l.version, l.outcome, l.touched, l.sent_identifiers
@@ -101,15 +100,6 @@ order by arrival limit $2
 """  # noqa: S608 - a constant
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Why an instance is paused, and under which version of its definition."""
-
-    state: str
-    reason: str
-    version: int
-
-
 class Ledger:
     """The ledger of one destination."""
 
@@ -187,7 +177,8 @@ class Ledger:
     async def paused(self) -> Pause | None:
         """The pause that is in force."""
         row = await self._pool.fetchrow(
-            "select state, reason, definition_version from activator.destination_states"
+            "select state, reason, definition_version, recheck_at"
+            " from activator.destination_states"
             " where destination_id = $1",
             self._id,
         )
@@ -196,15 +187,18 @@ class Ledger:
     async def pause(self, pause: Pause, now: datetime) -> None:
         """Pause the instance until its definition changes."""
         await self._pool.execute(
-            "insert into activator.destination_states values ($1, $2, $3, $4, $5)"
+            "insert into activator.destination_states"
+            " (destination_id, state, reason, definition_version, since, recheck_at)"
+            " values ($1, $2, $3, $4, $5, $6)"
             " on conflict (destination_id) do update set state = excluded.state,"
             " reason = excluded.reason, definition_version = excluded.definition_version,"
-            " since = excluded.since",
+            " since = excluded.since, recheck_at = excluded.recheck_at",
             self._id,
             pause.state,
             pause.reason,
             pause.version,
             now,
+            pause.recheck_at,
         )
 
     async def resume(self, now: datetime) -> None:
@@ -271,6 +265,33 @@ class Ledger:
             vendor_id,
             now,
         )
+
+    async def inherit(self, exits: Sequence[Change], now: datetime) -> None:
+        """Pass on to the survivors what was sent of profiles that were merged into them."""
+        async with self._pool.acquire() as connection:
+            await inherit(connection, self._id, exits, now)
+
+    async def persons(self, profile_ids: Sequence[str]) -> Mapping[str, Person]:
+        """These people as they are now, as far as the views know them."""
+        rows = await self._pool.fetch(
+            "select profile_id, identifiers, traits, consent from activator.profiles"
+            " where profile_id = any($1) and merged_into is null",
+            profile_ids,
+        )
+        return {row["profile_id"]: _viewed(row) for row in rows}
+
+    async def expiring(self, before: datetime, limit: int) -> Sequence[Item]:
+        """Members that were last sent before that instant, as they were sent."""
+        rows = await self._pool.fetch(
+            "select audience_id, profile_id, version, sent_identifiers from activator.ledger"
+            " where destination_id = $1 and member and touched and outcome = any($3)"
+            " and updated_at < $2 order by updated_at limit $4",
+            self._id,
+            before,
+            list(SENT),
+            limit,
+        )
+        return [_again(self._id, row, before) for row in rows if row["sent_identifiers"]]
 
     async def keep_job(self, job: Job, next_poll_at: datetime) -> None:
         """Remember a job with all that is in it."""
@@ -370,6 +391,31 @@ def _item(row: Any) -> Item:
         touched=row["touched"],
         sent=_person(row["sent_identifiers"]),
     )
+
+
+def _viewed(row: Any) -> Person:
+    return Person(
+        identifiers=msgspec.json.decode(row["identifiers"], type=tuple[Identifier, ...]),
+        traits=msgspec.json.decode(row["traits"]),
+        consent=msgspec.json.decode(row["consent"]),
+    )
+
+
+def _again(destination_id: str, row: Any, at: datetime) -> Item:
+    """The add that was sent before, once more."""
+    activation = Activation(
+        destination_id=destination_id,
+        kind="membership",
+        profile_id=row["profile_id"],
+        audience_id=row["audience_id"],
+        member=True,
+        version=row["version"],
+        occurred_at=int(at.timestamp() * 1000),
+        cause="time",
+        profile=row["sent_identifiers"].encode(),
+    )
+    change = change_of(activation, encode(activation))
+    return Item(change=change, touched=True, sent=_person(row["sent_identifiers"]))
 
 
 def _claim_row(item: Item) -> tuple[Any, ...]:

@@ -144,6 +144,7 @@ STEPS = (
     create index job_items_of_job on activator.job_items (destination_id, job_id);
     create index job_items_of_profile on activator.job_items (profile_id);
     alter table activator.destination_states add column recheck_at timestamptz;
+    alter table activator.ledger add column inherited_by text;
     update activator.ledger set sent_identifiers = null;
     """,
 )

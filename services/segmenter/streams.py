@@ -40,6 +40,9 @@ class Segmenter:
         self._partitions.pop(partition, None)
         self._appended.pop(partition, None)
 
+    def passes_over(self, topic: str) -> bool:
+        return False
+
     def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
         active_at = self._monotonic()
         for received in batch:

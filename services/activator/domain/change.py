@@ -81,6 +81,8 @@ class Change:
     person: Person
     raw: bytes
     conversion: Conversion | None = None
+    merged_into: str | None = None
+    """The profile that this one was folded into, when it leaves for that."""
 
     @property
     def key(self) -> Key:
@@ -127,6 +129,7 @@ def change_of(activation: Activation, raw: bytes) -> Change:
         person=person,
         raw=raw,
         conversion=person.conversion if activation.kind == "conversion" else None,
+        merged_into=activation.merged_into,
     )
 
 

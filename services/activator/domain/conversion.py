@@ -8,6 +8,7 @@ from services.activator.domain.change import Conversion, Goods
 
 CLICKS = ("fbc", "fbp", "gclid", "gbraid", "wbraid", "ttclid", "ttp", "li_fat_id")
 PLACES: Mapping[str, tuple[str, ...]] = {
+    "event_id": (),
     "value": ("properties.value", "properties.total", "properties.revenue"),
     "currency": ("properties.currency",),
     "order_id": ("properties.order_id", "properties.orderId"),
@@ -43,7 +44,7 @@ def conversion_of(
     """The conversion that a tracked event is; what is missing or ill-typed is left out."""
     parts = {part: _part(event, part, mapping) for part in PARTS}
     return Conversion(
-        event_id=event_id,
+        event_id=_text(parts["event_id"]) or event_id,
         name=name,
         value=_number(parts["value"]),
         currency=_text(parts["currency"]),

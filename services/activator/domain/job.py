@@ -48,7 +48,13 @@ def next_poll(poll: Poll, polls: int, now: datetime) -> datetime:
 
 
 def fates(
-    job: Job, response: Response, state: JobState, *, contract: Contract, endpoint: Endpoint, now: datetime
+    job: Job,
+    response: Response,
+    state: JobState,
+    *,
+    contract: Contract,
+    endpoint: Endpoint,
+    now: datetime,
 ) -> list[Reading] | None:
     """What became of each item; None while the job is under way.
 
@@ -56,7 +62,9 @@ def fates(
     """
     if state == "running":
         is_forgotten = now - job.created_at >= FORGOTTEN_AFTER
-        return [Reading(Outcome.DELIVERED, "job_unknown")] * len(job.items) if is_forgotten else None
+        return (
+            [Reading(Outcome.DELIVERED, "job_unknown")] * len(job.items) if is_forgotten else None
+        )
     places = [_place(index, item) for index, item in job.items]
     asked = Asked(contract=contract, endpoint=endpoint, places=places, now=now)
     found = readings(response, replace(asked, endpoint=_told(endpoint)), poll=True)

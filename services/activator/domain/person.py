@@ -1,10 +1,12 @@
 """Who a change is about, in the words that destinations use."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from services.activator.domain.change import Person
+import msgspec
+
+from services.activator.domain.change import Change, Person
 from services.activator.domain.contract import Contract, IdType
 from services.activator.domain.rules import HOME, Dialling, hashed
 
@@ -81,6 +83,17 @@ def joined(one: Person, other: Person) -> Person:
     """All identifiers of both, the names of the other."""
     identifiers = dict.fromkeys((*other.identifiers, *one.identifiers))
     return Person(identifiers=tuple(identifiers), traits={**one.traits, **other.traits})
+
+
+def with_person(change: Change, person: Person | None) -> Change:
+    """A conversion with all that is known of who did it; what it says itself comes first."""
+    if change.conversion is None or person is None:
+        return change
+    everything = joined(person, change.person)
+    consent = {**person.consent, **change.person.consent}
+    return replace(
+        change, person=msgspec.structs.replace(everything, consent=consent, traits=person.traits)
+    )
 
 
 def _texts(traits: Mapping[str, Any]) -> dict[str, str]:

@@ -54,7 +54,7 @@ def test_every_problem_is_named_at_once() -> None:
     ("fields", "place", "part"),
     [
         ({"type": "webhok"}, "type", "did you mean `webhook`"),
-        ({"type": "zzz"}, "type", "known: webhook"),
+        ({"type": "zzz"}, "type", "known: braze"),
         ({"settings": {"secret": None}}, "settings", "give `secret`"),
         ({"settings": {"secrets": ["env:A"]}}, "settings", "give `secret`"),
         ({"settings": {"base_url": "http://example.com"}}, "settings", "must be https"),
