@@ -120,6 +120,7 @@ async def _deliver(
         health.not_ready("stopping")
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        await deliverer.close()
         await pool.close()
 
 
@@ -132,20 +133,17 @@ async def _follow(
     stopping: asyncio.Event,
 ) -> None:
     """Put a new version of the definition in force; end when the destination is no longer."""
-    try:
-        while True:
-            await asyncio.sleep(FOLLOW_EVERY_S)
-            definition = _in_force(definitions, instance.id)
-            if definition is None:
-                stopping.set()
-                return
-            if definition.version != instance.version:
-                instance, old = _instance(definition, settings), client
-                client = way_out(instance)
-                await deliverer.replace(instance, client)
-                await old.close()
-    finally:
-        await client.close()
+    while True:
+        await asyncio.sleep(FOLLOW_EVERY_S)
+        definition = _in_force(definitions, instance.id)
+        if definition is None:
+            stopping.set()
+            return
+        if definition.version != instance.version:
+            instance, old = _instance(definition, settings), client
+            client = way_out(instance)
+            await deliverer.replace(instance, client)
+            await old.close()
 
 
 def _in_force(definitions: Definitions, destination_id: str) -> Definition | None:

@@ -29,7 +29,7 @@ from services.activator.domain.verdict import Item, Verdict, as_sent, is_timely,
 from services.activator.instance import Instance
 from services.activator.kept import DeadLetters, Ledger, Pause
 from services.activator.line import Line
-from services.activator.tokens import Client
+from services.activator.ways_out import WayOut
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ class Deliverer:
         instance: Instance,
         *,
         ledger: Ledger,
-        client: Client,
+        client: WayOut,
         dead_letters: DeadLetters,
         clock: Clock,
         random: Callable[[], float],
@@ -57,7 +57,7 @@ class Deliverer:
         self._one_at_a_time = asyncio.Lock()
         self._use(instance, client)
 
-    def _use(self, instance: Instance, client: Client) -> None:
+    def _use(self, instance: Instance, client: WayOut) -> None:
         line = Line.to(instance, client, self._clock)
         self._instance, self._client = instance, client
         self._audiences = Audiences(line, self._ledger)
@@ -74,11 +74,16 @@ class Deliverer:
             await self._ledger.resume(self._clock.now())
         metrics.PAUSED.labels(self._instance.id).set(self._pause is not None)
 
-    async def replace(self, instance: Instance, client: Client) -> None:
+    async def replace(self, instance: Instance, client: WayOut) -> None:
         """Go on under another version of the definition, between two batches."""
         async with self._one_at_a_time:
             self._use(instance, client)
             await self.open()
+
+    async def close(self) -> None:
+        """Let the batch under way come to its end; no other begins."""
+        await self._one_at_a_time.acquire()
+        await self._client.close()
 
     async def take(self, changes: Sequence[Change]) -> None:
         """Handle new changes; when it returns they are sent, or durable in the ledger."""
