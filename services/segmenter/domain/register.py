@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
-from services.segmenter.domain.conditions.leaf import KeptLeaf, Leaf
+from services.segmenter.domain.conditions.leaf import KeptLeaf
 from services.segmenter.domain.segment import Segment, references
 
 Replaced = Literal["edit", "archive", "resume"]

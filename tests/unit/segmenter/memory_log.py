@@ -28,7 +28,7 @@ from services.segmenter.settings import SegmenterSettings
 from services.segmenter.streams import Segmenter
 
 PARTITIONS = 3
-SETTINGS = SegmenterSettings(timer_slice=2, walk_slice=2)
+SETTINGS = SegmenterSettings(timer_slice=2, walk_slice=2, build_slice=3)
 _LONG_S = 10
 
 
@@ -50,6 +50,21 @@ class Table:
     def scan(self, prefix: bytes, *, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         found = [e for e in self.entries.items() if e[0].startswith(prefix) and e[0] >= start]
         return iter(sorted(found))
+
+
+class Past:
+    """The log from its start."""
+
+    partitions = PARTITIONS
+
+    def __init__(self, records: list[list[Received]]) -> None:
+        self._records = records
+
+    def read(self, partition: int, offset: int, most: int) -> list[Received]:
+        return self._records[partition][offset : offset + most]
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class Log:
@@ -155,7 +170,7 @@ class Log:
     # Inside
 
     def _worker(self) -> Segmenter:
-        return Segmenter(SETTINGS, lambda: self._definitions, self._monotonic)
+        return Segmenter(SETTINGS, lambda: self._definitions, Past(self.records), self._monotonic)
 
     def _monotonic(self) -> float:
         return self.clock / 1000 + self._waited_s
@@ -163,7 +178,13 @@ class Log:
     def _busy(self) -> bool:
         unread = any(self.read[p] < len(self.records[p]) for p in range(PARTITIONS))
         held = [each for worker in self.workers for each in worker._partitions.values()]
-        return unread or any(each.walking or each.fired_until <= each.now for each in held)
+        return unread or any(
+            each.walking
+            or each.fired_until <= each.now
+            or (each.reading is not None and each.reading.round == 0)
+            or (each.number == 0 and each.register.wants_build)
+            for each in held
+        )
 
     def _die(self, number: int, before: list[dict[bytes, bytes]]) -> None:
         self._written.clear()
