@@ -28,4 +28,5 @@ def _work(settings: SegmenterSettings) -> None:
         count = partition_count(admin, PROFILE_EVENTS.name)
         with closing(Rereading(settings.kafka_bootstrap, PROFILE_EVENTS.name, count)) as past:
             stage = Segmenter(settings, served.definitions.current, past)
+            served.health.details = stage.status
             run(stage, settings, served.health)

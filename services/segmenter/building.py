@@ -101,6 +101,7 @@ def read_on(work: Work, past: Past, most: int) -> bool:
     if wanted is not None and not batch:
         return False
     if reading.next == 0 and batch and batch[0].offset > 0:
+        partition.built_since[partition.register.build] = batch[0].timestamp
         store.save_built_since(work.state, partition.register.build, batch[0].timestamp)
     _read(work, reading, [raw for raw in batch if raw.offset < reading.until])
     if wanted is None or batch[-1].offset >= reading.until:

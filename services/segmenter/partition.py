@@ -34,6 +34,8 @@ class Partition:
     """Stream time, Unix milliseconds."""
     reading: Reading | None
     """How far it is with the build that runs."""
+    built_since: dict[int, int]
+    """Build → the instant at which the log began when the build read it; without whole logs."""
     fired_until: int = 0
     """All timers before this instant have fired."""
     walking: bool = False
@@ -61,6 +63,7 @@ def opened(number: int, state: State, active_at: float) -> Partition:
         count,
         store.load_time(state),
         store.load_reading(state),
+        store.built_since(state),
         walking=store.load_walk(state) is not None,
         active_at=active_at,
     )

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from schemas.records import Definition
 from schemas.topics import PROFILE_EVENTS, Topic
@@ -12,6 +13,7 @@ from services.segmenter import building, idle, metrics
 from services.segmenter.building import Past
 from services.segmenter.handlers import handle
 from services.segmenter.partition import Partition, Work, opened
+from services.segmenter.progress import segments_status
 from services.segmenter.settings import SegmenterSettings
 
 STEP = 100
@@ -70,6 +72,10 @@ class Segmenter:
         self._works.clear()
         metrics.WALKING.set(sum(each.walking for each in self._partitions.values()))
         metrics.READING.set(len(self._reading()))
+
+    def status(self) -> Mapping[str, Any]:
+        """What is in force and how far the builds are; asked from another thread."""
+        return {"segments": segments_status(list(self._partitions.values()))}
 
     def committed(self) -> None:
         """All that a cycle leaves behind is in the state."""

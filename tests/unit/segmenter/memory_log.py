@@ -57,10 +57,12 @@ class Past:
 
     partitions = PARTITIONS
 
-    def __init__(self, records: list[list[Received]]) -> None:
+    def __init__(self, records: list[list[Received]], starts: list[int]) -> None:
         self._records = records
+        self._starts = starts
 
     def read(self, partition: int, offset: int, most: int) -> list[Received]:
+        offset = max(offset, self._starts[partition])
         return self._records[partition][offset : offset + most]
 
     def close(self) -> None:
@@ -74,6 +76,8 @@ class Log:
         self.clock = start
         self.tables = [Table() for _ in range(PARTITIONS)]
         self.records: list[list[Received]] = [[] for _ in range(PARTITIONS)]
+        self.starts = [0] * PARTITIONS
+        """Where the log still begins."""
         self.read = [0] * PARTITIONS
         self.members: dict[tuple[str, str], bool] = {}
         self.changes: list[MembershipChanged] = []
@@ -170,7 +174,9 @@ class Log:
     # Inside
 
     def _worker(self) -> Segmenter:
-        return Segmenter(SETTINGS, lambda: self._definitions, Past(self.records), self._monotonic)
+        return Segmenter(
+            SETTINGS, lambda: self._definitions, Past(self.records, self.starts), self._monotonic
+        )
 
     def _monotonic(self) -> float:
         return self.clock / 1000 + self._waited_s

@@ -14,7 +14,8 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.records import ProfileEvent, ProfileMerged, State
+from schemas.records import BuildCalled, ProfileEvent, ProfileMerged, State, Tick
+from services.segmenter import store
 from tests.unit.segmenter import histories, naive
 from tests.unit.segmenter.memory_log import PARTITIONS, Log
 
@@ -204,3 +205,68 @@ def test_s5_a_segment_does_not_count_before_a_history_that_is_sent_on_and_on_has
     assert [(c.segment_id, c.profile_id, c.cause) for c in log.changes] == [
         ("s", chain[-1], "edit")
     ]
+
+
+def test_s5_progress_is_shown_while_the_old_version_decides() -> None:
+    log = Log({"s": {"event": "B"}}, start=histories.START)
+    log.append("p_0", tracked("p_0", log.clock))
+    log.settle()
+    log.define("s", {"event": "A"})
+    while store.load_reading(log.tables[1]) is None:
+        for partition in range(PARTITIONS):
+            log.turn(partition, 1)
+    status = log.owner(0).status()["segments"]["s"]
+    assert (status["in_force"], status["building"]) == (1, 2)
+    assert 0 <= status["read"] < 1
+    log.settle()
+    assert log.owner(0).status()["segments"]["s"] == {
+        "in_force": 2,
+        "building": None,
+        "read": 1.0,
+        "since": None,
+    }
+
+
+def test_s5_history_that_the_log_no_longer_holds_is_said_while_it_matters() -> None:
+    log = Log({}, start=histories.START)
+    for partition in range(PARTITIONS):
+        log.append("", Tick(partition=partition), partition)
+    log.append("p_0", tracked("p_0", log.clock))
+    log.settle()
+    log.clock += 5
+    for partition in range(PARTITIONS):
+        log.starts[partition] = len(log.records[partition])
+        log.append("", Tick(partition=partition), partition)
+    log.define("ever", {"event": "A"})
+    log.define("lately", {"event": "A", "within": "10ms"})
+    log.settle()
+    assert log.members == {}
+    assert _since(log) == {"ever": histories.START + 5, "lately": histories.START + 5}
+    log.clock += 9
+    log.settle()
+    assert _since(log) == {"ever": histories.START + 5, "lately": None}
+
+
+def _since(log: Log) -> dict[str, int | None]:
+    segments = log.owner(0).status()["segments"]
+    return {name: segments[name]["since"] for name in segments}
+
+
+def test_s5_what_needs_no_history_counts_at_once_and_only_differences_are_told() -> None:
+    log = Log({"s": {"event": "A"}}, start=histories.START)
+    log.append("p_0", tracked("p_0", log.clock))
+    log.settle()
+    calls = len(_calls(log))
+    log.define("s", {"all": [{"event": "A"}, {"not": {"trait": "x", "op": "exists"}}]})
+    log.settle()
+    log.define("s", {"trait": "x", "op": "exists"})
+    log.settle()
+    assert len(_calls(log)) == calls
+    assert [(c.member, c.cause, c.segment_version) for c in log.changes] == [
+        (True, "event", 1),
+        (False, "edit", 3),
+    ]
+
+
+def _calls(log: Log) -> list[BuildCalled]:
+    return [r.record for p in log.records for r in p if isinstance(r.record, BuildCalled)]
