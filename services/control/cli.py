@@ -19,6 +19,7 @@ from services.control.broker import Unreachable
 from services.control.changes import Plan
 from services.control.commands.explain import explain
 from services.control.commands.history import history
+from services.control.commands.profile import profile
 from services.control.console import console
 from services.control.definitions_log import ApplyBusy
 from services.control.dev import develop
@@ -60,6 +61,7 @@ dead_letters = App(name="dead-letters", help="Look at what could not be taken.")
 app.command(dead_letters)
 app.command(explain)
 app.command(history)
+app.command(profile)
 
 
 def main() -> None:
