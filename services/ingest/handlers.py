@@ -11,7 +11,6 @@ from typing import Protocol
 from services.ingest import metrics
 from services.ingest.arrival import Arrival
 from services.ingest.domain import client, keys, pixel
-from services.ingest.domain.accept import NewId
 from services.ingest.domain.answers import Answer
 from services.ingest.domain.client import Client, Network
 from services.ingest.domain.codes import Refused
@@ -24,6 +23,7 @@ from services.ingest.domain.oauth import Grant
 from services.ingest.domain.rate import Buckets, Rate
 from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind
+from services.ingest.domain.terms import NewId
 from services.ingest.outgoing import Outgoing
 from services.ingest.records import records
 from services.ingest.sender import Unavailable

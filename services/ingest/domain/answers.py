@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.domain.accept import Rejected
 from services.ingest.domain.codes import (
     EVENT_MESSAGES,
     REFUSALS,
@@ -15,6 +14,7 @@ from services.ingest.domain.codes import (
     RequestCode,
     TokenError,
 )
+from services.ingest.domain.terms import Rejected
 
 SHOWN_ERRORS = 100
 """Entries of `errors` at most; the counts are always complete."""

@@ -7,10 +7,6 @@ from typing import Any
 
 from services.ingest.domain import answers, decode
 from services.ingest.domain.accept import (
-    Accepted,
-    Rejected,
-    Taken,
-    Terms,
     as_received,
     put_aside,
     take,
@@ -26,6 +22,7 @@ from services.ingest.domain.limits import Limits, Profile
 from services.ingest.domain.normalise import Circumstances
 from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind, is_suppressed
+from services.ingest.domain.terms import Accepted, Rejected, Taken, Terms
 
 
 @dataclass(frozen=True, slots=True)
