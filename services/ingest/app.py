@@ -12,6 +12,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from services.ingest.budget import Budget
 from services.ingest.desk import Desk
 from services.ingest.front import Front
 from services.ingest.handlers import Collector
@@ -143,6 +144,7 @@ def _collector(
         tokens=desk.tokens,
         suppressed=suppressions,
         memory=Recent(settings.ingest_remembered_ids),
+        bodies=Budget(settings.ingest_body_bytes),
         limits=settings.limits(),
         trusted_proxies=settings.ingest_trusted_proxies,
         new_id=lambda: str(uuid4()),
