@@ -48,13 +48,12 @@ def success(*, jitsu: bool) -> Answer:
     return JITSU_SUCCESS if jitsu else SUCCESS
 
 
-def of_batch(received: int, rejected: Sequence[Rejected], *, strict: bool, jitsu: bool) -> Answer:
+def of_batch(accepted: int, rejected: Sequence[Rejected], *, strict: bool, jitsu: bool) -> Answer:
     """Plain success, or success with the truth about what was rejected."""
     if not rejected:
         return success(jitsu=jitsu)
     refused = sum(one.events for one in rejected)
-    accepted = received - refused
-    counts = {"received": received, "accepted": accepted, "rejected": refused}
+    counts = {"received": accepted + refused, "accepted": accepted, "rejected": refused}
     if strict and accepted == 0:
         verdict = _failure("all_rejected", "no event of the batch was accepted")
         return of_json(verdict | counts | {"errors": _errors(rejected)}, status=400)
