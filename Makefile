@@ -57,6 +57,9 @@ dev: setup ## the local stack and all services until Ctrl-C
 bench: setup ## events a second and latency, end to end
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-ingest: setup ## what an event costs ingest, beside a bare aiohttp echo
+	@$(BIN)/python -m bench.ingest $(ARGS)
+
 clients: setup ## real client libraries through every outage: sent against stored
 	@$(BIN)/python -m tests.clients $(ARGS)
 
@@ -69,4 +72,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test unit contract integration e2e demo dev bench clients up down dead-letters
+.PHONY: help setup lock fmt check test unit contract integration e2e demo dev bench bench-ingest clients up down dead-letters
