@@ -36,6 +36,9 @@ check: setup ## format, lint, types, import walls; changes nothing
 test: setup ## every test, on a real broker and database
 	$(BIN)/pytest $(ARGS)
 
+soak: setup ## 20 000 state machines of the segmenter, and as many histories of everything random: hours
+	AFFLUX_MACHINES=20000 AFFLUX_EXAMPLES=20000 $(BIN)/pytest tests/unit/segmenter tests/unit/identity $(ARGS)
+
 unit: setup ## the tests without any server: seconds
 	$(BIN)/pytest tests/unit $(ARGS)
 
@@ -72,4 +75,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test unit contract integration e2e demo dev bench bench-ingest clients up down dead-letters
+.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-ingest clients up down dead-letters
