@@ -17,6 +17,7 @@ from services.control import dead_letters as letters
 from services.control.apply import Refused
 from services.control.broker import Unreachable
 from services.control.changes import Plan
+from services.control.commands.audit import audit
 from services.control.commands.explain import explain
 from services.control.commands.history import history
 from services.control.commands.profile import profile
@@ -59,6 +60,7 @@ app = App(
 )
 dead_letters = App(name="dead-letters", help="Look at what could not be taken.")
 app.command(dead_letters)
+app.command(audit)
 app.command(explain)
 app.command(history)
 app.command(profile)
