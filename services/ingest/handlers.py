@@ -1,9 +1,7 @@
 """One request from its headers to its answer: read, judge, make durable, count."""
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -25,6 +23,7 @@ from services.ingest.domain.rate import Buckets, Rate
 from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind
 from services.ingest.domain.terms import NewId
+from services.ingest.judges import Judges
 from services.ingest.outgoing import Outgoing
 from services.ingest.records import records
 from services.ingest.sender import Unavailable
@@ -90,8 +89,7 @@ class Collector:
     new_id: NewId
     bodies: Budget
     rates: Buckets = field(default_factory=Buckets)
-    judges: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "judge"))
-    """One: two would not be faster, and take more from everybody else."""
+    judges: Judges = field(default_factory=Judges)
 
     @property
     def is_ready(self) -> bool:
@@ -151,7 +149,7 @@ class Collector:
         call = Call(arrival.door, arrival.received_at, sender, _is_strict(arrival))
         decide = partial(_decided, body, call, rules, source, arrival)
         if _is_heavy(body):
-            return await asyncio.get_running_loop().run_in_executor(self.judges, decide)
+            return await self.judges.run(decide)
         return decide()
 
     def _note(self, verdict: Verdict) -> None:
