@@ -36,6 +36,9 @@ check: setup ## format, lint, types, import walls; changes nothing
 test: setup ## every test, on a real broker and database
 	$(BIN)/pytest $(ARGS)
 
+soak: setup ## 20 000 state machines of the segmenter, and as many histories of everything random: hours
+	AFFLUX_MACHINES=20000 AFFLUX_EXAMPLES=20000 $(BIN)/pytest tests/unit/segmenter tests/unit/identity $(ARGS)
+
 unit: setup ## the tests without any server: seconds
 	$(BIN)/pytest tests/unit $(ARGS)
 
@@ -57,6 +60,9 @@ dev: setup ## the local stack and all services until Ctrl-C
 bench: setup ## events a second and latency, end to end
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-ingest: setup ## what an event costs ingest, beside a bare aiohttp echo
+	@$(BIN)/python -m bench.ingest $(ARGS)
+
 clients: setup ## real client libraries through every outage: sent against stored
 	@$(BIN)/python -m tests.clients $(ARGS)
 
@@ -69,4 +75,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test unit contract integration e2e demo dev bench clients up down dead-letters
+.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-ingest clients up down dead-letters

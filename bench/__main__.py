@@ -19,11 +19,11 @@ from bench.load import WRITE_KEY, Order
 from bench.report import show
 from bench.run import Figures, Refused, Runs, load_process, until
 from bench.topics import Topics
-from bench.workload import BATCH, SEGMENTS, workspace
+from bench.workload import BATCH, workspace
 from deploy.local.errors import LocalStackError
 from deploy.local.stack import ended_by_signals
 from examples.shop.receiver import Receiver
-from schemas.records import SegmentDefined
+from schemas.records import BuildCalled
 from schemas.topics import PROFILE_EVENTS
 from services.control.apply import apply, valid_documents
 from services.control.platform import Platform, PlatformFailed, running_platform
@@ -115,8 +115,8 @@ def _apply(platform: Platform, topics: Topics, directory: Path, receiver: Receiv
     def is_in_force() -> bool:
         with urlopen(f"{platform.processes[0].url}/status", timeout=5) as answer:
             known = "source:web" in msgspec.json.decode(answer.read())["definitions"]
-        defined = sum(isinstance(r, SegmentDefined) for r in topics.records(since))
-        return known and defined >= SEGMENTS * PARTITIONS
+        calls = [r for r in topics.records(since) if isinstance(r, BuildCalled)]
+        return known and sum(call.call == "end" for call in calls) >= PARTITIONS
 
     until(is_in_force, "the workspace in force")
 

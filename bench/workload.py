@@ -44,9 +44,6 @@ def workspace(receiver_url: str) -> str:
     return "\n---\n".join(msgspec.json.encode(document).decode() for document in documents)
 
 
-SEGMENTS = len(NAMES) * len(RULES) + 1
-
-
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One run. The same numbers give the same messages, so that two processes can agree."""

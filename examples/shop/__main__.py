@@ -82,7 +82,7 @@ def _demo(*, once: bool, visitors: int, seconds: int, seed: int) -> int:
         closing(Watcher(platform.bootstrap, PARTITIONS)) as watcher,
     ):
         apply(platform.bootstrap, valid_documents(_workspace(receiver)), partitions=PARTITIONS)
-        _until(lambda: watcher.defined >= len(SEGMENTS) * PARTITIONS, "the segments in force")
+        _until(lambda: watcher.built >= PARTITIONS, "the segments in force")
         _until(lambda: _is_ready(platform), "the sender ready")
         traffic = Traffic(platform.ingest_urls[0], write_key, visitors, seed)
         traffic.start()

@@ -5,7 +5,7 @@ import threading
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.codec import decode
-from schemas.records import Event, MembershipChanged, ProfileUpdated, SegmentDefined
+from schemas.records import BuildCalled, Event, MembershipChanged, ProfileUpdated
 from schemas.topics import EVENTS, MEMBERSHIPS, PROFILE_EVENTS, PROFILES
 from services.runtime.kafka import reader
 
@@ -22,7 +22,8 @@ class Watcher:
         """(segment, profile) → its newest change."""
         self.changes: dict[tuple[str, str, int], MembershipChanged] = {}
         """(segment, profile, sequence) → the change."""
-        self.defined = 0
+        self.built = 0
+        """Partitions in which the segments of the workspace count."""
         self._stopping = threading.Event()
         self._consumer = Consumer(reader(bootstrap))
         self._consumer.assign(
@@ -64,5 +65,5 @@ class Watcher:
                 pair = (change.segment_id, change.profile_id)
                 self.changes[*pair, change.sequence] = change
                 self.memberships[pair] = change
-            case SegmentDefined():
-                self.defined += 1
+            case BuildCalled(call="end"):
+                self.built += 1

@@ -17,8 +17,10 @@ from services.control import dead_letters as letters
 from services.control.apply import Refused
 from services.control.broker import Unreachable
 from services.control.changes import Plan
+from services.control.commands.audit import audit
 from services.control.commands.explain import explain
 from services.control.commands.history import history
+from services.control.commands.profile import profile
 from services.control.console import console
 from services.control.definitions_log import ApplyBusy
 from services.control.dev import develop
@@ -58,8 +60,10 @@ app = App(
 )
 dead_letters = App(name="dead-letters", help="Look at what could not be taken.")
 app.command(dead_letters)
+app.command(audit)
 app.command(explain)
 app.command(history)
+app.command(profile)
 
 
 def main() -> None:

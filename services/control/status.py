@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -9,6 +10,25 @@ import msgspec
 from rich.table import Table
 
 TIMEOUT_S = 3.0
+
+
+class SegmentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a segmenter's worker stands with one segment."""
+
+    in_force: int | None
+    """The version that decides."""
+    building: int | None
+    """The version whose history is being read."""
+    read: float
+    """How much of it has been, from 0 to 1."""
+    since: int | None
+    """The log began only then, Unix milliseconds, and the segment would look further back."""
+
+    def __str__(self) -> str:
+        if self.building is None:
+            return "" if self.since is None else f"built from {_day(self.since)}"
+        until = "" if self.in_force is None else f", {self.in_force} counts until then"
+        return f"building, {self.read:.0%} read{until}"
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +39,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     reason: str | None = None
     definitions: dict[str, int] = {}
+    segments: dict[str, SegmentStatus] = {}
 
 
 class Silent(msgspec.Struct, frozen=True):
@@ -64,7 +85,7 @@ def status_table(answers: Sequence[Answer]) -> Table:
                 table.add_row(url, "", f"no: {why}", "")
             case ServiceStatus():
                 ready = "yes" if answer.ready else f"no: {answer.reason}"
-                versions = _versions(answer.definitions, newest)
+                versions = _versions(answer, newest)
                 table.add_row(answer.service, str(answer.worker), ready, versions)
     return table
 
@@ -78,8 +99,16 @@ def _newest(answers: Sequence[Answer]) -> dict[str, int]:
     return newest
 
 
-def _versions(definitions: dict[str, int], newest: dict[str, int]) -> str:
-    return "\n".join(
-        f"{key} {version}" + (f" (newest {newest[key]})" if newest[key] > version else "")
-        for key, version in sorted(definitions.items())
-    )
+def _versions(answer: ServiceStatus, newest: dict[str, int]) -> str:
+    lines = []
+    for key, version in sorted(answer.definitions.items()):
+        notes = [f"newest {newest[key]}"] if newest[key] > version else []
+        segment = answer.segments.get(key.removeprefix("segment:"))
+        notes += [str(segment)] if segment is not None and key.startswith("segment:") else []
+        said = "; ".join(note for note in notes if note)
+        lines.append(f"{key} {version}" + (f" ({said})" if said else ""))
+    return "\n".join(lines)
+
+
+def _day(instant: int) -> str:
+    return f"{datetime.fromtimestamp(instant / 1000, UTC):%Y-%m-%d}"

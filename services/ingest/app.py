@@ -12,9 +12,11 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from services.ingest.budget import Budget
 from services.ingest.desk import Desk
 from services.ingest.front import Front
 from services.ingest.handlers import Collector
+from services.ingest.managed import door, manage
 from services.ingest.memory import Recent
 from services.ingest.producer import Broker
 from services.ingest.sender import Sender
@@ -22,6 +24,7 @@ from services.ingest.server import Patience, Server
 from services.ingest.settings import Settings
 from services.ingest.sources import Sources
 from services.ingest.spool import Spool
+from services.ingest.spool_erasure import erasing
 from services.ingest.spool_files import SpoolFiles, SpoolRefused
 from services.ingest.suppressed import Suppressions
 from services.ingest.tokens import Tokens
@@ -54,14 +57,17 @@ def main() -> None:
 async def run(settings: Settings) -> None:
     """Everything, from the first log line to the last acknowledgement."""
     stop = _on_signals()
-    sender = _sender(settings, await _spool(settings))
+    management = door(settings)
+    spool = await _spool(settings)
+    sender = _sender(settings, spool)
     health = Health("ingest", settings.worker)
     health_server = serve(health, settings.health_host, settings.health_port)
     log.info("health is served", host=settings.health_host, port=health_server.port)
     definitions = Definitions(settings.kafka_bootstrap)
     health.definitions = definitions.versions
     desk = _desk(settings, definitions)
-    suppressions = Suppressions(settings.kafka_bootstrap, settings.suppression_secret)
+    secret = settings.suppression_secret
+    suppressions = Suppressions(settings.kafka_bootstrap, secret, erasing(spool, secret))
     collector = _collector(settings, desk, sender, suppressions)
     front = Front(collector, desk, outage_status=settings.ingest_outage_status)
     server = Server(front, _patience(settings))
@@ -72,12 +78,17 @@ async def run(settings: Settings) -> None:
         suppressions.start()
         async with asyncio.TaskGroup() as background:
             sending = background.create_task(sender.run())
-            watching = background.create_task(_watch(collector, health))
-            looking = background.create_task(server.watch())
+            aside = [
+                background.create_task(_watch(collector, health)),
+                background.create_task(server.watch()),
+            ]
+            if management is not None:
+                managing = manage(settings, definitions, management)
+                aside.append(background.create_task(managing))
             await stop.wait()
             log.info("stopping")
-            watching.cancel()
-            looking.cancel()
+            for task in aside:
+                task.cancel()
             health.not_ready("stopping")
             await _finish(runner, front, settings)
             sending.cancel()
@@ -133,6 +144,7 @@ def _collector(
         tokens=desk.tokens,
         suppressed=suppressions,
         memory=Recent(settings.ingest_remembered_ids),
+        bodies=Budget(settings.ingest_body_bytes),
         limits=settings.limits(),
         trusted_proxies=settings.ingest_trusted_proxies,
         new_id=lambda: str(uuid4()),

@@ -1,17 +1,15 @@
 """One request from its headers to its answer: read, judge, make durable, count."""
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from services.ingest import metrics
 from services.ingest.arrival import Arrival
+from services.ingest.budget import Budget, Share
 from services.ingest.domain import client, keys, pixel
-from services.ingest.domain.accept import NewId
 from services.ingest.domain.answers import Answer
 from services.ingest.domain.client import Client, Network
 from services.ingest.domain.codes import Refused
@@ -24,6 +22,8 @@ from services.ingest.domain.oauth import Grant
 from services.ingest.domain.rate import Buckets, Rate
 from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind
+from services.ingest.domain.terms import NewId
+from services.ingest.judges import Judges
 from services.ingest.outgoing import Outgoing
 from services.ingest.records import records
 from services.ingest.sender import Unavailable
@@ -87,9 +87,9 @@ class Collector:
     limits: Mapping[Profile, Limits]
     trusted_proxies: Sequence[Network]
     new_id: NewId
+    bodies: Budget
     rates: Buckets = field(default_factory=Buckets)
-    judges: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "judge"))
-    """One: two would not be faster, and take more from everybody else."""
+    judges: Judges = field(default_factory=Judges)
 
     @property
     def is_ready(self) -> bool:
@@ -108,7 +108,8 @@ class Collector:
             raise Unavailable("suppressed")
         if not self.log.is_available:
             raise Unavailable("broker")
-        verdict, outgoing = await self._outcome(arrival, self._rules(table, arrival))
+        with self.bodies.share() as share:
+            verdict, outgoing = await self._outcome(arrival, self._rules(table, arrival), share)
         if outgoing:
             await self.log.send(outgoing)
         self._note(verdict)
@@ -135,20 +136,20 @@ class Collector:
     def _spend(self, source_id: str, rate: Rate) -> int:
         return self.rates.spend(source_id, rate, time.monotonic())
 
-    async def _outcome(self, arrival: Arrival, rules: Rules) -> Outcome:
+    async def _outcome(self, arrival: Arrival, rules: Rules, share: Share) -> Outcome:
         sender = _client(arrival, self.trusted_proxies)
         source: Source | None = None
         try:
             key = keys.key_outside_body(arrival.headers, arrival.query)
             source = rules.admitted(key) if key else None
-            body = await _body(arrival, read_limit(self.limits))
+            body = await _body(arrival, read_limit(self.limits), share)
         except Refused as refused:
             verdict = unread(refusal(refused, source, b""))
             return verdict, records(verdict, arrival, sender.ip)
         call = Call(arrival.door, arrival.received_at, sender, _is_strict(arrival))
         decide = partial(_decided, body, call, rules, source, arrival)
         if _is_heavy(body):
-            return await asyncio.get_running_loop().run_in_executor(self.judges, decide)
+            return await self.judges.run(decide)
         return decide()
 
     def _note(self, verdict: Verdict) -> None:
@@ -176,12 +177,13 @@ def _client(arrival: Arrival, trusted_proxies: Sequence[Network]) -> Client:
     return Client(kept, agent and storable(agent), policy, locale and storable(locale))
 
 
-async def _body(arrival: Arrival, limit: int) -> bytes:
+async def _body(arrival: Arrival, limit: int, share: Share) -> bytes:
     if arrival.door.form == "pixel":
         return pixel.body(arrival.query)
     body = Body(arrival.headers.get("Content-Encoding", ""), limit)
     while chunk := await arrival.content.readany():
         body.feed(chunk)
+        share.grow_to(body.size)
     return body.end()
 
 

@@ -45,8 +45,8 @@ REFUSED = Counter(
 )
 UNAVAILABLE = Counter(
     "afflux_ingest_unavailable_total",
-    "Requests answered 503, by reason (definitions, suppressed, broker, spool, backlog,"
-    " deadline). Any rise means that clients must send again; some of them never do.",
+    "Requests answered 503, by reason (definitions, suppressed, bodies, judges, broker, spool,"
+    " backlog, deadline). Any rise means that clients must send again; some of them never do.",
     ["reason"],
 )
 REQUEST_SECONDS = Histogram(

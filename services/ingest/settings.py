@@ -24,6 +24,8 @@ class Settings(RuntimeSettings):
     """Events that arrive within this time go to the broker together."""
     ingest_deadline_ms: int = Field(default=3000, ge=100)
     """Longest wait for the broker's acknowledgement; then events go to the spool."""
+    ingest_body_bytes: int = Field(default=256 * 1024 * 1024, ge=8 * 1024 * 1024)
+    """Most bytes of bodies that are being read; above it the answer is `outage_status`."""
     ingest_backlog_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     """Most bytes waiting for broker or disk; above it the answer is `outage_status` at once."""
     ingest_spool_dir: Path | None = None

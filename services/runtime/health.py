@@ -24,7 +24,9 @@ class Health:
         self._reason: str | None = "starting"
         self._turned: float | None = None
         self.definitions: Callable[[], Mapping[str, int]] = dict
-        """`kind:id` → version in force here; for `/status`."""
+        """`kind:id` → newest version known here; for `/status`."""
+        self.details: Callable[[], Mapping[str, Any]] = dict
+        """What else this service says of itself there."""
 
     @property
     def reason(self) -> str | None:
@@ -61,6 +63,7 @@ class Health:
             "ready": self.is_ready,
             "reason": self.reason,
             "definitions": dict(self.definitions()),
+            **self.details(),
         }
 
 

@@ -15,14 +15,7 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from confluent_kafka import (
-    TIMESTAMP_NOT_AVAILABLE,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.codec import Undecodable, decode
 from schemas.topics import TOPICS, changelog
@@ -34,6 +27,7 @@ from services.runtime.health import Health
 from services.runtime.kafka import create_topics, partition_count, wait_for_kafka
 from services.runtime.lag import Lag
 from services.runtime.loop_clients import consumer_config
+from services.runtime.messages import raw_of
 from services.runtime.outcome import Reject
 from services.runtime.partitions import CannotOwn, InputTopic, Partitions, describe, take
 from services.runtime.poison import Marker
@@ -175,7 +169,7 @@ class Worker:
             if error is not None:
                 self._noticed(error, message)
                 continue
-            raw = _raw(message)
+            raw = raw_of(message)
             owned = self._partitions.owned.get(raw.partition)
             if owned is None:
                 continue
@@ -269,22 +263,3 @@ def _common_count(inputs: Sequence[InputTopic]) -> int:
         names = ", ".join(f"{i.topic.name} {i.partitions}" for i in inputs)
         raise CannotOwn(f"the inputs must have the same number of partitions: {names}")
     return counts.pop()
-
-
-def _raw(message: Message) -> Raw:
-    kind, timestamp = message.timestamp()
-    key, value = message.key(), message.value()
-    return Raw(
-        message.topic() or "",
-        _number(message.partition()),
-        _number(message.offset()),
-        0 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
-        key if isinstance(key, bytes) else b"",
-        value if isinstance(value, bytes) else b"",
-    )
-
-
-def _number(value: int | None) -> int:
-    if value is None:
-        raise TypeError("a consumed message has a partition and an offset")
-    return value

@@ -1,9 +1,16 @@
 """Wires the segmenter: settings, the workspace in force, the loop."""
 
+from contextlib import closing
+
+from confluent_kafka.admin import AdminClient
+
+from schemas.topics import PROFILE_EVENTS
+from services.runtime.kafka import client, create_topics, partition_count
 from services.runtime.main import main as run_service
 from services.runtime.processor import run
 from services.runtime.serving import serving
 from services.runtime.settings import read
+from services.segmenter.rereading import Rereading
 from services.segmenter.settings import SegmenterSettings
 from services.segmenter.streams import Segmenter
 
@@ -16,4 +23,10 @@ def main() -> None:
 
 def _work(settings: SegmenterSettings) -> None:
     with serving(Segmenter.name, settings) as served:
-        run(Segmenter(settings, served.definitions.current), settings, served.health)
+        create_topics(settings.kafka_bootstrap, (PROFILE_EVENTS,), settings.partitions)
+        admin = AdminClient(client(settings.kafka_bootstrap))
+        count = partition_count(admin, PROFILE_EVENTS.name)
+        with closing(Rereading(settings.kafka_bootstrap, PROFILE_EVENTS.name, count)) as past:
+            stage = Segmenter(settings, served.definitions.current, past)
+            served.health.details = stage.status
+            run(stage, settings, served.health)

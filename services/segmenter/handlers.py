@@ -7,6 +7,9 @@ import msgspec
 
 from schemas.problems import Invalid
 from schemas.records import (
+    BuildCalled,
+    BuildReported,
+    HistoryBuilt,
     ProfileErased,
     ProfileEvent,
     ProfileMerged,
@@ -17,14 +20,25 @@ from schemas.records import (
 )
 from schemas.topics import PROFILE_EVENTS
 from services.runtime.outcome import Done, Outcome, Reject
-from services.segmenter import metrics, store
+from services.segmenter import building, metrics
 from services.segmenter.domain.evaluate import absorb, apply, depart
+from services.segmenter.domain.past import regain
 from services.segmenter.domain.payload import Unreadable
 from services.segmenter.domain.profile import Profile
-from services.segmenter.partition import Work, taken
+from services.segmenter.partition import Work
 from services.segmenter.store import Stub
 
-Handled = ProfileEvent | ProfileMerged | ProfileErased | ProfileTransferred | SegmentDefined | Tick
+Handled = (
+    ProfileEvent
+    | ProfileMerged
+    | ProfileErased
+    | ProfileTransferred
+    | SegmentDefined
+    | BuildCalled
+    | BuildReported
+    | HistoryBuilt
+    | Tick
+)
 DONE: Done[None] = Done(None)
 NOBODY = b'{"identifiers":[],"traits":{},"consent":{}}'
 """The profile in an exit that no destination is to be told of."""
@@ -45,6 +59,12 @@ def handle(record: Record, work: Work) -> Outcome[None]:
             return transferred(record, work)
         case SegmentDefined():
             return defined(record, work)
+        case BuildCalled():
+            return building.called(record, work)
+        case BuildReported():
+            return building.reported(record, work)
+        case HistoryBuilt():
+            return regained(record, work)
         case Tick():
             return DONE
         case _:
@@ -118,18 +138,27 @@ def transferred(transfer: ProfileTransferred, work: Work) -> Outcome[None]:
     return DONE
 
 
+def regained(built: HistoryBuilt, work: Work) -> Outcome[None]:
+    """The winner of an earlier merge learns what was read about the loser."""
+    found = work.known(built.profile_id)
+    if isinstance(found, Stub):
+        if found.survivor is None:
+            return _dropped()
+        building.moved(work)
+        onward = msgspec.structs.replace(built, profile_id=found.survivor)
+        return _forward(work, found.survivor, onward)
+    if found is not None:
+        partition, earlier = work.partition, Profile.decode(built.state)
+        work.report(regain(partition.catalogue, found.profile, earlier, partition.now))
+    return DONE
+
+
 def defined(definition: SegmentDefined, work: Work) -> Outcome[None]:
-    """From here on the definition counts; every profile is brought to it, touched ones first."""
-    partition = work.partition
-    work.finish()
+    """From here on the version is known; it counts at once if all its history is there."""
     try:
-        partition.catalogue = taken(partition.catalogue, definition)
+        work.register(definition)
     except (Invalid, msgspec.DecodeError):
         return Reject("invalid_definition", "the segment's definition cannot be read")
-    store.save_definition(work.state, partition.definitions, definition)
-    partition.definitions += 1
-    store.save_walk(work.state, "")
-    partition.walking = True
     return DONE
 
 
@@ -138,7 +167,9 @@ def _dropped() -> Outcome[None]:
     return DONE
 
 
-def _forward(work: Work, survivor: str, record: ProfileEvent | ProfileTransferred) -> Outcome[None]:
+def _forward(
+    work: Work, survivor: str, record: ProfileEvent | ProfileTransferred | HistoryBuilt
+) -> Outcome[None]:
     work.cycle.emit(PROFILE_EVENTS, key=survivor, record=record)
     metrics.FORWARDED.inc()
     return DONE

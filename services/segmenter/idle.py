@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from itertools import islice
 
+import msgspec
+
+from schemas.problems import Invalid
 from schemas.records import Definition, SegmentDefined, Tick
 from schemas.topics import PROFILE_EVENTS
 from services.runtime.stage import Cycle, State
 from services.segmenter import metrics, store
 from services.segmenter.domain.evaluate import advance
+from services.segmenter.domain.segment import parse_segment, references, referred_first
 from services.segmenter.partition import Partition, Work
 from services.segmenter.store import Stub
 
@@ -56,10 +60,15 @@ def walk(work: Work, most: int) -> None:
 
 
 def append_definitions(
-    partition: Partition, state: State, cycle: Cycle, segments: Mapping[str, Definition]
+    state: State, cycle: Cycle, segments: Mapping[str, Definition], partitions: int
 ) -> None:
-    """Append each new version of a segment to the partition's own log, once."""
-    for segment_id, definition in segments.items():
+    """Append each new version of a segment to every partition's log, once.
+
+    The first partition's owner does it for all of them in one transaction, so that all have the
+    same versions in the same order; nothing that follows from one can overtake it anywhere.
+    """
+    for segment_id in referred_first({name: _referred(each) for name, each in segments.items()}):
+        definition = segments[segment_id]
         wanted = (definition.version, definition.state)
         if store.appended_version(state, segment_id) == wanted:
             continue
@@ -70,7 +79,16 @@ def append_definitions(
             state=definition.state,
             definition=definition.body,
         )
-        cycle.emit(PROFILE_EVENTS, key=segment_id, record=record, partition=partition.number)
+        for partition in range(partitions):
+            cycle.emit(PROFILE_EVENTS, key=segment_id, record=record, partition=partition)
+
+
+def _referred(definition: Definition) -> frozenset[str]:
+    try:
+        document = msgspec.json.decode(definition.body)
+        return references(parse_segment(document, version=0, state=definition.state))
+    except (Invalid, msgspec.DecodeError):
+        return frozenset()
 
 
 def tick(partition: Partition, cycle: Cycle) -> None:

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from confluent_kafka import Message
 
 from schemas.codec import SCHEMAS, Undecodable, decode
-from schemas.records import ProfileEvent, ProfileMerged, Record
+from schemas.records import BuildCalled, ProfileEvent, ProfileMerged, Record, SegmentDefined
 from schemas.topics import PROFILE_EVENTS
 from services.runtime.past import Reach, reach, read_past
 from services.segmenter.domain.lives import (
@@ -37,6 +37,8 @@ class Lives:
     merged: Mapping[str, str]
     """Profile → the one it was folded into directly."""
     definitions: tuple[Defined, ...]
+    registered: Mapping[int, tuple[SegmentDefined | BuildCalled, ...]]
+    """Partition → what says which versions are in force there, in order."""
     times: Mapping[int, int]
     """Partition → stream time at its end, Unix milliseconds."""
     positions: Mapping[int, int]
@@ -59,13 +61,16 @@ def named(profile_ids: Collection[str]) -> Wanted:
     return frozenset(profile_ids).__contains__
 
 
-def sample(share: float, *, salt: bytes = b"") -> Wanted:
-    """This share of all profiles, chosen by digest; another salt chooses others."""
-    threshold = int(share * 2**64)
+def sample(share: float, *, beyond: float = 0.0, salt: bytes = b"") -> Wanted:
+    """This share of all profiles, chosen by digest, without those of the share `beyond`.
+
+    A larger share keeps those of a smaller one; another salt chooses others.
+    """
+    low, high = int(beyond * 2**64), int(share * 2**64)
 
     def chosen(profile_id: str) -> bool:
         digest = blake2b(profile_id.encode(), digest_size=8, salt=salt).digest()
-        return int.from_bytes(digest, "big") < threshold
+        return low <= int.from_bytes(digest, "big") < high
 
     return chosen
 
@@ -178,6 +183,7 @@ def _gathered(
         {life.profile_id: life for life in lives(logs)},
         merged,
         tuple(each for log in logs.values() for each in log.definitions),
+        {number: tuple(log.registered) for number, log in logs.items()},
         {number: log.now for number, log in logs.items()},
         positions,
         since,

@@ -33,6 +33,15 @@ WALKING = Gauge(
     "Partitions whose profiles are being brought to a new definition. Returns to 0 when every"
     " profile has been looked at.",
 )
+READING = Gauge(
+    "afflux_segmenter_reading_partitions",
+    "Partitions whose log is being read again for new or edited segments. Returns to 0 when all of"
+    " it has been read.",
+)
+READ_AGAIN = Counter(
+    "afflux_segmenter_read_again_total",
+    "Records read again for new or edited segments.",
+)
 OVERFLOWS = Counter(
     "afflux_segmenter_overflows_total",
     "Profiles that hold too many entries for one condition; their membership in it stays as it is.",

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from schemas.records import (
+    BuildCalled,
     MembershipChanged,
     ProfileUpdated,
+    Record,
     SegmentDefined,
 )
 from schemas.topics import MEMBERSHIPS, PROFILES
@@ -15,8 +17,9 @@ from services.segmenter import metrics, store
 from services.segmenter.domain.catalogue import Catalogue
 from services.segmenter.domain.evaluate import Transition, upgrade
 from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import parse_segment
-from services.segmenter.store import Kept, Stub
+from services.segmenter.store import Kept, Reading, Stub
 
 
 @dataclass(slots=True)
@@ -24,39 +27,65 @@ class Partition:
     """What is known of a partition between the cycles."""
 
     number: int
-    catalogue: Catalogue
+    register: Register
     definitions: int
-    """How many definitions it has taken."""
+    """How many definitions and build calls it has taken."""
     now: int
     """Stream time, Unix milliseconds."""
+    reading: Reading | None
+    """How far it is with the build that runs."""
+    built_since: dict[int, int]
+    """Build → the instant at which the log began when the build read it; without whole logs."""
     fired_until: int = 0
     """All timers before this instant have fired."""
     walking: bool = False
     active_at: float = 0.0
     """Monotonic seconds of the last record or tick."""
+    _catalogue: Catalogue = field(default_factory=Catalogue)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The indexes of the register, made when they are asked for: many definitions may come."""
+        if self._catalogue.register is not self.register:
+            self._catalogue = Catalogue.of(self.register)
+        return self._catalogue
 
 
 def opened(number: int, state: State, active_at: float) -> Partition:
     """The partition as its restored state describes it."""
-    catalogue, count = Catalogue.empty(), 0
-    for definition in store.definitions(state):
-        catalogue = taken(catalogue, definition)
+    register, count = Register(), 0
+    for record in store.definitions(state):
+        register = taken(register, record)
         count += 1
     return Partition(
         number,
-        catalogue,
+        register,
         count,
         store.load_time(state),
+        store.load_reading(state),
+        store.built_since(state),
         walking=store.load_walk(state) is not None,
         active_at=active_at,
     )
 
 
-def taken(catalogue: Catalogue, definition: SegmentDefined) -> Catalogue:
-    """The catalogue from this definition on."""
-    document = msgspec.json.decode(definition.definition)
-    segment = parse_segment(document, version=definition.version, state=definition.state)
-    return catalogue.defined(segment)
+def taken(register: Register, record: Record) -> Register:
+    """The register from this definition or build call on.
+
+    Raises:
+        Invalid, DecodeError: the definition cannot be read.
+    """
+    match record:
+        case SegmentDefined():
+            document = msgspec.json.decode(record.definition)
+            segment = parse_segment(document, version=record.version, state=record.state)
+            return register.defined(segment)
+        case BuildCalled(call="begin"):
+            return register.begun()
+        case BuildCalled(call="end"):
+            return register.ended()
+        case _:
+            return register
 
 
 @dataclass(slots=True)
@@ -66,21 +95,45 @@ class Work:
     partition: Partition
     cycle: Cycle
     state: State
+    partitions: int
+    """How many the input has."""
+    offset: int = 0
+    """Of the record that is being handled."""
     touched: dict[str, Kept] = field(default_factory=dict)
 
     def find(self, profile_id: str) -> Kept | Stub:
         """The profile, brought to the catalogue's generation; a new one if there was none."""
+        found = self.known(profile_id)
+        if found is None:
+            found = self.touched[profile_id] = Kept(Profile.new(profile_id), store.NEVER, 0)
+        return found
+
+    def known(self, profile_id: str) -> Kept | Stub | None:
+        """The same, but None if there was none."""
         kept = self.touched.get(profile_id)
         if kept is not None:
             return kept
         found = store.load_profile(self.state, profile_id)
-        if isinstance(found, Stub):
-            return found
-        if found is None:
-            found = Kept(Profile.new(profile_id), store.NEVER, 0)
-        self.touched[profile_id] = found
-        self.report(upgrade(self.partition.catalogue, found.profile, self.partition.now))
+        if isinstance(found, Kept):
+            self.touched[profile_id] = found
+            self.report(upgrade(self.partition.catalogue, found.profile, self.partition.now))
         return found
+
+    def register(self, record: SegmentDefined | BuildCalled) -> None:
+        """Take a definition or build call; the profiles are brought to it, touched ones first.
+
+        Raises:
+            Invalid, DecodeError: the definition cannot be read; nothing was taken.
+        """
+        partition = self.partition
+        register = taken(partition.register, record)
+        self.finish()
+        store.save_definition(self.state, partition.definitions, record)
+        partition.definitions += 1
+        if register.in_force is not partition.register.in_force:
+            store.save_walk(self.state, "")
+            partition.walking = True
+        partition.register = register
 
     def report(
         self,
@@ -103,7 +156,7 @@ class Work:
         profile_id = kept.profile.id
         del self.touched[profile_id]
         store.disarm(self.state, kept)
-        store.save_stub(self.state, profile_id, survivor)
+        store.save_stub(self.state, profile_id, Stub(survivor, self.offset))
         gone = ProfileUpdated(
             profile_id=profile_id,
             version=kept.version + 1,

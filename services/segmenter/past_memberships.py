@@ -78,7 +78,8 @@ def _pairs(history: History) -> Iterable[Pair]:
 
 def _until(life: Life, at: int) -> Life:
     """What had happened by then, whenever it became known."""
-    return replace(life, applied=tuple(each for each in life.applied if each.at <= at))
+    applied = tuple(each for each in life.applied if each.at <= at)
+    return replace(life, applied=applied, clock=at)
 
 
 def _members(

@@ -2,9 +2,12 @@
 
 | key | value |
 |---|---|
-| `d` number | the n-th `SegmentDefined` of this partition, framed Avro |
-| `a` segment | newest version that this partition's owner has appended |
-| `p` profile | `PROFILE`, armed instant, version, profile (msgpack); or `STUB`, the survivor |
+| `d` number | the n-th definition or build call that this partition has taken, framed Avro |
+| `a` segment | newest version appended; in the first partition, whose owner does it for all |
+| `b` | `Reading`: how far this partition is with the build that runs |
+| `c` | `Round`: what the partitions have reported of it; in the first partition |
+| `h` build | instant from which on the log held everything when the build read it, if it was cut |
+| `p` profile | `PROFILE`, armed instant, version, profile (msgpack); or `STUB`, offset, survivor |
 | `t` instant, profile | a timer: something of the profile may change by itself then |
 | `T` | stream time |
 | `u` | where the walk over profiles of an older generation has come to |
@@ -14,8 +17,10 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from schemas.codec import decode_as, encode
-from schemas.records import SegmentDefined
+import msgspec
+
+from schemas.codec import decode, encode
+from schemas.records import BuildCalled, Record, SegmentDefined
 from services.runtime.stage import State
 from services.segmenter.domain.profile import Profile
 
@@ -42,6 +47,31 @@ class Stub:
     """What is left of a merged profile: where its records go. Those of an erased one go nowhere."""
 
     survivor: str | None
+    offset: int
+    """Of the record that merged or erased it: what came before was still its own."""
+
+
+class Reading(msgspec.Struct, array_like=True):
+    """How far one partition is with the build that runs."""
+
+    until: int
+    """Offset of the call that began it: what lies before is read again."""
+    next: int = 0
+    """Offset to read on from."""
+    now: int = 0
+    """Stream time there, Unix milliseconds."""
+    round: int = 0
+    """Of the last report; 0 while there is something to read."""
+    moved: bool = False
+    """Whether anything was sent on to another profile since then."""
+
+
+class Round(msgspec.Struct, array_like=True):
+    """One round of reports; in the last one nothing was on its way any more."""
+
+    number: int
+    reported: list[int] = msgspec.field(default_factory=list)
+    moved: bool = False
 
 
 def load_profile(state: State, profile_id: str) -> Kept | Stub | None:
@@ -67,8 +97,9 @@ def disarm(state: State, kept: Kept) -> None:
         kept.armed = NEVER
 
 
-def save_stub(state: State, profile_id: str, survivor: str | None) -> None:
-    state.put(_profile_key(profile_id), _STUB + (survivor or "").encode())
+def save_stub(state: State, profile_id: str, stub: Stub) -> None:
+    data = _STUB + _NUMBER.pack(stub.offset) + (stub.survivor or "").encode()
+    state.put(_profile_key(profile_id), data)
 
 
 def due_timers(state: State, since: int, until: int) -> Iterator[tuple[int, str]]:
@@ -90,14 +121,43 @@ def profile_ids(state: State, after: str) -> Iterator[str]:
             yield key[1:].decode()
 
 
-def definitions(state: State) -> Iterator[SegmentDefined]:
-    """All definitions that this partition has taken, oldest first."""
+def definitions(state: State) -> Iterator[Record]:
+    """All definitions and build calls that this partition has taken, oldest first."""
     for _, value in state.scan(b"d"):
-        yield decode_as(SegmentDefined, value)
+        yield decode(value)
 
 
-def save_definition(state: State, number: int, definition: SegmentDefined) -> None:
+def save_definition(state: State, number: int, definition: SegmentDefined | BuildCalled) -> None:
     state.put(b"d" + _NUMBER.pack(number), encode(definition))
+
+
+def load_reading(state: State) -> Reading | None:
+    """None while no build runs."""
+    data = state.get(b"b")
+    return None if data is None else msgspec.msgpack.decode(data, type=Reading)
+
+
+def save_reading(state: State, reading: Reading | None) -> None:
+    _put_or_delete(state, b"b", reading)
+
+
+def load_round(state: State) -> Round | None:
+    """None while the partitions are asked for nothing."""
+    data = state.get(b"c")
+    return None if data is None else msgspec.msgpack.decode(data, type=Round)
+
+
+def save_round(state: State, round_: Round | None) -> None:
+    _put_or_delete(state, b"c", round_)
+
+
+def built_since(state: State) -> dict[int, int]:
+    """Build → the instant before which the log held nothing any more; without whole ones."""
+    return {_NUMBER.unpack(key[1:])[0]: _NUMBER.unpack(value)[0] for key, value in state.scan(b"h")}
+
+
+def save_built_since(state: State, build: int, since: int) -> None:
+    state.put(b"h" + _NUMBER.pack(build), _NUMBER.pack(since))
 
 
 def appended_version(state: State, segment_id: str) -> tuple[int, str]:
@@ -138,9 +198,17 @@ def save_walk(state: State, after: str | None) -> None:
 
 def _kept(data: bytes) -> Kept | Stub:
     if data.startswith(_STUB):
-        return Stub(data[1:].decode() or None)
+        (offset,) = _NUMBER.unpack_from(data, 1)
+        return Stub(data[1 + _NUMBER.size :].decode() or None, offset)
     _, armed, version = _HEADER.unpack_from(data)
     return Kept(Profile.decode(data[_HEADER.size :]), armed, version)
+
+
+def _put_or_delete(state: State, key: bytes, value: msgspec.Struct | None) -> None:
+    if value is None:
+        state.delete(key)
+    else:
+        state.put(key, msgspec.msgpack.encode(value))
 
 
 def _profile_key(profile_id: str) -> bytes:

@@ -2,16 +2,22 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from schemas.records import Definition
 from schemas.topics import PROFILE_EVENTS, Topic
 from services.runtime.definitions import Snapshot
 from services.runtime.outcome import Reject
 from services.runtime.stage import Cycle, Received, State
-from services.segmenter import idle, metrics
+from services.segmenter import building, idle, metrics
+from services.segmenter.building import Past
 from services.segmenter.handlers import handle
 from services.segmenter.partition import Partition, Work, opened
+from services.segmenter.progress import segments_status
 from services.segmenter.settings import SegmenterSettings
+
+STEP = 100
+"""So many records are read again between two looks at the clock."""
 
 
 class Segmenter:
@@ -24,21 +30,24 @@ class Segmenter:
         self,
         settings: SegmenterSettings,
         definitions: Callable[[], Snapshot],
+        past: Past,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._definitions = definitions
+        self._past = past
         self._monotonic = monotonic
         self._partitions: dict[int, Partition] = {}
         self._works: dict[int, Work] = {}
-        self._appended: dict[int, Snapshot] = {}
+        self._appended: Snapshot | None = None
 
     def assigned(self, partition: int, state: State, positions: Mapping[str, int]) -> None:
         self._partitions[partition] = opened(partition, state, self._monotonic())
 
     def revoked(self, partition: int) -> None:
         self._partitions.pop(partition, None)
-        self._appended.pop(partition, None)
+        if partition == building.FIRST:
+            self._appended = None
 
     def passes_over(self, topic: str) -> bool:
         return False
@@ -49,18 +58,27 @@ class Segmenter:
             work = self._work(received.partition, cycle)
             work.partition.now = max(work.partition.now, received.timestamp)
             work.partition.active_at = active_at
+            work.offset = received.offset
             outcome = handle(received.record, work)
             if isinstance(outcome, Reject):
                 cycle.reject(received, outcome)
 
     def idle(self, cycle: Cycle) -> None:
+        first = self._partitions.get(building.FIRST)
+        if first is not None:
+            self._call(first, cycle)
         for partition in self._partitions.values():
-            self._append(partition, cycle)
             self._advance(partition, cycle)
+        self._read_past(cycle)
         for work in self._works.values():
             work.finish()
         self._works.clear()
         metrics.WALKING.set(sum(each.walking for each in self._partitions.values()))
+        metrics.READING.set(len(self._reading()))
+
+    def status(self) -> Mapping[str, Any]:
+        """What is in force and how far the builds are; asked from another thread."""
+        return {"segments": segments_status(list(self._partitions.values()))}
 
     def committed(self) -> None:
         """All that a cycle leaves behind is in the state."""
@@ -69,17 +87,36 @@ class Segmenter:
         work = self._works.get(partition)
         if work is None:
             state = cycle.state(partition)
-            work = self._works[partition] = Work(self._partitions[partition], cycle, state)
+            work = self._works[partition] = Work(
+                self._partitions[partition], cycle, state, self._past.partitions
+            )
         return work
 
-    def _append(self, partition: Partition, cycle: Cycle) -> None:
-        snapshot = self._definitions()
-        if self._appended.get(partition.number) is snapshot:
-            return
-        self._appended[partition.number] = snapshot
-        idle.append_definitions(
-            partition, cycle.state(partition.number), cycle, _segments(snapshot)
-        )
+    def _call(self, first: Partition, cycle: Cycle) -> None:
+        """The owner of the first partition appends definitions and begins builds, for all."""
+        snapshot, state = self._definitions(), cycle.state(first.number)
+        if self._appended is not snapshot:
+            self._appended = snapshot
+            idle.append_definitions(state, cycle, _segments(snapshot), self._past.partitions)
+        building.begin(first, state, cycle, self._past.partitions)
+
+    def _reading(self) -> list[Partition]:
+        held = self._partitions.values()
+        return [each for each in held if each.reading is not None and each.reading.round == 0]
+
+    def _read_past(self, cycle: Cycle) -> None:
+        """One partition after the other, in slices: live records come first."""
+        if not self._reading():
+            return self._past.close()
+        ends_at = self._monotonic() + self._settings.build_ms / 1000
+        left = self._settings.build_slice
+        for partition in self._reading()[:1]:
+            work = self._work(partition.number, cycle)
+            while left > 0 and building.read_on(work, self._past, min(left, STEP)):
+                left -= STEP
+                if partition not in self._reading() or self._monotonic() >= ends_at:
+                    break
+        return None
 
     def _advance(self, partition: Partition, cycle: Cycle) -> None:
         if partition.fired_until <= partition.now:

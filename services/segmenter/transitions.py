@@ -12,6 +12,8 @@ from services.runtime.past import Reach, reach, read_past
 from services.segmenter.domain.history import Pair
 
 Wanted = Callable[[MembershipChanged], bool]
+Named = Callable[[str], bool]
+"""Whether records of this profile are asked for; others are not even decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,17 @@ def decided_of(bootstrap: str, profile_id: str) -> Decided:
     held = reach(bootstrap, MEMBERSHIPS.name)
     number = partition_of(profile_id.encode(), len(held.ends))
     own = Reach({number: held.starts[number]}, {number: held.ends[number]})
-    return _decided(bootstrap, own, lambda change: change.profile_id == profile_id, profile_id)
+    return _decided(bootstrap, own, named=profile_id.__eq__)
+
+
+def decided_among(bootstrap: str, named: Named) -> Decided:
+    """All that was decided about some profiles.
+
+    Raises:
+        UnknownTopic: there is no log yet.
+        KafkaException: the broker went away.
+    """
+    return _decided(bootstrap, reach(bootstrap, MEMBERSHIPS.name), named=named)
 
 
 def decided_for(bootstrap: str, segment_id: str) -> Decided:
@@ -50,28 +62,30 @@ def decided_for(bootstrap: str, segment_id: str) -> Decided:
     return _decided(bootstrap, held, lambda change: change.segment_id == segment_id)
 
 
-def _decided(bootstrap: str, held: Reach, wanted: Wanted, profile_id: str | None = None) -> Decided:
+def _decided(
+    bootstrap: str, held: Reach, wanted: Wanted = lambda _: True, named: Named = lambda _: True
+) -> Decided:
     changes: list[MembershipChanged] = []
     began: dict[int, int] = {}
     for message in read_past(bootstrap, MEMBERSHIPS.name, held.ends, start=held.starts):
         number, (_, timestamp) = message.partition(), message.timestamp()
         assert number is not None
         began.setdefault(number, timestamp)
-        record = _record(message, profile_id)
+        record = _record(message, named)
         if isinstance(record, MembershipChanged) and wanted(record):
             changes.append(record)
     lost = [began[n] for n, start in held.starts.items() if start > 0 and n in began]
-    present = _present(bootstrap, held, profile_id) if lost else {}
+    present = _present(bootstrap, held, named) if lost else {}
     return Decided(tuple(changes), present, max(lost, default=None))
 
 
-def _present(bootstrap: str, held: Reach, profile_id: str | None) -> dict[Pair, bool]:
+def _present(bootstrap: str, held: Reach, named: Named) -> dict[Pair, bool]:
     """Needed only where changes have been dropped from the log."""
     ends = reach(bootstrap, PROFILES.name).ends
     own = {number: ends[number] for number in held.ends}
     latest: dict[bytes | str | None, tuple[str, ...]] = {}
     for message in read_past(bootstrap, PROFILES.name, own):
-        record = _record(message, profile_id)
+        record = _record(message, named)
         latest[message.key()] = record.memberships if isinstance(record, ProfileUpdated) else ()
     return {
         (key.decode(), name): True
@@ -81,10 +95,10 @@ def _present(bootstrap: str, held: Reach, profile_id: str | None) -> dict[Pair, 
     }
 
 
-def _record(message: Message, profile_id: str | None) -> Record | None:
+def _record(message: Message, named: Named) -> Record | None:
     """What the message says; None where it is of another profile than the wanted, or gone."""
-    value = message.value()
-    if not isinstance(value, bytes) or (profile_id and message.key() != profile_id.encode()):
+    key, value = message.key(), message.value()
+    if not isinstance(value, bytes) or not isinstance(key, bytes) or not named(key.decode()):
         return None
     try:
         return decode(value)

@@ -15,6 +15,7 @@ from aiohttp import web
 from schemas.codec import decode_as
 from schemas.records import DeadLetter, Event
 from schemas.topics import DEAD_LETTERS, EVENTS
+from services.ingest.budget import Budget
 from services.ingest.desk import Desk
 from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.limits import PROFILES
@@ -44,6 +45,7 @@ KEYS = key_table(
 )
 
 
+BODY_BYTES = 16_000_000
 PUBLIC_URL = "https://collect.example:8443/in"
 
 
@@ -119,6 +121,7 @@ class Ingest:
     port: int
     world: World
     front: Front
+    bodies: Budget
 
     @property
     def url(self) -> str:
@@ -163,6 +166,7 @@ def ingest(public_url: str | None = PUBLIC_URL) -> Iterator[Ingest]:
     """A server in a thread of its own, for clients that block."""
     world = World()
     tokens = Tokens(b"secret", public_url=public_url)
+    bodies = Budget(BODY_BYTES)
     front = Front(
         Collector(
             keys=world,
@@ -170,6 +174,7 @@ def ingest(public_url: str | None = PUBLIC_URL) -> Iterator[Ingest]:
             suppressed=world,
             memory=world,
             tokens=tokens,
+            bodies=bodies,
             limits=PROFILES,
             trusted_proxies=(ip_network("192.0.2.0/24"),),
             new_id=lambda: "new-id",
@@ -181,7 +186,7 @@ def ingest(public_url: str | None = PUBLIC_URL) -> Iterator[Ingest]:
     thread.start()
     runner, port = asyncio.run_coroutine_threadsafe(_start(front), loop).result(10)
     try:
-        yield Ingest(port, world, front)
+        yield Ingest(port, world, front, bodies)
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

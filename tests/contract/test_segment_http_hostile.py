@@ -2,12 +2,15 @@
 
 import json
 import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from structlog.testing import capture_logs
 
 from services.ingest.outgoing import Outgoing
-from tests.contract.ingest_server import Ingest
+from tests.contract.ingest_server import BODY_BYTES, Ingest
 
 TRACK = {"type": "track", "event": "Bought", "userId": "u1", "messageId": "m1"}
 BODY = json.dumps(TRACK).encode()
@@ -110,6 +113,29 @@ def test_1_no_address_is_a_5xx(server: Ingest, target: bytes) -> None:
         status, _, body = raw(server, b"%b %b HTTP/1.1" % (method, target), body=BODY)
         is_image = b"pixel" in target and body.startswith(b"GIF")
         assert status == 204 or is_image or (400 <= status < 500 and json.loads(body)["code"])
+
+
+def test_6_a_flood_of_large_bodies_takes_so_much_memory_and_no_more(server: Ingest) -> None:
+    size = 3_900_000
+    head = b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nX-Write-Key: WK\r\nContent-Length: %d\r\n\r\n"
+    with ExitStack() as open_ones:
+        for _ in range(BODY_BYTES // size):
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            open_ones.enter_context(connection)
+            connection.sendall(head % (size + 1) + b" " * size)
+        until(lambda: server.bodies.held == BODY_BYTES // size * size)
+        reply = server.post("/v1/batch", b" " * size)
+        assert (reply.status, reply.json["code"]) == (503, "unavailable")
+        assert int(reply.headers["Retry-After"]) >= 1
+    until(lambda: server.bodies.held == 0)
+    assert server.post("/v1/batch", b" " * size).json["code"] == "invalid_json"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_18_a_bug_is_json_with_cors_and_its_text_reaches_nobody(

@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from examples.shop.receiver import Receiver
-from schemas.records import SegmentDefined
+from schemas.records import BuildCalled
 from schemas.topics import PROFILE_EVENTS
 from services.control.apply import apply, valid_documents
 from services.control.platform import Platform, running_platform
@@ -21,7 +21,6 @@ from tests.integration.exactly_once_log import Log
 WORKSPACE = Path(__file__).with_name("workspace")
 WRITE_KEY = "story-key"
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
-SEGMENTS = 2
 PARTITIONS = 3
 PATIENCE_S = 120.0
 
@@ -95,5 +94,6 @@ def _workspace(directory: Path, receiver: Receiver) -> Path:
 def _in_force(platform: Platform, log: Log) -> bool:
     with urlopen(f"{platform.processes[0].url}/status", timeout=5) as answer:
         knows_source = "source:web" in json.load(answer)["definitions"]
-    defined = sum(isinstance(w.record, SegmentDefined) for w in log[PROFILE_EVENTS])
-    return knows_source and defined >= SEGMENTS * PARTITIONS
+    calls = [w.record for w in log[PROFILE_EVENTS] if isinstance(w.record, BuildCalled)]
+    built = sum(call.call == "end" for call in calls)
+    return knows_source and built >= PARTITIONS

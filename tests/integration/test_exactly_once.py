@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from schemas.records import SegmentDefined
+from schemas.records import BuildCalled
 from schemas.topics import DEAD_LETTERS, PROFILE_EVENTS
 from services.control.apply import apply, valid_documents
 from services.control.documents import Document
@@ -34,7 +34,6 @@ PAUSES = int(os.environ.get("AFFLUX_PAUSES", "3"))
 SEED = int(os.environ.get("AFFLUX_SEED", str(random.SystemRandom().randrange(10**6))))
 
 PARTITIONS = 6
-SEGMENTS = 6
 EVENTS_EACH = 50
 CALM = 0.02
 """The share of the events that comes after the chaos, so that windows are open when we look."""
@@ -124,8 +123,9 @@ def _in_force(platform: Platform, log: Log) -> bool:
     for url in platform.status_urls[: WORKERS["ingest"]]:
         with urlopen(f"{url}/status", timeout=5) as answer:
             known.append("source:web" in json.load(answer)["definitions"])
-    defined = sum(isinstance(w.record, SegmentDefined) for w in log[PROFILE_EVENTS])
-    return all(known) and defined >= SEGMENTS * PARTITIONS
+    calls = [w.record for w in log[PROFILE_EVENTS] if isinstance(w.record, BuildCalled)]
+    built = sum(call.call == "end" for call in calls)
+    return all(known) and built >= PARTITIONS
 
 
 def _roles(platform: Platform) -> Mapping[str, list[Victim]]:

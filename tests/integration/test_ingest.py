@@ -166,6 +166,14 @@ def test_a_new_source_is_in_force_within_seconds(broker: str, running: IngestPro
     until(lambda: running.post("/v1/track", track(2, "u1")).status == 403, "the source disabled", 5)
 
 
+def test_3_1_a_revoked_key_is_refused_within_ten_seconds(
+    broker: str, running: IngestProcess
+) -> None:
+    assert running.post("/v1/track", track(1, "u1")).status == 200
+    define_source(broker, write_keys=["env:PATH"])
+    until(lambda: running.post("/v1/track", track(2, "u1")).status == 401, "the key revoked", 10)
+
+
 def test_s3_without_definitions_the_answer_is_503_never_401(broker: str) -> None:
     with ingest_process(broker, {"WEB_KEY": ""}) as running:
         running.until_ready()

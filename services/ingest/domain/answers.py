@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.domain.accept import Rejected
 from services.ingest.domain.codes import (
     EVENT_MESSAGES,
     REFUSALS,
@@ -15,6 +14,7 @@ from services.ingest.domain.codes import (
     RequestCode,
     TokenError,
 )
+from services.ingest.domain.terms import Rejected
 
 SHOWN_ERRORS = 100
 """Entries of `errors` at most; the counts are always complete."""
@@ -48,13 +48,12 @@ def success(*, jitsu: bool) -> Answer:
     return JITSU_SUCCESS if jitsu else SUCCESS
 
 
-def of_batch(received: int, rejected: Sequence[Rejected], *, strict: bool, jitsu: bool) -> Answer:
+def of_batch(accepted: int, rejected: Sequence[Rejected], *, strict: bool, jitsu: bool) -> Answer:
     """Plain success, or success with the truth about what was rejected."""
     if not rejected:
         return success(jitsu=jitsu)
     refused = sum(one.events for one in rejected)
-    accepted = received - refused
-    counts = {"received": received, "accepted": accepted, "rejected": refused}
+    counts = {"received": accepted + refused, "accepted": accepted, "rejected": refused}
     if strict and accepted == 0:
         verdict = _failure("all_rejected", "no event of the batch was accepted")
         return of_json(verdict | counts | {"errors": _errors(rejected)}, status=400)

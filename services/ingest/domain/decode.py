@@ -54,6 +54,11 @@ class Body:
         elif len(self._wire) > self._limit:
             raise Refused("payload_too_large", bytes(self._wire))
 
+    @property
+    def size(self) -> int:
+        """Bytes held by now."""
+        return len(self._wire) + len(self._inflated)
+
     def end(self) -> bytes:
         """The whole inflated body, once everything was fed."""
         if self._inflate is None:

@@ -7,10 +7,6 @@ from typing import Any
 
 from services.ingest.domain import answers, decode
 from services.ingest.domain.accept import (
-    Accepted,
-    Rejected,
-    Taken,
-    Terms,
     as_received,
     put_aside,
     take,
@@ -26,6 +22,7 @@ from services.ingest.domain.limits import Limits, Profile
 from services.ingest.domain.normalise import Circumstances
 from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind, is_suppressed
+from services.ingest.domain.terms import Accepted, Rejected, Taken, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +158,8 @@ def _around(content: Mapping[str, Any], call: Call, source: Source) -> Circumsta
 
 def _is_strayed(content: Mapping[str, Any], terms: Terms) -> bool:
     """One event of somebody suppressed at a path for batches: not even a dead letter keeps it."""
-    return "batch" not in content and is_suppressed(content, None, terms.holds)
+    is_batch = isinstance(content.get("batch"), list)
+    return not is_batch and is_suppressed(content, None, terms.holds)
 
 
 def _items(content: Mapping[str, Any]) -> list[Any]:
@@ -187,7 +185,8 @@ def _of_single(taken: Taken, source: Source, door: Door) -> Verdict:
 
 def _of_batch(taken: Sequence[Taken], source: Source, call: Call) -> Verdict:
     rejected = [one for one in taken if isinstance(one, Rejected)]
-    answer = answers.of_batch(len(taken), rejected, strict=call.is_strict, jitsu=call.door.is_jitsu)
+    accepted = len(taken) - len(rejected)
+    answer = answers.of_batch(accepted, rejected, strict=call.is_strict, jitsu=call.door.is_jitsu)
     return _verdict(answer, source, taken)
 
 

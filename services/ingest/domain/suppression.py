@@ -22,9 +22,7 @@ class Digests:
         return blake2b(message, key=self._key, digest_size=20).hexdigest()
 
 
-def suppression_key(
-    source_id: str | None, digest: str, *, until: int | None = None, regulation_id: str = ""
-) -> str:
+def suppression_key(source_id: str | None, digest: str, *, regulation_id: str = "") -> str:
     """The key of a suppression in its topic; an erasure has one of its own."""
-    place = f"erasure {regulation_id}" if until is not None else "suppression"
-    return f"{place}:{source_id or ''}:{digest}"
+    kind = f"erasure {regulation_id}" if regulation_id else "suppression"
+    return f"{kind}:{source_id or ''}:{digest}"

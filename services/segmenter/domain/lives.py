@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from schemas.records import (
+    BuildCalled,
+    ProfileErased,
     ProfileEvent,
     ProfileMerged,
     ProfileTransferred,
@@ -65,6 +67,13 @@ class Chapter:
     clock: int = 0
     """Its own time: it never goes back, and may be ahead of the partition's after a merge."""
     merged_into: str | None = None
+    erased: bool = False
+    """It was forgotten, and what still comes for it is dropped."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more counts under this id."""
+        return self.erased or self.merged_into is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,8 @@ class PartitionLog:
         """Stream time, Unix milliseconds."""
         self.chapters: dict[str, Chapter] = {}
         self.definitions: list[Defined] = []
+        self.registered: list[SegmentDefined | BuildCalled] = []
+        """What says which versions are in force, in order."""
         self._wanted = wanted
 
     def take(self, offset: int, timestamp: int, record: Record) -> None:
@@ -98,11 +109,17 @@ class PartitionLog:
                 self._apply(offset, record)
             case ProfileMerged() if self._wanted(record.loser):
                 chapter = self._chapter(record.loser)
-                chapter.merged_into = chapter.merged_into or record.winner
+                if not chapter.has_ended:
+                    chapter.merged_into = record.winner
+            case ProfileErased() if self._wanted(record.profile_id):
+                self._erase(record.profile_id)
             case ProfileTransferred() if self._wanted(record.winner):
                 self._absorb(offset, record)
             case SegmentDefined():
                 self.definitions.append(Defined(record, self.number, offset, self.now))
+                self.registered.append(record)
+            case BuildCalled():
+                self.registered.append(record)
             case _:
                 pass
 
@@ -112,8 +129,8 @@ class PartitionLog:
 
     def _apply(self, offset: int, event: ProfileEvent) -> None:
         chapter = self._chapter(event.profile_id)
-        if chapter.merged_into is not None:
-            return  # it is forwarded, and counts where it arrives
+        if chapter.has_ended:
+            return  # it is forwarded and counts where it arrives, or it is dropped
         try:
             content = payload(event.payload, with_row=event.type == "relation")
         except Unreadable:
@@ -125,7 +142,7 @@ class PartitionLog:
 
     def _absorb(self, offset: int, transfer: ProfileTransferred) -> None:
         chapter = self._chapter(transfer.winner)
-        if chapter.merged_into is not None:
+        if chapter.has_ended:
             return
         loser = Profile.decode(transfer.state)
         if loser.exists:
@@ -133,6 +150,12 @@ class PartitionLog:
             chapter.entries.append(
                 Absorbed(transfer.loser, transfer.merge_id, self.number, offset, now)
             )
+
+    def _erase(self, profile_id: str) -> None:
+        chapter = self._chapter(profile_id)
+        if not chapter.has_ended:
+            chapter.erased = True
+            chapter.entries.clear()
 
     def _chapter(self, profile_id: str) -> Chapter:
         return self.chapters.setdefault(profile_id, Chapter())
@@ -157,7 +180,7 @@ def lives(partitions: Mapping[int, PartitionLog]) -> Iterator[Life]:
     }
     for log in partitions.values():
         for profile_id, chapter in log.chapters.items():
-            if chapter.merged_into is None and chapter.entries:
+            if not chapter.has_ended and chapter.entries:
                 yield _life(profile_id, log, chapters)
 
 

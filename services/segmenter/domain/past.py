@@ -17,8 +17,13 @@ from services.segmenter.domain.refresh import refresh_kept
 
 def concerns(past: Catalogue, event: ProfileEvent) -> bool:
     """Whether some leaf may want it, by its name or type alone."""
-    name = CALLS.get(event.type, event.name)
-    return name in past.by_event or (bool(past.by_trait) and event.type in ("identify", "group"))
+    match event.type:
+        case "identify" | "group":
+            return bool(past.by_trait)
+        case "relation":
+            return False
+        case _:
+            return CALLS.get(event.type, event.name) in past.by_event
 
 
 def relive(

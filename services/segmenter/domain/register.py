@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
-from services.segmenter.domain.conditions.leaf import KeptLeaf, Leaf
+from services.segmenter.domain.conditions.leaf import KeptLeaf
 from services.segmenter.domain.segment import Segment, references
 
 Replaced = Literal["edit", "archive", "resume"]
@@ -67,7 +67,7 @@ class Register:
     def begun(self) -> "Register":
         """A build begins: from here on the missing leaves keep what happens."""
         build = self.build + 1
-        wanted = self._kept_leaves(self.waiting.values())
+        wanted = self.kept_leaves(self.waiting.values())
         fresh = {
             key: Strand(replace(leaf, key=_strand_key(key, build)), build, False)
             for key, leaf in wanted.items()
@@ -106,7 +106,7 @@ class Register:
         if segment.state == "archived" and not self._is_referenced(segment.id):
             return True
         strands = self.strands
-        return all(key in strands and strands[key].is_whole for key in self._kept_leaves([segment]))
+        return all(key in strands and strands[key].is_whole for key in self.kept_leaves([segment]))
 
     def _is_referenced(self, name: str) -> bool:
         return any(name in self.reach(each) for each in self._active() if each.id != name)
@@ -115,7 +115,7 @@ class Register:
         yield from (e.segment for e in self.in_force.values() if e.segment.state != "archived")
         yield from self.waiting.values()
 
-    def _kept_leaves(self, segments: Iterable[Segment]) -> dict[bytes, KeptLeaf[Any]]:
+    def kept_leaves(self, segments: Iterable[Segment]) -> dict[bytes, KeptLeaf[Any]]:
         """The leaves with a history that these segments depend on, by their key as written."""
         return {
             leaf.key: leaf
@@ -137,7 +137,7 @@ class Register:
         register = replace(
             self, generation=generation, in_force={**self.in_force, **fresh}, waiting=waiting
         )
-        needed = register._kept_leaves(register._active())
+        needed = register.kept_leaves(register._active())
         return replace(register, strands={k: s for k, s in self.strands.items() if k in needed})
 
     def _overruled(self, segment: Segment) -> "Register":

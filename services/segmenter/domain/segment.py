@@ -67,6 +67,23 @@ def cycles(segments: Iterable[Segment]) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted(circles))
 
 
+def referred_first(targets: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """The names in an order in which what is referred to comes before what refers to it."""
+    order: dict[str, None] = {}
+    entered: set[str] = set()
+
+    def enter(name: str) -> None:
+        if name in targets and name not in entered:
+            entered.add(name)
+            for target in sorted(targets[name]):
+                enter(target)
+            order[name] = None
+
+    for name in targets:
+        enter(name)
+    return tuple(order)
+
+
 def _reachable(start: str, targets: Mapping[str, frozenset[str]]) -> set[str]:
     seen: set[str] = set()
     ahead = list(targets[start])

@@ -24,6 +24,11 @@ class Window:
             return at, at + self.within
         return (at, END) if self.start <= at < self.end else None
 
+    def reaches(self, at: int, now: int) -> bool:
+        """Whether something that happened at `at` lies in the window at `now` or later."""
+        span = self.span(at)
+        return span is not None and span[1] > now
+
 
 def window(piece: Piece) -> Window | None:
     """The window written in a condition, at most one of the three; None when refused."""

@@ -148,6 +148,7 @@ def test_references_wait_until_every_file_can_be_read(tmp_path: Path) -> None:
 SECRET = "hunter2-hunter2"
 SECRETS = [
     (SOURCE.replace("env:KEY", SECRET), "3 source web: write_keys[0]"),
+    (SOURCE.replace("env:KEY", f"{{key: {SECRET}}}"), "3 source web: write_keys[0].key"),
     (DESTINATION.replace("env:SECRET", SECRET), "6 destination ads: settings.secret"),
     (
         DESTINATION.replace("secret: env:SECRET", f"secrets: [env:A, {SECRET}]"),

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.codec import decode_as
 from schemas.records import CallType, Event
-from services.ingest.domain.accept import Accepted, Rejected, Taken, Terms, take
+from services.ingest.domain.accept import take
 from services.ingest.domain.client import Client
 from services.ingest.domain.door import Door
 from services.ingest.domain.gate import Gate
@@ -18,6 +18,7 @@ from services.ingest.domain.limits import PROFILES, Limits, Profile
 from services.ingest.domain.normalise import Circumstances
 from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind
+from services.ingest.domain.terms import Accepted, Rejected, Taken, Terms
 
 RECEIVED_AT = 1_795_436_640_000  # 2026-11-23T12:24:00.000Z
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.accept import Accepted, Rejected
 from services.ingest.domain.client import Client
 from services.ingest.domain.codes import EVENT_MESSAGES
+from services.ingest.domain.terms import Accepted, Rejected
 from tests.unit.ingest.builders import (
     RECEIVED_AT,
     alias,

@@ -1,14 +1,26 @@
 """What a source's document may say (contract §3, §4, §6)."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from services.control.model_problems import check_model
 from services.ingest.domain.source import Source
 
 PEM = "-----BEGIN PUBLIC KEY-----\nMFww\n-----END PUBLIC KEY-----\n"
 SOURCE = {"kind": "source", "id": "web", "write_keys": ["env:K"]}
+
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "ingest.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+def test_the_sources_of_the_page_are_right(text: str) -> None:
+    assert check_model(Source, YAML(typ="safe").load(text)) == ()
 
 
 def problems(**changes: Any) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ def record(
     until: int | None = None,
 ) -> tuple[bytes, bytes]:
     digest = digests.of(kind, subject)
-    key = suppression_key(source, digest, until=until)
+    key = suppression_key(source, digest, regulation_id="" if until is None else "r-1")
     value = Suppression(
         source_id=source,
         subject_type=kind,

@@ -28,7 +28,7 @@ from services.segmenter.settings import SegmenterSettings
 from services.segmenter.streams import Segmenter
 
 PARTITIONS = 3
-SETTINGS = SegmenterSettings(timer_slice=2, walk_slice=2)
+SETTINGS = SegmenterSettings(timer_slice=2, walk_slice=2, build_slice=3)
 _LONG_S = 10
 
 
@@ -52,6 +52,23 @@ class Table:
         return iter(sorted(found))
 
 
+class Past:
+    """The log from its start."""
+
+    partitions = PARTITIONS
+
+    def __init__(self, records: list[list[Received]], starts: list[int]) -> None:
+        self._records = records
+        self._starts = starts
+
+    def read(self, partition: int, offset: int, most: int) -> list[Received]:
+        offset = max(offset, self._starts[partition])
+        return self._records[partition][offset : offset + most]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class Log:
     """The broker, and the `Cycle` of whichever worker has its turn."""
 
@@ -59,6 +76,8 @@ class Log:
         self.clock = start
         self.tables = [Table() for _ in range(PARTITIONS)]
         self.records: list[list[Received]] = [[] for _ in range(PARTITIONS)]
+        self.starts = [0] * PARTITIONS
+        """Where the log still begins."""
         self.read = [0] * PARTITIONS
         self.members: dict[tuple[str, str], bool] = {}
         self.changes: list[MembershipChanged] = []
@@ -155,7 +174,9 @@ class Log:
     # Inside
 
     def _worker(self) -> Segmenter:
-        return Segmenter(SETTINGS, lambda: self._definitions, self._monotonic)
+        return Segmenter(
+            SETTINGS, lambda: self._definitions, Past(self.records, self.starts), self._monotonic
+        )
 
     def _monotonic(self) -> float:
         return self.clock / 1000 + self._waited_s
@@ -163,7 +184,13 @@ class Log:
     def _busy(self) -> bool:
         unread = any(self.read[p] < len(self.records[p]) for p in range(PARTITIONS))
         held = [each for worker in self.workers for each in worker._partitions.values()]
-        return unread or any(each.walking or each.fired_until <= each.now for each in held)
+        return unread or any(
+            each.walking
+            or each.fired_until <= each.now
+            or (each.reading is not None and each.reading.round == 0)
+            or (each.number == 0 and each.register.wants_build)
+            for each in held
+        )
 
     def _die(self, number: int, before: list[dict[bytes, bytes]]) -> None:
         self._written.clear()

@@ -21,7 +21,7 @@ def assert_sql_agrees(log: Log, wheres: Mapping[str, object], seen: Mapping[int,
     """
     conditions = {name: segment(where, name=name).condition for name, where in wheres.items()}
     asked = {name for members in seen.values() for name in members}
-    copies = [_copy(life, number) for life in _lives(log) for number in range(len(seen))]
+    copies = [_copy(life, *each) for life in _lives(log) for each in enumerate(seen)]
     with closing(Recomputation(threads=1)) as recomputation:
         recomputation.load(copies)
         recomputation.at(dict(enumerate(seen)))
@@ -34,8 +34,8 @@ def assert_sql_agrees(log: Log, wheres: Mapping[str, object], seen: Mapping[int,
             assert recomputation.members(conditions[name], conditions) == expected, name
 
 
-def _copy(life: Life, number: int) -> Life:
-    return replace(life, profile_id=f"{life.profile_id}@{number}", partition=number)
+def _copy(life: Life, number: int, now: int) -> Life:
+    return replace(life, profile_id=f"{life.profile_id}@{number}", partition=number, clock=now)
 
 
 def _lives(log: Log) -> list[Life]:

@@ -73,9 +73,10 @@ class StageWorld:
                 self.survivor[name] = winner
 
     def edit(self, name: str, rng: Random) -> None:
-        """Another condition, whatever is on its way."""
+        """Another condition, whatever is on its way; of some leaves the past must be read."""
         if self.states[name] == "live":
-            self._define(name, histories.tree(rng, self.pool), "live")
+            leaves = [*self.pool, _leaf(rng), _leaf(rng)]
+            self._define(name, histories.tree(rng, leaves), "live")
 
     def turn_to(self, name: str, state: State) -> None:
         """Pause, resume or archive at a quiet point, so that it is known who was in."""

@@ -15,7 +15,7 @@ from services.segmenter.recompute import Recomputation
 from tests.unit.segmenter import histories, sql_values
 from tests.unit.segmenter.sql_world import Crowd
 
-CROWDS = max(2, int(os.environ.get("AFFLUX_EXAMPLES", "100")) // 50)
+CROWDS = max(1, int(os.environ.get("AFFLUX_EXAMPLES", "50")) // 50)
 Draw = Callable[[Random], dict[str, Any]]
 
 

@@ -98,6 +98,10 @@ class KeptLeaf(Leaf[H]):
     def merge(self, one: H, other: H, now: int) -> H:
         """The history of a profile that had everything of both; order does not matter."""
 
+    def matters(self, at: int, now: int) -> bool:
+        """Whether what happened at `at` can still make a difference at `now` or later."""
+        return True
+
     def settle(self, history: H, now: int) -> None:  # nothing to do for some
         """Let go of what can no longer matter; always called before the truth is asked."""
 

@@ -75,6 +75,9 @@ class EventAggregate(EventLeaf[Numbers]):
     def events(self) -> frozenset[str]:
         return frozenset((self.filter.event,))
 
+    def matters(self, at: int, now: int) -> bool:
+        return self.window.reaches(at, now)
+
     def fresh(self) -> Numbers:
         return Numbers()
 

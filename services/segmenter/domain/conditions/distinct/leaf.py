@@ -56,6 +56,9 @@ class EventDistinct(EventLeaf[Values]):
     def events(self) -> frozenset[str]:
         return frozenset((self.filter.event,))
 
+    def matters(self, at: int, now: int) -> bool:
+        return self.window.reaches(at, now)
+
     def fresh(self) -> Values:
         return Values()
 

@@ -54,6 +54,9 @@ class EventCount(EventLeaf[Tally]):
     def events(self) -> frozenset[str]:
         return frozenset((self.filter.event,))
 
+    def matters(self, at: int, now: int) -> bool:
+        return self.window.reaches(at, now)
+
     @property
     def keep(self) -> int:
         """More than so many are the same as so many."""

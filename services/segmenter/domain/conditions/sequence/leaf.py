@@ -76,6 +76,9 @@ class Sequence(EventLeaf[Trails]):
     def events(self) -> frozenset[str]:
         return frozenset(found.event for found in self.filters)
 
+    def matters(self, at: int, now: int) -> bool:
+        return any(horizon is None or at + horizon > now for horizon in self.horizons)
+
     @property
     def ends_absent(self) -> bool:
         """Whether the last filter is of what must not happen."""

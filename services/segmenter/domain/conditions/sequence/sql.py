@@ -9,13 +9,13 @@ from services.segmenter.domain.sql.text import Bound, Sql, both, sql
 
 def sequence_sql(leaf: Sequence) -> Sql:
     """Whether a chain of `p` ends in the window, and no absent event has answered it."""
-    steps = [sql("s0 AS (", _events(leaf, leaf.filters[0]), ")")]
+    steps = [sql("s0 AS MATERIALIZED (", _events(leaf, leaf.filters[0]), ")")]
     for index, within in enumerate(leaf.reaches[1:], start=1):
-        steps.append(sql(f"s{index} AS (", _continued(leaf, index, within), ")"))
+        steps.append(sql(f"s{index} AS MATERIALIZED (", _continued(leaf, index, within), ")"))
     last = f"s{len(leaf.reaches) - 1}"
     limits = [inside(leaf.window, sql('c."at" + ', Bound(leaf.wait)))]
     if leaf.ends_absent:
-        steps.append(sql("answers AS (", _events(leaf, leaf.filters[-1]), ")"))
+        steps.append(sql("answers AS MATERIALIZED (", _events(leaf, leaf.filters[-1]), ")"))
         limits.append(sql("NOT ", _exists("answers", 'b."at" > c."at"', "c")))
     chains = sql("SELECT c.profile FROM ", last, " c WHERE ", both(*limits))
     return sql("p.profile IN (WITH ", *_listed(steps), chains, ")")

@@ -1,0 +1,74 @@
+"""Takes erased people out of the dead letters, whoever wrote them and whenever they come."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from uuid import uuid4
+
+from schemas.records import DeadLetter
+from services.ingest.domain.traces import traces
+from services.ingest.letters import Letters, Rewrite
+from services.ingest.progress import Progress
+from services.ingest.regulations import Regulations
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """Digests of what names people who were erased; each with the last instant that is theirs."""
+
+    everywhere: Mapping[bytes, int]
+    at_source: Mapping[tuple[str, bytes], int]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.everywhere and not self.at_source
+
+    def names(self, letter: DeadLetter) -> bool:
+        """Whether one of them is in the letter."""
+        source = letter.source_id or ""
+        for text in traces(letter.raw):
+            digest = _digest(text)
+            until = max(self.everywhere.get(digest, -1), self.at_source.get((source, digest), -1))
+            if letter.received_at <= until:
+                return True
+        return False
+
+
+class Archive:
+    """The dead letters."""
+
+    def __init__(self, letters: Letters, regulations: Regulations, progress: Progress) -> None:
+        self._letters = letters
+        self._regulations = regulations
+        self._progress = progress
+
+    async def clean(self, *, anew: bool) -> None:
+        """Look at the letters that came since the last time, or `anew` at all of them."""
+        erased = await self._erased()
+        for rewrite in await self._regulations.rewrites():
+            await self._carry_out(rewrite, erased)
+        if erased.is_empty:
+            return
+        if anew:
+            self._letters.look_again()
+        found = await asyncio.to_thread(self._letters.found, erased.names, str(uuid4()))
+        for rewrite in found:
+            await self._regulations.begin_rewrite(rewrite)
+            await self._carry_out(rewrite, erased)
+
+    async def _carry_out(self, rewrite: Rewrite, erased: Erased) -> None:
+        await asyncio.to_thread(self._letters.rewrite, rewrite, erased.names)
+        await self._regulations.end_rewrite(rewrite)
+
+    async def _erased(self) -> Erased:
+        at_source = {
+            (regulation.source_id or "", _digest(subject)): regulation.erases_until or 0
+            for regulation in await self._regulations.archive()
+            for subject in regulation.subjects
+        }
+        return Erased(await self._progress.erased(), at_source)
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode("utf-8", "replace")).digest()

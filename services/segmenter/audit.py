@@ -1,0 +1,158 @@
+"""Recomputes memberships from the log by SQL, at one cut, and compares them with the stream's."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from itertools import pairwise
+
+import msgspec
+from confluent_kafka import Consumer, TopicPartition
+
+from schemas.problems import Invalid
+from schemas.records import BuildCalled, SegmentDefined
+from schemas.topics import PROFILE_EVENTS
+from services.runtime.kafka import reader
+from services.runtime.past import reach
+from services.segmenter.checking import GROUP
+from services.segmenter.domain.audit import Audit, Question, Told, compare, conclude, told
+from services.segmenter.domain.catalogue import Catalogue
+from services.segmenter.domain.explain.words import instant
+from services.segmenter.domain.register import InForce, Register
+from services.segmenter.domain.segment import Segment, references, referred_first
+from services.segmenter.domain.sql.condition import Conditions
+from services.segmenter.domain.sql.reach import looks_back_to
+from services.segmenter.lives import Lives, read_lives, sample
+from services.segmenter.partition import taken
+from services.segmenter.recompute import Recomputation
+from services.segmenter.transitions import decided_among
+
+PATIENCE_S = 30.0
+"""So long a difference is looked at again: the stream may still be working off what was due."""
+RECORDS_AT_ONCE = 500_000
+"""With more records than that, the profiles are taken in several goes, for the memory's sake."""
+_AGAIN_S = 0.5
+_CALL_S = 15.0
+
+Progress = Callable[[int], None]
+
+
+def audit(
+    bootstrap: str,
+    newest: Mapping[str, Segment],
+    *,
+    only: str | None = None,
+    share: float = 1.0,
+    salt: bytes = b"",
+    progress: Progress = lambda _: None,
+) -> Audit:
+    """Compare a share of all profiles, in one segment or in all, at what is committed now.
+
+    `newest` says what is in force where the log no longer holds a definition.
+
+    Raises:
+        UnknownTopic: there is no log yet.
+        KafkaException: the broker went away.
+    """
+    found, until = Audit(), committed(bootstrap)
+    for beyond, portion in pairwise(_portions(share, sum(until.values()))):
+        wanted = sample(portion, beyond=beyond, salt=salt)
+        lives = read_lives(bootstrap, wanted, until=until, progress=progress)
+        still_open = compare(asked(lives, newest, found, only), _decided(bootstrap, lives), found)
+        deadline = time.monotonic() + PATIENCE_S
+        while still_open and time.monotonic() < deadline:
+            time.sleep(_AGAIN_S)
+            still_open = compare(still_open, _decided(bootstrap, lives), found)
+        conclude(still_open, found)
+    return found
+
+
+def committed(bootstrap: str) -> dict[int, int]:
+    """The positions that the running segmenter has committed, by partition: the cut."""
+    partitions = reach(bootstrap, PROFILE_EVENTS.name).ends
+    consumer = Consumer(reader(bootstrap) | {"group.id": GROUP})
+    try:
+        asked_for = [TopicPartition(PROFILE_EVENTS.name, number) for number in partitions]
+        found = consumer.committed(asked_for, timeout=_CALL_S)
+    finally:
+        consumer.close()
+    return {each.partition: max(each.offset, 0) for each in found}
+
+
+def asked(
+    lives: Lives, newest: Mapping[str, Segment], found: Audit, only: str | None = None
+) -> Iterator[Question]:
+    """Recompute everything that can be; what cannot is noted."""
+    found.profiles += len(lives.lives)
+    found.since = lives.since
+    with closing(Recomputation(threads=1)) as recomputation:
+        recomputation.load(lives.lives.values())
+        recomputation.at(lives.times)
+        for register, partitions in _registers(lives, newest):
+            there = [life for life in lives.lives.values() if life.partition in partitions]
+            conditions = Catalogue.of(register).conditions
+            for name, entry in register.in_force.items():
+                if only not in (None, name) or _is_noted(entry, conditions, lives, found):
+                    continue
+                members = recomputation.members(entry.segment.condition, conditions)
+                is_live = entry.segment.state == "live"
+                for life in there:
+                    yield Question(life, name, is_live and life.profile_id in members)
+            for name in register.waiting:
+                if only in (None, name):
+                    found.note(name, "its newest version is still being built from the log")
+
+
+def _is_noted(entry: InForce, conditions: Conditions, lives: Lives, found: Audit) -> bool:
+    """Whether the segment cannot be compared; the reason is noted."""
+    segment = entry.segment
+    if segment.state == "paused":
+        found.note(segment.id, "paused: its memberships stand still and were not compared")
+        return True
+    now = min(lives.times.values(), default=0)
+    begins = looks_back_to(segment.condition, conditions, now)
+    if lives.since is not None and segment.state == "live" and begins < lives.since:
+        sentence = f"not compared: it asks for more than the log holds since {instant(lives.since)}"
+        found.note(segment.id, sentence)
+        return True
+    return False
+
+
+def _registers(
+    lives: Lives, newest: Mapping[str, Segment]
+) -> Iterator[tuple[Register, frozenset[int]]]:
+    """What is in force at the cut, with the partitions in which it is."""
+    before = Register() if lives.since is None else _standing(newest)
+    alike: dict[tuple[bytes, ...], tuple[Register, set[int]]] = {}
+    for number, records in lives.registered.items():
+        kept = tuple(repr(record).encode() for record in records)
+        if kept not in alike:
+            alike[kept] = _after(before, records), set()
+        alike[kept][1].add(number)
+    return ((register, frozenset(partitions)) for register, partitions in alike.values())
+
+
+def _after(register: Register, records: Iterable[SegmentDefined | BuildCalled]) -> Register:
+    for record in records:
+        with suppress(Invalid, msgspec.DecodeError):  # the segmenter puts it aside, too
+            register = taken(register, record)
+    return register
+
+
+def _standing(newest: Mapping[str, Segment]) -> Register:
+    register = Register()
+    for name in referred_first({name: references(each) for name, each in newest.items()}):
+        register = register.defined(newest[name])
+        if register.wants_build:
+            register = register.begun().ended()
+    return register
+
+
+def _decided(bootstrap: str, lives: Lives) -> Told:
+    found = decided_among(bootstrap, lambda profile_id: profile_id in lives.lives)
+    return told(found.changes, found.present)
+
+
+def _portions(share: float, records: int) -> list[float]:
+    """Borders of the goes in which the share is taken."""
+    goes = max(1, round(share * records / RECORDS_AT_ONCE))
+    return [share * go / goes for go in range(goes + 1)]

@@ -1,0 +1,152 @@
+"""At whatever position the log is cut, the stream's decisions are what SQL says; a wrong one shows.
+
+The whole stage over a broker in memory; `AFFLUX_EXAMPLES` sets how many random histories are tried.
+"""
+
+import os
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.records import MembershipChanged, ProfileEvent, ProfileMerged
+from services.segmenter.audit import asked
+from services.segmenter.domain.audit import Audit, compare, conclude, told
+from services.segmenter.domain.lives import PartitionLog, lives
+from services.segmenter.domain.sql.reach import looks_back_to
+from services.segmenter.lives import Lives
+from tests.unit.segmenter import histories
+from tests.unit.segmenter.memory_log import PARTITIONS, Log
+from tests.unit.segmenter.sql_world import parsed
+
+STORIES = max(4, int(os.environ.get("AFFLUX_EXAMPLES", "50")) // 5)
+PEOPLE = tuple(f"p_{number}" for number in range(8))
+
+
+class Told:
+    """A random story with the positions at which it is to be cut."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        pool = [histories.leaf(rng) for _ in range(5)]
+        self.wheres = {f"s{number}": where for number, where in enumerate(pool)}
+        self.log = Log(self.wheres, start=histories.START)
+        self.survivor = {name: name for name in PEOPLE}
+        self.cuts: list[list[int]] = []
+        for number in range(60):
+            self._step(number)
+        self.log.settle()
+
+    def _step(self, number: int) -> None:
+        rng, log = self.rng, self.log
+        match rng.randrange(12):
+            case 0:
+                self._merge()
+            case 1 | 2:
+                log.clock += rng.choice((1, 2, 3, 10, 1100))
+            case 3 | 4 | 5:
+                log.turn(rng.randrange(PARTITIONS), rng.randint(1, 6))
+                self.cuts.append(list(log.read))
+            case 6:
+                name = rng.choice(tuple(self.wheres))
+                log.define(name, histories.leaf(rng), rng.choice(("live", "live", "archived")))
+            case _:
+                self._happen(number)
+
+    def _happen(self, number: int) -> None:
+        who, what, clock = self.rng.choice(PEOPLE), histories.event(self.rng), self.log.clock
+        content = {k: v for k, v in what.items() if k not in ("type", "name") and v is not None}
+        self.log.append(
+            who,
+            ProfileEvent(
+                profile_id=who,
+                message_id=f"m{number:03}",
+                source_id="web",
+                type=what["type"],
+                name=what["name"],
+                timestamp=clock - self.rng.randrange(6),
+                received_at=clock,
+                payload=msgspec.json.encode(content),
+            ),
+        )
+
+    def _merge(self) -> None:
+        one, other = (self.survivor[self.rng.choice(PEOPLE)] for _ in range(2))
+        winner, loser = sorted((one, other))
+        if winner == loser:
+            return
+        merge = ProfileMerged(
+            loser=loser, winner=winner, merge_id=f"{loser}>{winner}", cause="m", at=self.log.clock
+        )
+        self.log.append(loser, merge)
+        for name, who in self.survivor.items():
+            self.survivor[name] = winner if who == loser else who
+
+    def lives(self, cut: list[int]) -> Lives:
+        """What the log says up to a cut."""
+        logs = {number: PartitionLog(number) for number in range(PARTITIONS)}
+        for number, records in enumerate(self.log.records):
+            for received in records[: cut[number]]:
+                logs[number].take(received.offset, received.timestamp, received.record)
+        return Lives(
+            {life.profile_id: life for life in lives(logs)},
+            {},
+            (),
+            {number: tuple(log.registered) for number, log in logs.items()},
+            {number: log.now for number, log in logs.items()},
+            dict(enumerate(cut)),
+            None,
+        )
+
+
+@pytest.mark.parametrize("seed", range(STORIES))
+def test_s8_an_audit_at_any_cut_finds_no_difference(seed: int) -> None:
+    story = Told(Random(f"audit {seed}"))
+    decided = told(story.log.changes, {})
+    for cut in story.cuts[-4:]:
+        found = Audit()
+        still_open = compare(asked(story.lives(cut), {}, found), decided, found)
+        assert still_open == []
+        assert found.compared + sum(each.behind for each in found.segments.values()) > 0
+
+
+def test_s8_an_audit_finds_a_decision_that_is_missing_or_wrong() -> None:
+    story = Told(Random("wrong"))
+    cut, changes = list(story.log.read), story.log.changes
+    assert _audited(story, cut, changes).differences == []
+    member = next(
+        each for each in reversed(changes) if story.log.members[each.segment_id, each.profile_id]
+    )
+    missing = [each for each in changes if each.profile_id != member.profile_id]
+    left = msgspec.structs.replace(member, member=False, sequence=member.sequence + 1)
+    for told_wrong in (missing, [*changes, left]):
+        differences = _audited(story, cut, told_wrong).differences
+        assert (member.profile_id, member.segment_id) in {
+            (each.profile_id, each.segment_id) for each in differences
+        }
+
+
+def _audited(story: Told, cut: list[int], changes: list[MembershipChanged]) -> Audit:
+    found = Audit()
+    conclude(compare(asked(story.lives(cut), {}, found), told(changes, {}), found), found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("where", "reach"),
+    [
+        ({"event": "A", "within": "5ms"}, 95),
+        ({"event": "A"}, -(2**62)),
+        ({"any": [{"event": "A", "within": "5ms"}, {"event": "A", "within": "9ms"}]}, 91),
+        ({"sequence": [{"event": "A"}, {"event": "B", "within": "3ms"}], "within": "5ms"}, 92),
+        ({"sequence": [{"event": "A"}, {"event": "B"}], "within": "5ms"}, -(2**62)),
+        ({"trait": "p", "op": "exists"}, -(2**62)),
+        ({"percent": 5, "salt": "s"}, 2**62),
+        ({"in_segment": "other"}, 97),
+        ({"in_segment": "nobody"}, 2**62),
+    ],
+)
+def test_how_far_back_a_condition_looks(where: dict[str, Any], reach: int) -> None:
+    others = {"other": parsed({"event": "A", "within": "3ms"})}
+    assert looks_back_to(parsed(where), others, 100) == reach
