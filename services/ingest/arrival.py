@@ -24,4 +24,6 @@ class Arrival:
     headers: Mapping[str, str]
     query: Mapping[str, str]
     peer: str | None
+    forwarded: str
+    """All that proxies added to X-Forwarded-For, in however many lines."""
     content: Content

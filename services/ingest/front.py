@@ -198,6 +198,7 @@ def _arrival(request: BaseRequest, route: Route, request_id: str, received_at: i
         headers=request.headers,
         query=request.query,
         peer=request.remote,
+        forwarded=",".join(request.headers.getall("X-Forwarded-For", ())),
         content=request.content,
     )
 

@@ -167,7 +167,7 @@ def _client(arrival: Arrival, trusted_proxies: Sequence[Network]) -> Client:
     policy = client.read_policy(headers.get("X-IP-Policy"))
     ip = client.address(
         arrival.peer,
-        forwarded=headers.get("X-Forwarded-For", ""),
+        forwarded=arrival.forwarded,
         real_ip=headers.get("X-Real-IP", ""),
         trusted=trusted_proxies,
     )

@@ -115,6 +115,13 @@ def test_1_no_address_is_a_5xx(server: Ingest, target: bytes) -> None:
         assert status == 204 or is_image or (400 <= status < 500 and json.loads(body)["code"])
 
 
+def test_10_addresses_in_several_lines_are_one_list(server: Ingest) -> None:
+    """A client that writes the header itself must not hide behind the line of the proxy."""
+    lines = (b"X-Forwarded-For: 6.6.6.6", b"X-Forwarded-For: 203.0.113.7, 192.0.2.1")
+    assert raw(server, POST, KEY, *lines, body=BODY)[0] == 200
+    assert server.world.events[0]["context"]["ip"] == "203.0.113.7"
+
+
 def test_6_a_flood_of_large_bodies_takes_so_much_memory_and_no_more(server: Ingest) -> None:
     size = 3_900_000
     head = b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nX-Write-Key: WK\r\nContent-Length: %d\r\n\r\n"

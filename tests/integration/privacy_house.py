@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from deploy.local.ports import free_port
 from examples.shop.receiver import Receiver
 from schemas.topics import PROFILES, SUPPRESSIONS, Topic, changelog
 from services.runtime.kafka import reader
-from tests.e2e.shop import PARTITIONS, WRITE_KEY, Shop, running_shop
+from tests.e2e.shop import PARTITIONS, WRITE_KEY, Shop, running_shop, wait_until
 
 TOKEN = "an admin token of some length"
 COMPACTED = (PROFILES, SUPPRESSIONS, *(changelog(s) for s in ("identity", "segmenter", "router")))
@@ -57,7 +58,18 @@ class House:
         return found
 
     def is_finished(self, id_: str) -> bool:
-        return bool(self.regulation(id_)["overallStatus"] == "FINISHED")
+        try:
+            return bool(self.regulation(id_)["overallStatus"] == "FINISHED")
+        except (OSError, AssertionError):
+            return False  # the listener was killed, or waits for the database
+
+    def kill(self, service: str) -> None:
+        """SIGKILL; it is started again."""
+        supervisor = self.shop.platform.supervisor
+        pid = supervisor.pid(f"{service}-0")
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: supervisor.pid(f"{service}-0") not in (None, pid), "started again")
 
     def send(self, **event: Any) -> Answer:
         token = base64.b64encode(f"{WRITE_KEY}:".encode()).decode()

@@ -98,6 +98,21 @@ def test_17_an_internal_erasure_reaches_no_destination(house: House, receiver: R
     assert house.regulation(regulation)["streamStatus"][0]["destinationStatus"] == []
 
 
+@pytest.mark.parametrize("victim", ["ingest", "identity", "segmenter", "router"])
+def test_17_an_erasure_is_carried_out_whoever_dies_meanwhile(
+    house: House, receiver: Receiver, victim: str
+) -> None:
+    user, device = f"hal-{victim}", f"desk-{victim}"
+    identify(house, user, device)
+    wait_until(lambda: bool(told(receiver, user)), "told")
+    regulation = house.regulate("DELETE_ONLY", user)
+    house.kill(victim)
+    wait_until(lambda: house.is_finished(regulation), "the regulation carried out")
+    assert house.keeping({user, device}) == []
+    assert told(receiver, user) == [(True, "event"), (False, "erasure")]
+    wait_until(lambda: house.shop.is_ready("ingest"), "ingest is back")
+
+
 def test_17_a_suppressed_person_is_answered_and_discarded(house: House) -> None:
     regulation = house.regulate("SUPPRESS_ONLY", "dan-1")
     wait_until(lambda: house.is_finished(regulation), "in force")
