@@ -39,6 +39,8 @@ SCHEMAS: Mapping[int, tuple[type[msgspec.Struct], str]] = {
     16: (records.BuildCalled, "build_called/v1"),
     17: (records.BuildReported, "build_reported/v1"),
     18: (records.HistoryBuilt, "history_built/v1"),
+    20: (records.MembershipChanged, "membership_changed/v2"),
+    21: (records.Activation, "activation/v2"),
 }
 """Schema id → record and the file of that version. A new version is a new line with a new id."""
 

@@ -174,6 +174,8 @@ class MembershipChanged(msgspec.Struct, frozen=True, kw_only=True):
     """When the causing event reached us; measures latency, None unless the cause is an event."""
     profile: bytes
     """JSON object with `identifiers`, `traits`, `consent` as they were at `decided_at`."""
+    merged_into: str | None = None
+    """The survivor, when the profile leaves because it was folded into another."""
 
 
 class ProfileUpdated(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,7 +209,9 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True):
     received_at: int | None = None
     cause: Cause
     profile: bytes
-    """JSON object with `identifiers`, `traits`, `consent`."""
+    """JSON object with `identifiers`, `traits`, `consent`; of a conversion with `conversion`."""
+    merged_into: str | None = None
+    """The survivor, when the profile leaves because it was folded into another."""
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):

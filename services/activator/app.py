@@ -10,7 +10,6 @@ from functools import partial
 
 from schemas.records import Definition
 from schemas.topics import activations
-from services.activator.client import SafeClient
 from services.activator.clock import SystemClock
 from services.activator.domain.signature import BadSecret
 from services.activator.handlers import Deliverer
@@ -23,11 +22,13 @@ from services.activator.sender import (
     Sender,
     ending_on_error,
     faust_app,
+    taking,
 )
 from services.activator.senders import keep_senders
 from services.activator.settings import ActivatorSettings
 from services.activator.subscriptions import is_wanted
 from services.activator.views import Views
+from services.activator.ways_out import WayOut, way_out
 from services.runtime.definitions import Definitions
 from services.runtime.health import Health
 from services.runtime.kafka import create_topics, partition_count, wait_for_kafka
@@ -90,7 +91,7 @@ async def _deliver(
     pool = await connect(settings.postgres_dsn.get_secret_value(), health)
     await migrate(pool, "activator", STEPS)
     app = faust_app(instance.id, settings)
-    dead_letters, client = FaustDeadLetters(app), _client(instance)
+    dead_letters, client = FaustDeadLetters(app), way_out(instance)
     deliverer = Deliverer(
         instance,
         ledger=Ledger(pool, instance.id),
@@ -106,6 +107,7 @@ async def _deliver(
         deliverer=deliverer,
         dead_letters=dead_letters,
         settings=settings,
+        taking=taking(instance, settings),
     )
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,32 +120,30 @@ async def _deliver(
         health.not_ready("stopping")
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        await deliverer.close()
         await pool.close()
 
 
 async def _follow(
     instance: Instance,
-    client: SafeClient,
+    client: WayOut,
     deliverer: Deliverer,
     definitions: Definitions,
     settings: ActivatorSettings,
     stopping: asyncio.Event,
 ) -> None:
     """Put a new version of the definition in force; end when the destination is no longer."""
-    try:
-        while True:
-            await asyncio.sleep(FOLLOW_EVERY_S)
-            definition = _in_force(definitions, instance.id)
-            if definition is None:
-                stopping.set()
-                return
-            if definition.version != instance.version:
-                instance, old = _instance(definition, settings), client
-                client = _client(instance)
-                await deliverer.replace(instance, client)
-                await old.close()
-    finally:
-        await client.close()
+    while True:
+        await asyncio.sleep(FOLLOW_EVERY_S)
+        definition = _in_force(definitions, instance.id)
+        if definition is None:
+            stopping.set()
+            return
+        if definition.version != instance.version:
+            instance, old = _instance(definition, settings), client
+            client = way_out(instance)
+            await deliverer.replace(instance, client)
+            await old.close()
 
 
 def _in_force(definitions: Definitions, destination_id: str) -> Definition | None:
@@ -156,7 +156,3 @@ def _instance(definition: Definition, settings: ActivatorSettings) -> Instance:
         return instance_of(definition, resolve, delays_s=settings.retry_delays_s)
     except BadSecret as error:
         raise UnresolvedSecret(f"destination {definition.id}: {error}") from error
-
-
-def _client(instance: Instance) -> SafeClient:
-    return SafeClient(allow_private=instance.settings.allow_private)

@@ -11,7 +11,6 @@ from services.activator.domain.outcomes import Failure, Outcome, Response
 from services.activator.domain.requests import Request
 
 CONNECT_S = 5.0
-TOTAL_S = 15.0
 MAX_ANSWER = 65_536
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -29,7 +28,7 @@ class SafeClient:
     """One session. The check is on the very address that a socket is opened to, so that neither
     a name nor a second look-up can lead it inside."""
 
-    def __init__(self, *, allow_private: bool, total_s: float = TOTAL_S) -> None:
+    def __init__(self, *, allow_private: bool, total_s: float) -> None:
         self._allow_private = allow_private
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(

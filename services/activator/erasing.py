@@ -71,6 +71,18 @@ where not x.settled and l.profile_id = x.profile_id and not {_LEAVING} and not {
   and (l.outcome is not null or not l.destination_id = any($1))
 """  # noqa: S608 - constants
 
+_FORGET_VENDOR_IDS = f"""
+delete from activator.vendor_ids v using activator.erased x
+where v.profile_id = x.profile_id and not x.settled and not {_LEAVING} and not exists (
+    select from activator.removals r where r.profile_id = v.profile_id
+      and r.destination_id = v.destination_id and r.status = 'RUNNING')
+"""  # noqa: S608 - constants
+
+_FORGET_JOB_ITEMS = f"""
+delete from activator.job_items i using activator.erased x
+where i.profile_id = x.profile_id and not x.settled and not {_LEAVING}
+"""  # noqa: S608 - constants
+
 _FORGET_MEMBERSHIPS = """
 delete from activator.memberships m using activator.erased x
 where m.profile_id = x.profile_id and not x.settled and not m.member
@@ -105,6 +117,8 @@ async def settle(connection: Any, destinations: Collection[str]) -> bool:
     await connection.execute(_END_REMOVALS)
     await connection.execute(_END_UNREACHABLE, list(destinations))
     await connection.execute(_BLANK_LEDGER, list(destinations))
+    await connection.execute(_FORGET_VENDOR_IDS)
+    await connection.execute(_FORGET_JOB_ITEMS)
     await connection.execute(_FORGET_MEMBERSHIPS)
     await connection.execute(_SETTLE)
     left: int = await connection.fetchval("select count(*) from activator.erased where not settled")

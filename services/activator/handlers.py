@@ -6,8 +6,8 @@ One batch at a time, new changes and later attempts alike, so that no two calls 
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -15,59 +15,25 @@ import structlog
 from schemas.codec import decode_as, encode
 from schemas.records import Activation, DeadLetter
 from services.activator import metrics
+from services.activator.audiences import Absent, Audiences
+from services.activator.caller import Called, Caller, Task
 from services.activator.clock import Clock
+from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change, Key
+from services.activator.domain.consent import refusal
 from services.activator.domain.fold import Entry, Skipped, plan
-from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading, Response
-from services.activator.domain.requests import Request, TooLarge
-from services.activator.domain.verdict import Item, Verdict, verdict
+from services.activator.domain.job import Job, JobRef, fates, is_about_job, next_poll
+from services.activator.domain.outcomes import SENT, Outcome, Reading, Response
+from services.activator.domain.person import with_person
+from services.activator.domain.verdict import Item, Verdict, as_sent, is_timely, verdict
 from services.activator.instance import Instance
-from services.activator.ledger import Pause
-from services.activator.limiter import Limiter, Paused
+from services.activator.kept import DeadLetters, Ledger, Pause
+from services.activator.line import Line
+from services.activator.ways_out import WayOut
 
 log = structlog.get_logger()
 
 DUE_AT_ONCE = 100
-
-
-class Ledger(Protocol):
-    """What is kept about one destination; `ledger.py` keeps it in PostgreSQL."""
-
-    async def read(self, keys: Sequence[Key]) -> Mapping[Key, Entry]: ...
-
-    async def claim(self, items: Sequence[Item], now: datetime) -> None: ...
-
-    async def touch(self, items: Sequence[Item]) -> None: ...
-
-    async def record(
-        self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped], now: datetime
-    ) -> None: ...
-
-    async def due(self, now: datetime, limit: int) -> Sequence[Item]: ...
-
-    async def due_in_order(self, now: datetime, limit: int) -> Sequence[Item]: ...
-
-    async def waiting(self) -> int: ...
-
-    async def paused(self) -> Pause | None: ...
-
-    async def pause(self, pause: Pause, now: datetime) -> None: ...
-
-    async def resume(self, now: datetime) -> None: ...
-
-    async def trim_log(self, before: datetime) -> None: ...
-
-
-class Client(Protocol):
-    """The way out."""
-
-    async def send(self, request: Request) -> Response | Failure: ...
-
-
-class DeadLetters(Protocol):
-    """Where goes what will never succeed; returns when it is durable."""
-
-    async def put(self, letter: DeadLetter) -> None: ...
 
 
 class Deliverer:
@@ -78,20 +44,27 @@ class Deliverer:
         instance: Instance,
         *,
         ledger: Ledger,
-        client: Client,
+        client: WayOut,
         dead_letters: DeadLetters,
         clock: Clock,
         random: Callable[[], float],
     ) -> None:
-        self._instance = instance
         self._ledger = ledger
-        self._client = client
         self._dead_letters = dead_letters
         self._clock = clock
         self._random = random
-        self._limiter = _limiter(instance, clock)
         self._pause: Pause | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._use(instance, client)
+
+    def _use(self, instance: Instance, client: WayOut) -> None:
+        line = Line.to(instance, client, self._clock)
+        self._instance, self._client = instance, client
+        self._audiences = Audiences(line, self._ledger)
+        self._caller = Caller(line, self._ledger, self._session)
+
+    def _session(self) -> int:
+        return 1 + int(self._random() * (2**62 - 1))
 
     async def open(self) -> None:
         """Take over the pause that is in force, or end it if the definition has changed since."""
@@ -101,16 +74,23 @@ class Deliverer:
             await self._ledger.resume(self._clock.now())
         metrics.PAUSED.labels(self._instance.id).set(self._pause is not None)
 
-    async def replace(self, instance: Instance, client: Client) -> None:
+    async def replace(self, instance: Instance, client: WayOut) -> None:
         """Go on under another version of the definition, between two batches."""
         async with self._one_at_a_time:
-            self._instance, self._client = instance, client
-            self._limiter = _limiter(instance, self._clock)
+            self._use(instance, client)
             await self.open()
+
+    async def close(self) -> None:
+        """Let the batch under way come to its end; no other begins."""
+        await self._one_at_a_time.acquire()
+        await self._client.close()
 
     async def take(self, changes: Sequence[Change]) -> None:
         """Handle new changes; when it returns they are sent, or durable in the ledger."""
         async with self._one_at_a_time:
+            exits = [change for change in changes if change.merged_into is not None]
+            if exits:
+                await self._ledger.inherit(exits, self._clock.now())
             known = await self._ledger.read([change.key for change in changes])
             planned = plan(changes, known)
             items = [_item(change, known) for change in planned.send]
@@ -135,6 +115,73 @@ class Deliverer:
             metrics.RETRIES_WAITING.labels(self._instance.id).set(await self._ledger.waiting())
             return len(items)
 
+    async def look_after_pause(self) -> None:
+        """Go on when somebody has ended the pause, or when it may have mended itself."""
+        if self._pause is None:
+            return
+        async with self._one_at_a_time:
+            stored, now = await self._ledger.paused(), self._clock.now()
+            if stored is None or (stored.recheck_at is not None and stored.recheck_at <= now):
+                self._use(self._instance, self._client)
+                self._pause = None
+                await self._ledger.resume(now)
+                metrics.PAUSED.labels(self._instance.id).set(0)
+                log.info("destination goes on", destination=self._instance.id)
+
+    async def renew(self) -> int:
+        """Send again the memberships that the platform would forget; how many there were."""
+        lifetime = self._instance.destination.lifetime
+        lasts = lifetime(self._instance.settings) if lifetime else None
+        if lasts is None or self._pause is not None:
+            return 0
+        async with self._one_at_a_time:
+            now = self._clock.now()
+            items = await self._ledger.expiring(now - lasts / 2, DUE_AT_ONCE)
+            if items:
+                await self._ledger.claim(items, now)
+                await self._settle(await self._at_once(items), ())
+            return len(items)
+
+    async def poll_jobs(self) -> int:
+        """Ask about the jobs that are due; returns how many have ended."""
+        if self._instance.destination.contract.poll is None or self._pause is not None:
+            return 0
+        async with self._one_at_a_time:
+            jobs = await self._ledger.due_jobs(self._clock.now(), DUE_AT_ONCE)
+            return sum([await self._poll(job) for job in jobs])
+
+    async def _poll(self, job: Job) -> bool:
+        instance, now = self._instance, self._clock.now()
+        contract = instance.destination.contract
+        answered = await self._caller.ask(job)
+        found = None
+        if isinstance(answered, Response) and is_about_job(answer := Answer(answered)):
+            state_of, endpoint = instance.destination.job_state, instance.endpoint_of(job)
+            assert state_of is not None
+            found = fates(
+                job, answered, state_of(answer), contract=contract, endpoint=endpoint, now=now
+            )
+        if found is None:
+            assert contract.poll is not None
+            await self._ledger.wait_for_job(job.id, next_poll(contract.poll, job.polls + 1, now))
+            return False
+        await self._conclude(job, found)
+        return True
+
+    async def _conclude(self, job: Job, found: Sequence[Reading]) -> None:
+        """Write down what became of the items; what is to be sent again is due at once."""
+        items = [item for _, item in job.items]
+        await self._ledger.reclaim(items, self._clock.now())
+        again = [item for item, one in zip(items, found, strict=True) if one.upsert]
+        tasks = [task for item in again if isinstance(task := await self._task(item), Task)]
+        await self._caller.introduce(tasks)
+        verdicts = [
+            self._verdict(item, Called(reading=_second(item, one)))
+            for item, one in zip(items, found, strict=True)
+        ]
+        await self._settle(verdicts, ())
+        await self._ledger.end_job(job.id)
+
     async def trim_log(self, kept: timedelta) -> None:
         """Forget what the delivery log says of older attempts."""
         await self._ledger.trim_log(self._clock.now() - kept)
@@ -146,17 +193,16 @@ class Deliverer:
             return [self._behind(item) for item in items]
         return await self._in_order(items)
 
-    async def _at_once(self, items: Sequence[Item]) -> Sequence[Verdict]:
-        """As many at once as the limiter lets; they are of different people or audiences."""
-        return await asyncio.gather(*(self._attempt(item) for item in items))
-
     async def _in_order(self, items: Sequence[Item]) -> Sequence[Verdict]:
         """One after the other; what comes behind one that waits, waits as well."""
         verdicts: list[Verdict] = []
         blocked = False
         for item in items:
-            result = self._behind(item) if blocked else await self._attempt(item)
-            blocked = blocked or result.outcome not in (*SENT, Outcome.PERMANENT)
+            if blocked:
+                verdicts.append(self._behind(item))
+                continue
+            (result,) = await self._at_once([item])
+            blocked = result.outcome not in (*SENT, Outcome.PERMANENT, Outcome.SKIPPED)
             verdicts.append(result)
         return verdicts
 
@@ -164,70 +210,111 @@ class Deliverer:
         now = self._clock.now()
         return _unsent(item, Outcome.RETRY, "in_order", attempts=item.attempts, at=now)
 
-    async def _attempt(self, item: Item) -> Verdict:
+    async def _at_once(self, items: Sequence[Item]) -> Sequence[Verdict]:
+        """As many to a request as the platform takes; they are of different people or audiences."""
         if self._pause is not None:
-            return _unsent(item, Outcome.CONFIG, self._pause.reason, attempts=item.attempts)
-        try:
-            async with self._limiter.slot():
-                return await self._call(item)
-        except Paused as paused:
-            reading = Reading(Outcome.THROTTLED, "paused")
-            return self._verdict(item, reading, paused_until=paused.until)
+            reason = self._pause.reason
+            return [_unsent(item, Outcome.CONFIG, reason, attempts=item.attempts) for item in items]
+        tasks, done = await self._tasks(await self._introduced(items))
+        done |= await self._caller.deliver(tasks)
+        await self._keep_jobs(items, done)
+        await self._react([called.reading for called in done.values()])
+        return [self._verdict(item, done[item.change.key]) for item in items]
 
-    async def _call(self, item: Item) -> Verdict:
-        destination, name = self._instance.destination, self._instance.id
-        sent_at = self._clock.now()
-        try:
-            request = destination.build(item.change, self._instance.settings, at=sent_at)
-        except TooLarge:
-            return self._verdict(item, Reading(Outcome.PERMANENT, "item_too_large"))
-        with metrics.IN_FLIGHT.labels(name).track_inprogress():
-            answer = await self._client.send(request)
-        reading = destination.reading(answer, self._clock.now())
-        until = await self._react(reading)
-        return self._verdict(item, reading, paused_until=until, sent_at=sent_at)
+    async def _introduced(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Conversions with all that is known now of the people who did them."""
+        events = [item.change for item in items if item.change.conversion is not None]
+        if not events:
+            return items
+        people = await self._ledger.persons([change.profile_id for change in events])
+        return [
+            replace(item, change=with_person(item.change, people.get(item.change.profile_id)))
+            for item in items
+        ]
 
-    async def _react(self, reading: Reading) -> datetime | None:
-        """What an answer means for the calls that follow."""
-        match reading.outcome:
-            case Outcome.THROTTLED:
-                metrics.PAUSES.labels(self._instance.id).inc()
-                return self._limiter.throttled(reading.retry_after)
-            case Outcome.AUTH | Outcome.CONFIG:
+    async def _keep_jobs(self, items: Sequence[Item], done: Mapping[Key, Called]) -> None:
+        """Remember which items went into which job."""
+        poll, now = self._instance.destination.contract.poll, self._clock.now()
+        jobs: dict[str, list[tuple[JobRef, Item]]] = {}
+        for item in items:
+            called = done[item.change.key]
+            if called.job is not None and called.reading.outcome in SENT and poll is not None:
+                jobs.setdefault(called.job.id, []).append((called.job, item))
+        for job_id, held in jobs.items():
+            endpoint = held[0][0].endpoint
+            assert poll is not None
+            job = Job(
+                id=job_id,
+                action=endpoint.action,
+                variant=endpoint.variant,
+                created_at=now,
+                polls=0,
+                items=[(ref.place.index, item) for ref, item in held],
+            )
+            await self._ledger.keep_job(job, now + timedelta(seconds=poll.first_after_s))
+
+    async def _tasks(self, items: Sequence[Item]) -> tuple[list[Task], dict[Key, Called]]:
+        """What is to be called, and what need not or cannot be."""
+        tasks: list[Task] = []
+        done: dict[Key, Called] = {}
+        for item in items:
+            task = await self._task(item)
+            if isinstance(task, Task):
+                tasks.append(task)
+            else:
+                done[item.change.key] = Called(reading=task)
+        return tasks, done
+
+    async def _task(self, item: Item) -> Task | Reading:
+        """The call for an item, or what became of it without one."""
+        instance, change = self._instance, as_sent(item)
+        endpoint = instance.endpoint(change.operation)
+        if endpoint is None:
+            return Reading(Outcome.SKIPPED, "unmapped")
+        held = refusal(change, instance.destination.contract, instance.consent)
+        if held is not None:
+            return Reading(Outcome.SKIPPED, held)
+        if not is_timely(change, endpoint, self._clock.now()):
+            return Reading(Outcome.PERMANENT, "event_too_old")
+        if change.audience_id is None:
+            return Task(change=change, endpoint=endpoint, audience=None, again=item.attempts > 0)
+        try:
+            audience = await self._audiences.ready(change.audience_id)
+        except Absent as absent:
+            return absent.reading
+        again = item.attempts > 0
+        return Task(change=change, endpoint=endpoint, audience=audience, again=again)
+
+    async def _react(self, found: Sequence[Reading]) -> None:
+        """What refused credentials or a wrong set-up mean for the calls that follow."""
+        for reading in found:
+            if reading.outcome in (Outcome.AUTH, Outcome.CONFIG):
                 await self._pause_for(reading)
-            case Outcome.DELIVERED | Outcome.ACCEPTED:
-                self._limiter.answered()
-        return None
 
     async def _pause_for(self, reading: Reading) -> None:
         if self._pause is not None:
             return
         state = "needs_auth" if reading.outcome is Outcome.AUTH else "misconfigured"
-        self._pause = Pause(state, reading.reason, self._instance.version)
-        await self._ledger.pause(self._pause, self._clock.now())
+        now = self._clock.now()
+        recheck_at = now + reading.recheck if reading.recheck is not None else None
+        self._pause = Pause(state, reading.reason, self._instance.version, recheck_at)
+        await self._ledger.pause(self._pause, now)
         metrics.PAUSED.labels(self._instance.id).set(1)
         log.error(
-            "destination paused until its definition changes",
+            "destination paused: mend it, then `afflux resume`, or apply its definition anew",
             destination=self._instance.id,
             state=state,
             reason=reading.reason,
         )
 
-    def _verdict(
-        self,
-        item: Item,
-        reading: Reading,
-        *,
-        paused_until: datetime | None = None,
-        sent_at: datetime | None = None,
-    ) -> Verdict:
+    def _verdict(self, item: Item, called: Called) -> Verdict:
         return verdict(
             item,
-            reading,
+            called.reading,
             now=self._clock.now(),
             delay=lambda attempts: self._instance.policy.delay(attempts, self._random()),
-            paused_until=paused_until,
-            sent_at=sent_at,
+            paused_until=called.paused_until,
+            sent_at=called.sent_at,
         )
 
     async def _settle(self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped]) -> None:
@@ -248,13 +335,20 @@ class Deliverer:
                 metrics.LATENCY.labels(name).observe(max(0.0, now - received_at / 1000))
 
 
-def _limiter(instance: Instance, clock: Clock) -> Limiter:
-    return Limiter(instance.destination.limits, clock)
+def _second(item: Item, reading: Reading) -> Reading:
+    """Sent again once; after that never."""
+    if not reading.upsert:
+        return reading
+    if item.attempts > 0:
+        return Reading(Outcome.PERMANENT, reading.reason, reading.status)
+    return Reading(Outcome.RETRY, reading.reason, reading.status)
 
 
 def _item(change: Change, known: Mapping[Key, Entry]) -> Item:
     entry = known.get(change.key)
-    return Item(change=change, touched=entry is not None and entry.touched)
+    if entry is None:
+        return Item(change=change)
+    return Item(change=change, touched=entry.touched, sent=entry.sent)
 
 
 def _unsent(

@@ -1,16 +1,26 @@
 """One destination as it is in force: its definition, its secrets, its retry policy."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import SecretStr
 
 from schemas.records import Definition
+from services.activator.domain.consent import ConsentRules
+from services.activator.domain.contract import Action, Endpoint
 from services.activator.domain.destination import parse_destination
-from services.activator.domain.platform import Destination, DestinationSettings, with_secrets
+from services.activator.domain.job import Job
+from services.activator.domain.platform import (
+    Audience,
+    Destination,
+    DestinationSettings,
+    Setup,
+    Token,
+    with_secrets,
+)
 from services.runtime.delivery import RetryPolicy
 
 
@@ -24,8 +34,42 @@ class Instance:
     destination: Destination[Any]
     settings: DestinationSettings
     policy: RetryPolicy
-    ordered: bool
+    ordered: bool = False
     """Each call waits for the one before it, through all its attempts."""
+    audiences: Mapping[str, Audience] = field(default_factory=dict)
+    """By segment."""
+    consent: ConsentRules = field(default_factory=ConsentRules)
+
+    def endpoint(self, action: Action) -> Endpoint | None:
+        """How the platform does it, in the way that the instance has chosen."""
+        variant = self.destination.variant(self.settings, action)
+        return self.destination.contract.endpoint(action, variant)
+
+    def endpoint_of(self, job: Job) -> Endpoint:
+        """The operation that a job was made by."""
+        listed = self.destination.contract.endpoints
+        return next(e for e in listed if (e.action, e.variant) == (job.action, job.variant))
+
+    def setup(
+        self, token: Token | None, vendor_ids: Mapping[str, str], now: datetime
+    ) -> Setup[Any]:
+        """All that a request is built from beside its items."""
+        return Setup(
+            contract=self.destination.contract,
+            settings=self.settings,
+            destination_id=self.id,
+            now=now,
+            token=token,
+            vendor_ids=vendor_ids,
+            headers=self.destination.headers(self.settings, token),
+            opt_in=self.consent.opt_in,
+        )
+
+    @property
+    def linger(self) -> timedelta | None:
+        """How long changes are collected; None for what the platform is usually given."""
+        given = self.settings.linger_ms
+        return None if given is None else timedelta(milliseconds=given)
 
 
 def instance_of(
@@ -54,4 +98,6 @@ def instance_of(
         settings=settings,
         policy=RetryPolicy(delays, schedule.jitter),
         ordered=bool(getattr(parsed.settings, "ordered", False)),
+        audiences=parsed.audiences,
+        consent=parsed.consent,
     )

@@ -4,24 +4,26 @@ It is also the queue of later attempts: what waits is durable here, so its recor
 be acknowledged.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from schemas.codec import decode_as
-from schemas.records import Activation
-from services.activator.domain.change import Change, Key, change_of, identifiers_of
+import msgspec
+
+from schemas.codec import decode_as, encode
+from schemas.records import Activation, Identifier
+from services.activator.domain.change import Change, Key, Person, change_of
 from services.activator.domain.fold import Entry, Skipped
+from services.activator.domain.job import Job
 from services.activator.domain.outcomes import SENT, Outcome
+from services.activator.domain.person import joined, kept
 from services.activator.domain.verdict import Item, Verdict
+from services.activator.inheritance import inherit
+from services.activator.kept import Pause
 from services.activator.metrics import LEDGER_SECONDS
 
-PausedState = Literal["needs_auth", "misconfigured"]
-
 _READ = """
-select l.audience_id, l.profile_id, l.version, l.outcome, l.touched
+select l.audience_id, l.profile_id, l.version, l.outcome, l.touched, l.sent_identifiers
 from unnest($2::text[], $3::text[]) as k(audience_id, profile_id)
 join activator.ledger l
   on l.destination_id = $1 and l.audience_id = k.audience_id and l.profile_id = k.profile_id
@@ -30,25 +32,26 @@ join activator.ledger l
 _CLAIM = """
 insert into activator.ledger as l
     (destination_id, audience_id, profile_id, version, member, operation, idempotency_key,
-     payload, touched, updated_at)
+     payload, touched, sent_identifiers, updated_at)
 select $1, c.audience_id, c.profile_id, c.version, c.member, c.operation, c.key, c.payload,
-       c.touched, $10
+       c.touched, c.sent::jsonb, $11
 from unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::text[], $7::text[],
-            $8::bytea[], $9::boolean[]) with ordinality
-    as c(audience_id, profile_id, version, member, operation, key, payload, touched, place)
+            $8::bytea[], $9::boolean[], $10::text[]) with ordinality
+    as c(audience_id, profile_id, version, member, operation, key, payload, touched, sent, place)
 order by c.place
 on conflict (destination_id, audience_id, profile_id) do update set
     version = excluded.version, member = excluded.member, operation = excluded.operation,
     idempotency_key = excluded.idempotency_key, payload = excluded.payload,
-    touched = l.touched or excluded.touched, outcome = null, reason = null, attempts = 0,
-    next_attempt_at = null, waiting_since = null, arrival = nextval('activator.arrivals'),
-    updated_at = excluded.updated_at
+    touched = l.touched or excluded.touched,
+    sent_identifiers = coalesce(excluded.sent_identifiers, l.sent_identifiers),
+    outcome = null, reason = null, attempts = 0, next_attempt_at = null, waiting_since = null,
+    arrival = nextval('activator.arrivals'), updated_at = excluded.updated_at
 where excluded.version >= l.version
 """
 
 _TOUCH = """
-update activator.ledger l set touched = true
-from unnest($2::text[], $3::text[]) as k(audience_id, profile_id)
+update activator.ledger l set touched = true, sent_identifiers = k.sent::jsonb
+from unnest($2::text[], $3::text[], $4::text[]) as k(audience_id, profile_id, sent)
 where l.destination_id = $1 and l.audience_id = k.audience_id and l.profile_id = k.profile_id
 """
 
@@ -58,12 +61,12 @@ update activator.ledger l set
     next_attempt_at = r.next_attempt_at, waiting_since = r.waiting_since, touched = r.touched,
     payload = case when r.sent or r.outcome = 'skipped' then null else l.payload end,
     sent_version = case when r.sent then r.version else l.sent_version end,
-    sent_identifiers = case when r.sent then r.identifiers::jsonb else l.sent_identifiers end,
-    updated_at = $13
+    sent_identifiers = case when r.touched then l.sent_identifiers end,
+    updated_at = $12
 from unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::integer[],
-            $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::boolean[], $12::text[])
+            $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::boolean[])
     as r(audience_id, profile_id, version, outcome, reason, attempts, next_attempt_at,
-         waiting_since, touched, sent, identifiers)
+         waiting_since, touched, sent)
 where l.destination_id = $1 and l.audience_id = r.audience_id and l.profile_id = r.profile_id
   and l.version = r.version
 """
@@ -81,7 +84,7 @@ from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 """
 
 _DUE = """
-select payload, attempts, waiting_since, touched from activator.ledger
+select payload, attempts, waiting_since, touched, sent_identifiers from activator.ledger
 where destination_id = $1 and next_attempt_at <= $2
 order by next_attempt_at, arrival limit $3
 """
@@ -90,19 +93,11 @@ _WAITING = "outcome in ('retry', 'throttled', 'auth', 'config')"
 """Written out, so that the partial index serves it."""
 
 _HEAD = f"""
-select payload, attempts, waiting_since, touched, next_attempt_at from activator.ledger
+select payload, attempts, waiting_since, touched, sent_identifiers, next_attempt_at
+from activator.ledger
 where destination_id = $1 and {_WAITING}
 order by arrival limit $2
 """  # noqa: S608 - a constant
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Why an instance is paused, and under which version of its definition."""
-
-    state: str
-    reason: str
-    version: int
 
 
 class Ledger:
@@ -122,25 +117,23 @@ class Ledger:
                 version=row["version"],
                 outcome=Outcome(row["outcome"]) if row["outcome"] else None,
                 touched=row["touched"],
+                sent=_person(row["sent_identifiers"]),
             )
             for row in rows
         }
 
     async def claim(self, items: Sequence[Item], now: datetime) -> None:
         """Take these versions on, before anything is sent: a crash from here on leaves a trace."""
-        rows = [
-            (*c.key, c.version, c.member, c.operation, c.idempotency_key, c.raw, bool(c.member))
-            for c in (item.change for item in items)
-        ]
+        rows = [_claim_row(item) for item in items]
         if rows:
             with LEDGER_SECONDS.labels("claim").time():
-                await self._pool.execute(_CLAIM, self._id, *_columns(rows, 8), now)
+                await self._pool.execute(_CLAIM, self._id, *_columns(rows, 9), now)
 
     async def touch(self, items: Sequence[Item]) -> None:
         """These adds are about to be sent once more: from here on the platform may hold them."""
-        keys = [item.change.key for item in items if item.change.member and not item.touched]
-        if keys:
-            await self._pool.execute(_TOUCH, self._id, *_columns(keys, 2))
+        rows = [(*item.change.key, _sent_as(item)) for item in items if item.change.member]
+        if rows:
+            await self._pool.execute(_TOUCH, self._id, *_columns(rows, 3))
 
     async def record(
         self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped], now: datetime
@@ -153,7 +146,7 @@ class Ledger:
             async with self._pool.acquire() as connection, connection.transaction():
                 if verdicts:
                     rows = [_ledger_row(verdict) for verdict in verdicts]
-                    await connection.execute(_RECORD, self._id, *_columns(rows, 11), now)
+                    await connection.execute(_RECORD, self._id, *_columns(rows, 10), now)
                 await connection.execute(_LOG, self._id, *_columns(log, 10), now)
 
     async def due(self, now: datetime, limit: int) -> Sequence[Item]:
@@ -184,7 +177,8 @@ class Ledger:
     async def paused(self) -> Pause | None:
         """The pause that is in force."""
         row = await self._pool.fetchrow(
-            "select state, reason, definition_version from activator.destination_states"
+            "select state, reason, definition_version, recheck_at"
+            " from activator.destination_states"
             " where destination_id = $1",
             self._id,
         )
@@ -193,15 +187,18 @@ class Ledger:
     async def pause(self, pause: Pause, now: datetime) -> None:
         """Pause the instance until its definition changes."""
         await self._pool.execute(
-            "insert into activator.destination_states values ($1, $2, $3, $4, $5)"
+            "insert into activator.destination_states"
+            " (destination_id, state, reason, definition_version, since, recheck_at)"
+            " values ($1, $2, $3, $4, $5, $6)"
             " on conflict (destination_id) do update set state = excluded.state,"
             " reason = excluded.reason, definition_version = excluded.definition_version,"
-            " since = excluded.since",
+            " since = excluded.since, recheck_at = excluded.recheck_at",
             self._id,
             pause.state,
             pause.reason,
             pause.version,
             now,
+            pause.recheck_at,
         )
 
     async def resume(self, now: datetime) -> None:
@@ -217,6 +214,160 @@ class Ledger:
                 now,
                 [Outcome.AUTH, Outcome.CONFIG],
             )
+
+    async def known(self, profile_ids: Sequence[str]) -> Mapping[str, str]:
+        """The platform's own ids of these profiles, as far as it has told them."""
+        rows = await self._pool.fetch(
+            "select profile_id, vendor_id from activator.vendor_ids"
+            " where destination_id = $1 and profile_id = any($2)",
+            self._id,
+            profile_ids,
+        )
+        return {row["profile_id"]: row["vendor_id"] for row in rows}
+
+    async def learn(self, ids: Mapping[str, str]) -> None:
+        """Keep what the platform calls these profiles."""
+        await self._pool.execute(
+            "insert into activator.vendor_ids select $1, * from unnest($2::text[], $3::text[])"
+            " on conflict (destination_id, profile_id)"
+            " do update set vendor_id = excluded.vendor_id",
+            self._id,
+            list(ids),
+            list(ids.values()),
+        )
+
+    async def forget(self, profile_ids: Sequence[str]) -> None:
+        """These ids are no longer right."""
+        await self._pool.execute(
+            "delete from activator.vendor_ids where destination_id = $1 and profile_id = any($2)",
+            self._id,
+            profile_ids,
+        )
+
+    async def audience(self, audience_id: str) -> tuple[str, datetime] | None:
+        """The platform's own id of an audience, and since when we have it."""
+        row = await self._pool.fetchrow(
+            "select vendor_id, created_at from activator.audiences"
+            " where destination_id = $1 and audience_id = $2",
+            self._id,
+            audience_id,
+        )
+        return None if row is None else (row["vendor_id"], row["created_at"])
+
+    async def keep_audience(self, audience_id: str, vendor_id: str, now: datetime) -> None:
+        """Keep what the platform calls an audience."""
+        await self._pool.execute(
+            "insert into activator.audiences values ($1, $2, $3, $4)"
+            " on conflict (destination_id, audience_id) do update set"
+            " vendor_id = excluded.vendor_id, created_at = excluded.created_at",
+            self._id,
+            audience_id,
+            vendor_id,
+            now,
+        )
+
+    async def inherit(self, exits: Sequence[Change], now: datetime) -> None:
+        """Pass on to the survivors what was sent of profiles that were merged into them."""
+        async with self._pool.acquire() as connection:
+            await inherit(connection, self._id, exits, now)
+
+    async def persons(self, profile_ids: Sequence[str]) -> Mapping[str, Person]:
+        """These people as they are now, as far as the views know them."""
+        rows = await self._pool.fetch(
+            "select profile_id, identifiers, traits, consent from activator.profiles"
+            " where profile_id = any($1) and merged_into is null",
+            profile_ids,
+        )
+        return {row["profile_id"]: _viewed(row) for row in rows}
+
+    async def expiring(self, before: datetime, limit: int) -> Sequence[Item]:
+        """Members that were last sent before that instant, as they were sent."""
+        rows = await self._pool.fetch(
+            "select audience_id, profile_id, version, sent_identifiers from activator.ledger"
+            " where destination_id = $1 and member and touched and outcome = any($3)"
+            " and updated_at < $2 order by updated_at limit $4",
+            self._id,
+            before,
+            list(SENT),
+            limit,
+        )
+        return [_again(self._id, row, before) for row in rows if row["sent_identifiers"]]
+
+    async def keep_job(self, job: Job, next_poll_at: datetime) -> None:
+        """Remember a job with all that is in it."""
+        rows = [
+            (index, item.change.profile_id, item.attempts, item.touched, item.change.raw)
+            for index, item in job.items
+        ]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "insert into activator.jobs (destination_id, job_id, action, variant, created_at,"
+                " next_poll_at) values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+                self._id,
+                job.id,
+                job.action,
+                job.variant,
+                job.created_at,
+                next_poll_at,
+            )
+            await connection.execute(
+                "insert into activator.job_items (destination_id, job_id, place, profile_id,"
+                " attempts, touched, payload) select $1, $2, * from unnest($3::integer[],"
+                " $4::text[], $5::integer[], $6::boolean[], $7::bytea[])",
+                self._id,
+                job.id,
+                *_columns(rows, 5),
+            )
+
+    async def due_jobs(self, now: datetime, limit: int) -> Sequence[Job]:
+        """The jobs that are to be asked about, the longest due first."""
+        rows = await self._pool.fetch(
+            "select job_id, action, variant, created_at, polls from activator.jobs"
+            " where destination_id = $1 and next_poll_at <= $2 order by next_poll_at limit $3",
+            self._id,
+            now,
+            limit,
+        )
+        return [await self._job(row) for row in rows]
+
+    async def _job(self, row: Any) -> Job:
+        items = await self._pool.fetch(
+            "select place, payload, attempts, touched, null as waiting_since,"
+            " null as sent_identifiers from activator.job_items"
+            " where destination_id = $1 and job_id = $2 order by place",
+            self._id,
+            row["job_id"],
+        )
+        return Job(
+            id=row["job_id"],
+            action=row["action"],
+            variant=row["variant"],
+            created_at=row["created_at"],
+            polls=row["polls"],
+            items=[(item["place"], _item(item)) for item in items],
+        )
+
+    async def wait_for_job(self, job_id: str, next_poll_at: datetime) -> None:
+        """Ask again later."""
+        await self._pool.execute(
+            "update activator.jobs set polls = polls + 1, next_poll_at = $3"
+            " where destination_id = $1 and job_id = $2",
+            self._id,
+            job_id,
+            next_poll_at,
+        )
+
+    async def end_job(self, job_id: str) -> None:
+        """Forget it."""
+        await self._pool.execute(
+            "delete from activator.jobs where destination_id = $1 and job_id = $2",
+            self._id,
+            job_id,
+        )
+
+    async def reclaim(self, items: Sequence[Item], now: datetime) -> None:
+        """Open what counted as accepted once more, unless something newer has come."""
+        await self.claim(items, now)
 
     async def trim_log(self, before: datetime) -> None:
         """Forget log rows older than that."""
@@ -238,7 +389,59 @@ def _item(row: Any) -> Item:
         attempts=row["attempts"],
         throttled_since=row["waiting_since"],
         touched=row["touched"],
+        sent=_person(row["sent_identifiers"]),
     )
+
+
+def _viewed(row: Any) -> Person:
+    return Person(
+        identifiers=msgspec.json.decode(row["identifiers"], type=tuple[Identifier, ...]),
+        traits=msgspec.json.decode(row["traits"]),
+        consent=msgspec.json.decode(row["consent"]),
+    )
+
+
+def _again(destination_id: str, row: Any, at: datetime) -> Item:
+    """The add that was sent before, once more."""
+    activation = Activation(
+        destination_id=destination_id,
+        kind="membership",
+        profile_id=row["profile_id"],
+        audience_id=row["audience_id"],
+        member=True,
+        version=row["version"],
+        occurred_at=int(at.timestamp() * 1000),
+        cause="time",
+        profile=row["sent_identifiers"].encode(),
+    )
+    change = change_of(activation, encode(activation))
+    return Item(change=change, touched=True, sent=_person(row["sent_identifiers"]))
+
+
+def _claim_row(item: Item) -> tuple[Any, ...]:
+    change = item.change
+    return (
+        *change.key,
+        change.version,
+        change.member,
+        change.operation,
+        change.idempotency_key,
+        change.raw,
+        bool(change.member),
+        _sent_as(item) if change.member else None,
+    )
+
+
+def _sent_as(item: Item) -> str:
+    """As whom the platform may hold the person once this add is sent, as JSON."""
+    person = kept(item.change.person)
+    if item.touched and item.sent is not None:
+        person = joined(item.sent, person)
+    return msgspec.json.encode(person).decode()
+
+
+def _person(stored: str | None) -> Person | None:
+    return None if stored is None else msgspec.json.decode(stored, type=Person)
 
 
 def _ledger_row(verdict: Verdict) -> tuple[Any, ...]:
@@ -253,7 +456,6 @@ def _ledger_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.throttled_since,
         verdict.touched,
         sent,
-        json.dumps(identifiers_of(change.person, change.profile_id)) if sent else None,
     )
 
 

@@ -1,17 +1,17 @@
-"""Keeps the calls of one destination under its ceiling, and still while it asked for a pause."""
+"""Keeps the calls of one destination under its ceilings, and still while it asked for a pause."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
 from services.activator.clock import Clock
-from services.activator.domain.platform import Limits
+from services.activator.domain.contract import Contract, Endpoint, Rate
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=15)
-WINDOW_S = 1.0
+RECOVERY_PER_MINUTE = 0.1
 
 
 class Paused(Exception):
@@ -22,14 +22,43 @@ class Paused(Exception):
         super().__init__("the destination asked for a pause")
 
 
-class Limiter:
-    """At most `per_second` calls in any second and `in_flight` at once."""
+class Window:
+    """At most so many calls in any stretch of its length."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, rate: Rate, clock: Clock) -> None:
+        self._rate = rate
         self._clock = clock
-        self._slots = asyncio.Semaphore(limits.in_flight)
+        self._latest: deque[float] = deque(maxlen=rate.requests)
+        self._share = 1.0
+        self._lowered_at = 0.0
+
+    def slower(self) -> None:
+        """Half as fast; it comes back by a tenth of the ceiling a minute."""
+        self._share = max(0.05, self._current() / 2)
+        self._lowered_at = self._clock.elapsed()
+
+    async def turn(self) -> None:
+        """Wait until one more call keeps the ceiling."""
+        allowed = max(1, int(self._rate.requests * self._current()))
+        if len(self._latest) >= allowed:
+            wait = self._latest[-allowed] + self._rate.per_s - self._clock.elapsed()
+            if wait > 0:
+                await self._clock.sleep(wait)
+        self._latest.append(self._clock.elapsed())
+
+    def _current(self) -> float:
+        minutes = (self._clock.elapsed() - self._lowered_at) / 60
+        return min(1.0, self._share + RECOVERY_PER_MINUTE * minutes)
+
+
+class Group:
+    """Calls under the same ceilings, and their common pause."""
+
+    def __init__(self, rates: Sequence[Rate], clock: Clock) -> None:
+        self._clock = clock
+        self._windows = [Window(rate, clock) for rate in rates if rate.requests]
+        self._slots = [asyncio.Semaphore(rate.in_flight) for rate in rates if rate.in_flight]
         self._turn = asyncio.Lock()
-        self._latest: deque[float] = deque(maxlen=limits.per_second)
         self._until: datetime | None = None
         self._pause = FIRST_PAUSE
 
@@ -40,10 +69,13 @@ class Limiter:
         Raises:
             Paused: the destination wants none.
         """
-        async with self._slots:
+        async with AsyncExitStack() as held:
+            for slots in self._slots:
+                await held.enter_async_context(slots)
             async with self._turn:
                 self._check()
-                await self._below_rate()
+                for window in self._windows:
+                    await window.turn()
             self._check()
             yield
 
@@ -62,13 +94,29 @@ class Limiter:
         """A call went through: the next pause without a hint is short again."""
         self._pause = FIRST_PAUSE
 
+    def slower(self) -> None:
+        """Ask for less for a while."""
+        for window in self._windows:
+            window.slower()
+
     def _check(self) -> None:
         if self._until is not None and self._clock.now() < self._until:
             raise Paused(self._until)
 
-    async def _below_rate(self) -> None:
-        if len(self._latest) == self._latest.maxlen:
-            wait = self._latest[0] + WINDOW_S - self._clock.elapsed()
-            if wait > 0:
-                await self._clock.sleep(wait)
-        self._latest.append(self._clock.elapsed())
+
+class Limiter:
+    """The ceilings of a platform, and those of operations that have their own."""
+
+    def __init__(self, contract: Contract, clock: Clock) -> None:
+        self._common = Group(contract.rates, clock)
+        self._own = {
+            (each.method, each.path): Group(each.rates, clock)
+            for each in contract.endpoints
+            if each.rates
+        }
+
+    def group(self, endpoint: Endpoint | None) -> Group:
+        """The ceilings that an operation is under."""
+        if endpoint is None:
+            return self._common
+        return self._own.get((endpoint.method, endpoint.path), self._common)

@@ -106,4 +106,45 @@ STEPS = (
     create index removals_of_profile on activator.removals (profile_id);
     create index removals_running on activator.removals (destination_id) where status = 'RUNNING';
     """,
+    """
+    create table activator.vendor_ids (
+        destination_id text not null,
+        profile_id text not null,
+        vendor_id text not null,
+        primary key (destination_id, profile_id)
+    );
+    create table activator.audiences (
+        destination_id text not null,
+        audience_id text not null,
+        vendor_id text not null,
+        created_at timestamptz not null,
+        primary key (destination_id, audience_id)
+    );
+    create table activator.jobs (
+        destination_id text not null,
+        job_id text not null,
+        action text not null,
+        variant text not null,
+        created_at timestamptz not null,
+        polls integer not null default 0,
+        next_poll_at timestamptz not null,
+        primary key (destination_id, job_id)
+    );
+    create index jobs_due on activator.jobs (destination_id, next_poll_at);
+    create table activator.job_items (
+        destination_id text not null,
+        job_id text not null,
+        place integer not null,
+        profile_id text not null,
+        attempts integer not null,
+        touched boolean not null,
+        payload bytea not null,
+        foreign key (destination_id, job_id) references activator.jobs on delete cascade
+    );
+    create index job_items_of_job on activator.job_items (destination_id, job_id);
+    create index job_items_of_profile on activator.job_items (profile_id);
+    alter table activator.destination_states add column recheck_at timestamptz;
+    alter table activator.ledger add column inherited_by text;
+    update activator.ledger set sent_identifiers = null;
+    """,
 )

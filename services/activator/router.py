@@ -12,8 +12,11 @@ from typing import Protocol
 import msgspec
 
 from schemas.codec import decode_as
-from schemas.records import Activation, MembershipChanged, ProfileUpdated
-from schemas.topics import MEMBERSHIPS, PROFILES, activations, partition_of
+from schemas.records import Activation, MembershipChanged, ProfileEvent, ProfileUpdated
+from schemas.topics import MEMBERSHIPS, PROFILE_EVENTS, PROFILES, activations, partition_of
+from services.activator.domain.consent import denies_ads
+from services.activator.domain.conversion import at, conversion_of
+from services.activator.domain.destination import Sends
 from services.activator.erasing import Removal
 from services.activator.metrics import ROUTED
 from services.activator.subscriptions import Pair, Subscriptions, subscriptions_of
@@ -46,7 +49,7 @@ class Router:
     """A stage of the exact loop."""
 
     name = "router"
-    inputs = (MEMBERSHIPS, PROFILES)
+    inputs = (MEMBERSHIPS, PROFILES, PROFILE_EVENTS)
 
     def __init__(
         self,
@@ -83,6 +86,10 @@ class Router:
     def committed(self) -> None:
         """Nothing is kept that a failed transaction would have to take back."""
 
+    def passes_over(self, topic: str) -> bool:
+        """Events matter only to destinations that are sent conversions."""
+        return topic == PROFILE_EVENTS.name and not self._subscriptions.events
+
     def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
         self._follow_definitions()
         profiles: list[ProfileUpdated] = []
@@ -97,6 +104,11 @@ class Router:
                 case ProfileUpdated() as profile:
                     profiles.append(profile)
                     self._profile(profile, cycle)
+                    self._follow_consent(profile, received.partition, cycle)
+                case ProfileEvent() as event:
+                    self._conversions(event, cycle)
+                case _ if received.topic == PROFILE_EVENTS.name:
+                    pass  # of the segmenter's own
                 case _:
                     cycle.reject(received, Reject("unexpected_record", "no record for a router"))
         self._erasing = self._erasing or bool(removals) or any(p.erased for p in profiles)
@@ -139,7 +151,53 @@ class Router:
         else:
             state.delete(key)
         for destination in self._told(membership):
-            self._emit(cycle, _activation(destination, membership, membership.received_at))
+            self._emit(cycle, self._change(destination, membership, state))
+
+    def _change(
+        self,
+        destination: str,
+        membership: MembershipChanged,
+        state: State,
+        *,
+        received_at: int | None = None,
+        member: bool | None = None,
+    ) -> Activation:
+        """The change for one destination; ads platforms count turns of consent as changes."""
+        flips = _flips(state, membership.profile_id) if self._is_ads(destination) else None
+        return _activation(
+            destination,
+            membership,
+            received_at=membership.received_at if received_at is None else received_at or None,
+            member=membership.member if member is None else member,
+            version=version_of(membership.sequence, flips),
+        )
+
+    def _is_ads(self, destination: str) -> bool:
+        return destination in self._subscriptions.ads
+
+    def _follow_consent(self, profile: ProfileUpdated, partition: int, cycle: Cycle) -> None:
+        """Who denies ads the use of their data leaves the audiences there, until they grant it."""
+        state = cycle.state(partition)
+        flips = _flips(state, profile.profile_id)
+        denied = denies_ads(msgspec.json.decode(profile.consent))
+        if denied == bool(flips % 2) or profile.merged_into is not None:
+            return
+        state.put(_consent_key(profile.profile_id), str(flips + 1).encode())
+        for destination, segment in sorted(self._pairs):
+            held = state.get(_member_key(segment, profile.profile_id))
+            if self._is_ads(destination) and held is not None:
+                membership = _as_now(decode_as(MembershipChanged, held), profile)
+                change = self._change(
+                    destination, membership, state, received_at=0, member=not denied
+                )
+                self._emit(cycle, change)
+
+    def _conversions(self, event: ProfileEvent, cycle: Cycle) -> None:
+        """What a destination counts as a conversion; once, and never from the past."""
+        if event.type != "track" or event.historical or event.at is not None:
+            return
+        for destination, sends in self._subscriptions.events.get(event.name or "", ()):
+            self._emit(cycle, _conversion(destination, event, sends))
 
     def _told(self, membership: MembershipChanged) -> Sequence[str]:
         """The destinations of a change; an erasure that is ours alone names nobody."""
@@ -191,7 +249,7 @@ class Router:
         members = list(islice(_members_after(state, segment, told), budget))
         for _, value in members:
             membership = decode_as(MembershipChanged, value)
-            self._emit(cycle, _activation(destination, membership, None))
+            self._emit(cycle, self._change(destination, membership, state, received_at=0))
         progress[pair] = AT + members[-1][0] if len(members) == budget else DONE
         state.put(_progress_key(pair), progress[pair])
         return len(members) + 1
@@ -203,20 +261,76 @@ def _members_after(state: State, segment: str, told: bytes) -> Iterator[tuple[by
             yield key, value
 
 
+CONSENT_BITS = 20
+"""Room for turns of consent between two changes of a membership."""
+
+
+def version_of(sequence: int, flips: int | None) -> int:
+    """What makes changes of a membership follow each other; `flips` for ads alone."""
+    return sequence if flips is None else (sequence << CONSENT_BITS) + flips
+
+
+def _flips(state: State, profile_id: str) -> int:
+    """How often the person has denied ads and granted them again; odd while denied."""
+    return int(state.get(_consent_key(profile_id)) or b"0")
+
+
+def _as_now(membership: MembershipChanged, profile: ProfileUpdated) -> MembershipChanged:
+    """The membership with the person as they are now."""
+    person = {
+        "identifiers": profile.identifiers,
+        "traits": msgspec.Raw(profile.traits),
+        "consent": msgspec.Raw(profile.consent),
+    }
+    return msgspec.structs.replace(
+        membership, profile=msgspec.json.encode(person), occurred_at=profile.updated_at
+    )
+
+
+def _conversion(destination_id: str, event: ProfileEvent, sends: Sends) -> Activation:
+    payload = msgspec.json.decode(event.payload)
+    payload = payload if isinstance(payload, dict) else {}
+    consent = at(payload, "context.consent")
+    conversion = conversion_of(
+        payload, event_id=event.message_id, name=sends.send, mapping=sends.mapping
+    )
+    person = {
+        "identifiers": event.identifiers,
+        "consent": consent if isinstance(consent, dict) else {},
+        "conversion": conversion,
+    }
+    return Activation(
+        destination_id=destination_id,
+        kind="conversion",
+        profile_id=event.profile_id,
+        version=1,
+        occurred_at=event.timestamp,
+        received_at=event.received_at,
+        cause="event",
+        profile=msgspec.json.encode(person),
+    )
+
+
 def _activation(
-    destination_id: str, membership: MembershipChanged, received_at: int | None
+    destination_id: str,
+    membership: MembershipChanged,
+    *,
+    received_at: int | None,
+    member: bool,
+    version: int,
 ) -> Activation:
     return Activation(
         destination_id=destination_id,
         kind="membership",
         profile_id=membership.profile_id,
         audience_id=membership.segment_id,
-        member=membership.member,
-        version=membership.sequence,
+        member=member,
+        version=version,
         occurred_at=membership.occurred_at,
         received_at=received_at,
         cause=membership.cause,
         profile=membership.profile,
+        merged_into=membership.merged_into,
     )
 
 
@@ -248,6 +362,10 @@ def _names_somebody(membership: MembershipChanged) -> bool:
 
 def _member_key(segment_id: str, profile_id: str) -> bytes:
     return f"m/{segment_id}/{profile_id}".encode()
+
+
+def _consent_key(profile_id: str) -> bytes:
+    return f"c/{profile_id}".encode()
 
 
 def _progress_key(pair: Pair) -> bytes:

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from schemas.topics import DEAD_LETTERS, Topic
 from services.activator.committed import CommittedTransport
 from services.activator.domain.change import Change, change_of
 from services.activator.handlers import Deliverer
+from services.activator.instance import Instance
 from services.activator.settings import ActivatorSettings
 from services.runtime import metrics as runtime_metrics
 from services.runtime.delivery import RejectLimit, dead_letter
@@ -33,8 +35,28 @@ log = structlog.get_logger()
 
 STAGE = "sender"
 DUE_EVERY_S = 0.25
+LOOK_EVERY_S = 0.5
 TRIM_EVERY_S = 3600.0
 LAG_EVERY_S = 0.5
+BATCH_LINGER_S = 1.0
+MOST_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """How much is taken from the topic at once."""
+
+    most: int
+    within_s: float
+
+
+def taking(instance: Instance, settings: ActivatorSettings) -> Taking:
+    """As much as fills a request, or a moment's worth where each change is a request."""
+    largest = max(each.max_items for each in instance.destination.contract.endpoints)
+    within_s = settings.sender_linger_ms / 1000 if largest == 1 else BATCH_LINGER_S
+    if instance.linger is not None:
+        within_s = instance.linger.total_seconds()
+    return Taking(max(settings.sender_batch, min(largest, MOST_AT_ONCE)), within_s)
 
 
 def faust_app(destination_id: str, settings: ActivatorSettings) -> Any:
@@ -82,11 +104,13 @@ class Sender:
         deliverer: Deliverer,
         dead_letters: FaustDeadLetters,
         settings: ActivatorSettings,
+        taking: Taking,
     ) -> None:
         self._app = app
         self._deliverer = deliverer
         self._dead_letters = dead_letters
         self._settings = settings
+        self._taking = taking
         self._rejects = RejectLimit()
         source = app.topic(topic.name, value_type=bytes, value_serializer="raw")
         app.agent(source, name=STAGE, concurrency=1)(self._deliver)
@@ -97,6 +121,7 @@ class Sender:
         ready()
         tasks = [
             asyncio.create_task(ending_on_error(self._retry_due())),
+            asyncio.create_task(ending_on_error(self._look_after())),
             asyncio.create_task(ending_on_error(self._trim_log())),
             asyncio.create_task(ending_on_error(self._show_lag())),
         ]
@@ -107,8 +132,7 @@ class Sender:
         await self._app.stop()
 
     async def _deliver(self, stream: Any) -> None:
-        linger = self._settings.sender_linger_ms / 1000
-        batches = stream.noack_take(self._settings.sender_batch, within=linger)
+        batches = stream.noack_take(self._taking.most, within=self._taking.within_s)
         await ending_on_error(self._batches(stream, batches))
 
     async def _batches(self, stream: Any, batches: AsyncIterator[Sequence[Any]]) -> None:
@@ -137,6 +161,14 @@ class Sender:
         while True:
             if not await self._deliverer.retry_due():
                 await asyncio.sleep(DUE_EVERY_S)
+
+    async def _look_after(self) -> None:
+        """Pauses that end, jobs that are asked about, memberships that run out."""
+        while True:
+            await self._deliverer.look_after_pause()
+            await self._deliverer.poll_jobs()
+            await self._deliverer.renew()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _trim_log(self) -> None:
         while True:

@@ -9,7 +9,7 @@ import structlog
 
 from schemas.problems import Invalid
 from schemas.records import Definition
-from services.activator.domain.destination import DestinationDefinition, parse_destination
+from services.activator.domain.destination import DestinationDefinition, Sends, parse_destination
 
 log = structlog.get_logger()
 
@@ -25,6 +25,10 @@ class Subscriptions:
     by_segment: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Destination → trait → its name there."""
+    events: Mapping[str, tuple[tuple[str, Sends], ...]] = field(default_factory=dict)
+    """Name of an event → the destinations that are sent it, and how."""
+    ads: frozenset[str] = frozenset()
+    """The destinations that people leave who deny the use of their data for ads."""
 
     def pairs(self) -> frozenset[Pair]:
         """Every audience of every destination."""
@@ -38,10 +42,16 @@ def subscriptions_of(definitions: Iterable[Definition]) -> Subscriptions:
     for destination in sorted(parsed, key=lambda d: d.id):
         for segment in destination.audiences:
             by_segment.setdefault(segment, []).append(destination.id)
+    events: dict[str, list[tuple[str, Sends]]] = {}
+    for destination in parsed:
+        for sends in destination.events:
+            events.setdefault(sends.when, []).append((destination.id, sends))
     return Subscriptions(
         destinations=frozenset(d.id for d in parsed),
         by_segment={segment: tuple(ids) for segment, ids in by_segment.items()},
         profiles={d.id: d.traits for d in parsed if d.traits is not None},
+        events={name: tuple(found) for name, found in events.items()},
+        ads=frozenset(d.id for d in parsed if d.destination.contract.category == "ads"),
     )
 
 

@@ -75,6 +75,9 @@ class IdentityStage:
     def revoked(self, partition: int) -> None:
         self._deduplication.revoked(partition)
 
+    def passes_over(self, topic: str) -> bool:
+        return False
+
     def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
         if self._rules.follow(self._definitions()):
             self._cache.forget_refusals()

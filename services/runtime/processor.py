@@ -202,6 +202,8 @@ class Worker:
             if self._marker.is_poison(raw):
                 transaction.reject(raw, Reject("kills_process", "ended the process three times"))
                 continue
+            if self._stage.passes_over(raw.topic):
+                continue
             try:
                 record = decode(raw.value)
             except Undecodable as error:

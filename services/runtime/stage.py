@@ -91,6 +91,10 @@ class Stage(Protocol):
         """Another worker may own it from now on: forget everything about it."""
         ...
 
+    def passes_over(self, topic: str) -> bool:
+        """Whether records of this input are of no use now: they are counted as seen, unread."""
+        ...
+
     def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
         """Handle a batch: records of any owned partitions, in log order within each."""
         ...

@@ -95,7 +95,8 @@ def merged(merge: ProfileMerged, work: Work) -> Outcome[None]:
     if isinstance(found, Stub):
         return DONE
     partition = work.partition
-    work.report(depart(partition.catalogue, found.profile, partition.now, merge.merge_id))
+    exits = depart(partition.catalogue, found.profile, partition.now, merge.merge_id)
+    work.report(exits, merged_into=merge.winner)
     travelling = ProfileTransferred(
         loser=merge.loser,
         winner=merge.winner,

@@ -135,10 +135,18 @@ class Work:
             partition.walking = True
         partition.register = register
 
-    def report(self, transitions: list[Transition], received_at: int | None = None) -> None:
-        """Emit the transitions; `received_at` of the event that caused them, if one did."""
+    def report(
+        self,
+        transitions: list[Transition],
+        received_at: int | None = None,
+        merged_into: str | None = None,
+    ) -> None:
+        """Emit the transitions; with the arrival of the event or the survivor that caused them."""
         for each in transitions:
-            self.cycle.emit(MEMBERSHIPS, key=each.profile_id, record=_changed(each, received_at))
+            changed = _changed(each, received_at)
+            if each.cause == "merge":
+                changed = msgspec.structs.replace(changed, merged_into=merged_into)
+            self.cycle.emit(MEMBERSHIPS, key=each.profile_id, record=changed)
             metrics.TRANSITIONS.labels(each.cause).inc()
             if each.cause == "time":
                 metrics.LATENESS_SECONDS.observe((each.decided_at - each.occurred_at) / 1000)

@@ -49,6 +49,9 @@ class Segmenter:
         if partition == building.FIRST:
             self._appended = None
 
+    def passes_over(self, topic: str) -> bool:
+        return False
+
     def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
         active_at = self._monotonic()
         for received in batch:

@@ -42,6 +42,9 @@ class Counting:
     def revoked(self, partition: int) -> None:
         self._owned.discard(partition)
 
+    def passes_over(self, topic: str) -> bool:
+        return False
+
     def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
         for received in batch:
             event = received.record

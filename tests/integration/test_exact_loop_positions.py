@@ -34,6 +34,9 @@ class Ticking:
     def revoked(self, partition: int) -> None:
         pass
 
+    def passes_over(self, topic: str) -> bool:
+        return False
+
     def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
         raise AssertionError("there is nothing to decide")
 

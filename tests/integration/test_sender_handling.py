@@ -112,7 +112,7 @@ async def house(postgres: PostgresAddress) -> AsyncIterator[House]:
         "truncate activator.ledger, activator.delivery_log, activator.destination_states"
     )
     receiver = Receiver()
-    async with running(receiver), SafeClient(allow_private=True) as client:
+    async with running(receiver), SafeClient(allow_private=True, total_s=15) as client:
         yield House(pool, receiver, client)
     await pool.close()
 
@@ -295,7 +295,7 @@ async def test_what_fits_into_no_request_is_given_up_at_once(house: House) -> No
 
 
 async def test_s6_1_private_addresses_are_refused_and_the_instance_pauses(house: House) -> None:
-    async with SafeClient(allow_private=False) as strict:
+    async with SafeClient(allow_private=False, total_s=15) as strict:
         house.client = strict
         deliverer = await house.deliverer(base_url="https://localhost/ads", allow_private=False)
         await deliverer.take([add()])
@@ -305,7 +305,7 @@ async def test_s6_1_private_addresses_are_refused_and_the_instance_pauses(house:
 
 
 async def test_ruling_24_plain_http_needs_allow_private(house: House) -> None:
-    async with SafeClient(allow_private=False) as strict:
+    async with SafeClient(allow_private=False, total_s=15) as strict:
         answer = await strict.send(Request(house.receiver.url, {}, b""))
     assert getattr(answer, "reason", None) == "plain_http"
 

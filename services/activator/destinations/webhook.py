@@ -1,23 +1,68 @@
-"""Signed webhook (Standard Webhooks 1.0): one JSON event a call."""
+"""Signed webhook (Standard Webhooks 1.0): one JSON event a call, or an array of them."""
 
-import json
+import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from pydantic import HttpUrl, SecretStr, StrictBool, model_validator
 
 from services.activator.domain.change import Change, Operation, identifiers_of
-from services.activator.domain.outcomes import Outcome, StatusRow
+from services.activator.domain.contract import Contract, Endpoint, Rate, Row
 from services.activator.domain.platform import (
+    Audience,
+    Batch,
     Destination,
     DestinationSettings,
-    Limits,
+    Draft,
     Schedule,
+    Setup,
 )
-from services.activator.domain.requests import Request, TooLarge
+from services.activator.domain.requests import Request, as_json
 from services.activator.domain.signature import secret_bytes, signature
 
 MAX_BYTES = 262_144
+TYPES: Mapping[Operation, str] = {
+    "add_member": "audience.member_added",
+    "remove_member": "audience.member_removed",
+    "upsert_profile": "profile.updated",
+    "send_event": "event.sent",
+}
+CONTRACT = Contract(
+    name="webhook",
+    category="generic",
+    endpoints=tuple(
+        Endpoint(
+            action=action,
+            method="POST",
+            path="",
+            variant=variant,
+            max_items=max_items,
+            max_bytes=MAX_BYTES,
+            max_item_bytes=MAX_BYTES,
+            mixes=variant == "batch",
+            atomic=True,
+            dedup="webhook-id",
+        )
+        for variant, max_items in (("single", 1), ("batch", 100))
+        for action in TYPES
+    ),
+    rates=(Rate("endpoint", requests=50, per_s=1), Rate("endpoint", in_flight=10)),
+    timeout_s=15,
+    errors=(
+        Row(name="gone", outcome="CONFIG", http=(410,)),
+        Row(name="throttled", outcome="THROTTLED", http=(429,)),
+        Row(name="overloaded", outcome="RETRY", http=(503,)),
+        Row(name="redirect", outcome="RETRY", http_range=(300, 399)),
+        Row(name="refused", outcome="RETRY", http_range=(400, 499)),
+        Row(name="server_error", outcome="RETRY", http_range=(500, 599)),
+    ),
+)
+SCHEDULE = Schedule(
+    tuple(timedelta(seconds=s) for s in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)),
+    jitter=0.2,
+)
+"""At once, then these: ten attempts, the last after three days."""
 
 
 class Settings(DestinationSettings):
@@ -28,6 +73,8 @@ class Settings(DestinationSettings):
     secrets: tuple[SecretStr, ...] = ()
     ordered: StrictBool = False
     """Keep the order of all calls, not just that of each profile in each audience."""
+    batch: StrictBool = False
+    """Send up to a hundred events in one call, as an array."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -55,52 +102,68 @@ def check(settings: Settings) -> None:
         secret_bytes(secret)
 
 
-_TYPES: dict[Operation, str] = {
-    "add_member": "audience.member_added",
-    "remove_member": "audience.member_removed",
-    "upsert_profile": "profile.updated",
-}
-
-
-def build(change: Change, settings: Settings, *, at: datetime) -> Request:
-    """The signed call; its id is that of the change, its timestamp that of this attempt."""
+def drafts(
+    change: Change, endpoint: Endpoint, audience: Audience | None, setup: Setup[Settings]
+) -> Sequence[Draft]:
+    """The event; its name in an answer would be its key."""
     body = {
-        "type": _TYPES[change.operation],
+        "type": TYPES[change.operation],
         "timestamp": _rfc3339(change.occurred_at),
-        "data": _profile(change) if change.audience_id is None else _membership(change),
+        "data": _data(change),
     }
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    if len(content) > MAX_BYTES:
-        raise TooLarge(f"over {MAX_BYTES} bytes")
-    message_id, timestamp = f"msg_{change.idempotency_key[:32]}", int(at.timestamp())
+    return (Draft(payload=body, names=(change.idempotency_key,)),)
+
+
+def build(batch: Batch, setup: Setup[Settings]) -> Request:
+    """The signed call; its id is that of its changes, its timestamp that of this attempt."""
+    keys = [entry.changes[0].idempotency_key for entry in batch.entries]
+    if setup.settings.batch:
+        content = as_json(batch.payloads)
+        key = hashlib.sha256("\n".join(keys).encode()).hexdigest()
+    else:
+        content, key = as_json(batch.payloads[0]), keys[0]
+    message_id, timestamp = f"msg_{key[:32]}", int(batch.at.timestamp())
     headers = {
         "content-type": "application/json",
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": signature(
-            settings.signing(), message_id=message_id, timestamp=timestamp, body=content
+            setup.settings.signing(), message_id=message_id, timestamp=timestamp, body=content
         ),
     }
-    return Request(url=str(settings.base_url), headers=headers, content=content)
+    return Request(url=str(setup.settings.base_url), headers=headers, content=content)
 
 
-def _membership(change: Change) -> dict[str, Any]:
+def _data(change: Change) -> dict[str, Any]:
+    identifiers = identifiers_of(change.person, change.profile_id)
+    if change.conversion is not None:
+        event = change.conversion
+        return {
+            "event_id": event.event_id,
+            "name": event.name,
+            "profile_id": change.profile_id,
+            "occurred_at": _rfc3339(change.occurred_at),
+            "value": event.value,
+            "currency": event.currency,
+            "order_id": event.order_id,
+            "items": [goods.as_dict() for goods in event.items],
+            "properties": event.properties,
+            "identifiers": identifiers,
+        }
+    if change.audience_id is None:
+        return {
+            "profile_id": change.profile_id,
+            "version": change.version,
+            "identifiers": identifiers,
+            "traits": change.person.traits,
+        }
     return {
         "audience_id": change.audience_id,
         "profile_id": change.profile_id,
         "version": change.version,
         "occurred_at": _rfc3339(change.occurred_at),
-        "identifiers": identifiers_of(change.person, change.profile_id),
+        "identifiers": identifiers,
         "cause": change.cause,
-    }
-
-
-def _profile(change: Change) -> dict[str, Any]:
-    return {
-        "profile_id": change.profile_id,
-        "version": change.version,
-        "identifiers": identifiers_of(change.person, change.profile_id),
-        "traits": change.person.traits,
     }
 
 
@@ -109,26 +172,12 @@ def _rfc3339(instant: int) -> str:
     return text.replace("+00:00", "Z")
 
 
-SCHEDULE = Schedule(
-    tuple(timedelta(seconds=s) for s in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)),
-    jitter=0.2,
-)
-"""At once, then these: ten attempts, the last after three days."""
-
 DESTINATION = Destination(
-    "webhook",
-    Settings,
-    build,
-    limits=Limits(per_second=50, in_flight=10),
+    contract=CONTRACT,
+    settings=Settings,
+    drafts=drafts,
+    build=build,
     schedule=SCHEDULE,
-    statuses=(
-        StatusRow(410, 410, Outcome.CONFIG, "gone"),
-        StatusRow(429, 429, Outcome.THROTTLED, "throttled"),
-        StatusRow(503, 503, Outcome.RETRY, "overloaded"),
-        StatusRow(300, 399, Outcome.RETRY, "redirect"),
-        StatusRow(400, 499, Outcome.RETRY, "refused"),
-        StatusRow(500, 599, Outcome.RETRY, "server_error"),
-    ),
     check=check,
-    profiles=True,
+    variant=lambda settings, _: "batch" if settings.batch else "single",
 )

@@ -10,10 +10,50 @@ import msgspec
 from schemas.codec import Undecodable
 from schemas.records import Activation, Cause, Identifier
 
-Operation = Literal["add_member", "remove_member", "upsert_profile"]
+Operation = Literal["add_member", "remove_member", "upsert_profile", "send_event"]
 
 Key = tuple[str, str]
-"""Audience (empty for a profile update) and profile: changes with the same key keep their order."""
+"""Audience (empty for a profile update, `event/` and its id for a conversion) and profile: changes
+with the same key keep their order."""
+
+
+class Goods(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One item of an order."""
+
+    id: str | None = None
+    quantity: float | None = None
+    price: float | None = None
+    name: str | None = None
+    category: str | None = None
+    brand: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is known of it."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+class Conversion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What happened, for platforms that count conversions."""
+
+    event_id: str
+    name: str
+    """Under which it is sent."""
+    value: float | None = None
+    currency: str | None = None
+    order_id: str | None = None
+    items: tuple[Goods, ...] = ()
+    click: dict[str, str] = {}
+    """Click ids by their usual names: fbc, fbp, gclid, gbraid, wbraid, ttclid, ttp, li_fat_id."""
+    client: dict[str, str] = {}
+    """ip, user_agent, url, referrer."""
+    action_source: str = "website"
+    properties: dict[str, Any] = {}
+
+    @property
+    def order(self) -> str:
+        """The order's id; without one the event's."""
+        return self.order_id or self.event_id
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -22,11 +62,13 @@ class Person(msgspec.Struct, frozen=True):
     identifiers: tuple[Identifier, ...] = ()
     traits: dict[str, Any] = {}
     consent: dict[str, Any] = {}
+    conversion: Conversion | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A membership or profile change. `raw` is the record it came as, kept for a later attempt."""
+    """A change of a membership or profile, or a conversion. `raw` is the record it came as, kept
+    for a later attempt."""
 
     destination_id: str
     operation: Operation
@@ -38,9 +80,14 @@ class Change:
     cause: Cause
     person: Person
     raw: bytes
+    conversion: Conversion | None = None
+    merged_into: str | None = None
+    """The profile that this one was folded into, when it leaves for that."""
 
     @property
     def key(self) -> Key:
+        if self.conversion is not None:
+            return (f"event/{self.conversion.event_id}", self.profile_id)
         return (self.audience_id or "", self.profile_id)
 
     @property
@@ -50,6 +97,8 @@ class Change:
 
     @property
     def idempotency_key(self) -> str:
+        if self.conversion is not None:
+            return _digest(self.destination_id, "send_event", self.conversion.event_id)
         return idempotency_key(
             self.destination_id, self.operation, self.audience_id, self.profile_id, self.version
         )
@@ -79,24 +128,31 @@ def change_of(activation: Activation, raw: bytes) -> Change:
         cause=activation.cause,
         person=person,
         raw=raw,
+        conversion=person.conversion if activation.kind == "conversion" else None,
+        merged_into=activation.merged_into,
     )
 
 
 def _operation(activation: Activation) -> Operation:
     match activation:
+        case Activation(kind="conversion", audience_id=None):
+            return "send_event"
         case Activation(kind="profile", audience_id=None):
             return "upsert_profile"
         case Activation(kind="membership", audience_id=str(), member=bool(member)):
             return "add_member" if member else "remove_member"
         case _:
-            raise Undecodable("the activation is neither a membership nor a profile update")
+            raise Undecodable("the activation is no membership, profile update or conversion")
 
 
 def idempotency_key(
     destination_id: str, operation: str, audience_id: str | None, profile_id: str, version: int
 ) -> str:
     """The same for every attempt of the same change, different for every other change."""
-    parts = (destination_id, operation, audience_id or "", profile_id, str(version))
+    return _digest(destination_id, operation, audience_id or "", profile_id, str(version))
+
+
+def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

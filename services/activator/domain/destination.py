@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from schemas.problems import Invalid, Problem, nearest
 from services.activator.destinations import DESTINATIONS
-from services.activator.domain.platform import Destination, DestinationSettings
+from services.activator.domain.consent import ConsentRules
+from services.activator.domain.conversion import PARTS
+from services.activator.domain.platform import Audience, Destination, DestinationSettings
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -22,11 +24,14 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Audience(Strict):
+class Follows(Strict):
     """One segment that the destination follows."""
 
     segment: Id
-    name: str | None = None
+    name: Annotated[str, Field(min_length=1)] | None = None
+    """At the platform; the segment's id unless given."""
+    options: dict[str, Any] = {}
+    """What the platform is told when the audience is made there."""
 
 
 class Profiles(Strict):
@@ -38,7 +43,27 @@ class Profiles(Strict):
 class Consent(Strict):
     """How consent is read before anything is sent."""
 
-    strict: StrictBool | None = None
+    strict: StrictBool = True
+    categories: tuple[str, ...] = ()
+    opt_in: StrictBool = False
+
+
+class Sends(Strict):
+    """Which events are sent as conversions, under which name, and where their parts are."""
+
+    when: Annotated[str, Field(min_length=1)]
+    send: Annotated[str, Field(min_length=1)]
+    mapping: dict[str, str] = {}
+
+    @field_validator("mapping")
+    @classmethod
+    def _known_parts(cls, mapping: dict[str, str]) -> dict[str, str]:
+        for part in mapping:
+            if part not in PARTS and not part.startswith("properties."):
+                meant = nearest(part, PARTS)
+                hint = f"did you mean `{meant}`?" if meant else f"known: {', '.join(PARTS)}"
+                raise ValueError(f"`{part}` is no part of a conversion; {hint}")
+        return mapping
 
 
 class Document(Strict):
@@ -50,8 +75,9 @@ class Document(Strict):
     description: str | None = None
     type: str
     settings: dict[str, Any] = {}
-    audiences: tuple[Audience, ...] = ()
+    audiences: tuple[Follows, ...] = ()
     profiles: Profiles | None = None
+    events: tuple[Sends, ...] = ()
     consent: Consent = Consent()
     enabled: StrictBool = True
 
@@ -63,8 +89,10 @@ class DestinationDefinition:
     id: str
     destination: Destination[Any]
     settings: DestinationSettings
-    audiences: frozenset[str]
-    """Ids of the segments."""
+    audiences: Mapping[str, Audience]
+    """By segment."""
+    consent: ConsentRules
+    events: tuple[Sends, ...]
     traits: Mapping[str, str] | None
     """Trait → name at the destination; None when it takes no profile updates."""
     enabled: bool
@@ -84,18 +112,41 @@ def parse_destination(document: Mapping[str, Any]) -> DestinationDefinition:
         given = document.get("settings", {})
         given = given if isinstance(given, Mapping) else {}
         settings = _checked(destination.settings, given, problems, "settings")
-    if parsed is not None and parsed.profiles and destination and not destination.profiles:
-        problems.append(Problem("profiles", f"`{destination.name}` takes audiences only"))
+    if parsed is not None and destination is not None:
+        problems += _beyond(parsed, destination)
     if problems or parsed is None or destination is None or settings is None:
         raise Invalid(problems)
     return DestinationDefinition(
         id=parsed.id,
         destination=destination,
         settings=settings,
-        audiences=frozenset(audience.segment for audience in parsed.audiences),
+        audiences={each.segment: _audience(each) for each in parsed.audiences},
+        consent=ConsentRules(
+            strict=parsed.consent.strict,
+            categories=parsed.consent.categories,
+            opt_in=parsed.consent.opt_in,
+        ),
+        events=parsed.events,
         traits=parsed.profiles.traits if parsed.profiles else None,
         enabled=parsed.enabled,
     )
+
+
+def _audience(follows: Follows) -> Audience:
+    return Audience(
+        id=follows.segment, name=follows.name or follows.segment, options=follows.options
+    )
+
+
+def _beyond(parsed: Document, destination: Destination[Any]) -> Iterator[Problem]:
+    """What the document asks of a platform that has no such thing."""
+    name = destination.name
+    if parsed.audiences and not destination.members:
+        yield Problem("audiences", f"`{name}` has no audiences")
+    if parsed.profiles and not destination.profiles:
+        yield Problem("profiles", f"`{name}` takes no profiles")
+    if parsed.events and not destination.events:
+        yield Problem("events", f"`{name}` takes no events")
 
 
 def destination_secrets(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -137,10 +188,6 @@ def _checked(
         return None
 
 
-_LATER = ("events", "options")
-"""Part of the format; this version does not send them, and says so rather than drop them."""
-
-
 def _problem(detail: ErrorDetails, model: type[BaseModel], above: str) -> Problem:
     place = _written(detail["loc"], above)
     match detail["type"]:
@@ -148,8 +195,6 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], above: str) -> Proble
             return Problem(place, "is missing")
         case "extra_forbidden":
             key = str(detail["loc"][-1])
-            if key in _LATER:
-                return Problem(place, "is not sent by this version")
             meant = nearest(key, _known(model, detail["loc"][:-1]))
             hint = f"; did you mean `{meant}`?" if meant else ""
             return Problem(place, f"unknown key `{key}`{hint}")
@@ -166,8 +211,9 @@ def _written(steps: tuple[str | int, ...], above: str) -> str:
 def _known(model: type[BaseModel], steps: tuple[str | int, ...]) -> tuple[str, ...]:
     """The keys that are allowed where the steps lead."""
     inner: dict[str, type[BaseModel]] = {
-        "audiences": Audience,
+        "audiences": Follows,
         "profiles": Profiles,
+        "events": Sends,
         "consent": Consent,
     }
     there = inner.get(str(steps[0]), model) if steps else model

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.activator.domain.change import Change, Key
+from services.activator.domain.change import Change, Key, Person
 from services.activator.domain.outcomes import SENT, WAITING, Outcome
 
 
@@ -17,6 +17,8 @@ class Entry:
     """What became of that version; None while an attempt is under way or was cut short."""
     touched: bool = False
     """An add was sent, or may have been: the platform may hold this profile."""
+    sent: Person | None = None
+    """As whom it was sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,22 @@ class Reading:
     reason: str
     status: int | None = None
     retry_after: timedelta | None = None
+    may_refresh: bool = True
+    """For AUTH: whether a new token may help."""
+    at_most: int | None = None
+    """For RETRY: so many times, then never; None for as often as the schedule says."""
+    at_once: bool = False
+    """For RETRY: without waiting, in a request of its own."""
+    upsert: bool = False
+    """The profile has to be made first."""
+    vendor_id: str | None = None
+    """The platform's own id of the profile, to be used from now on."""
+    recheck: timedelta | None = None
+    """For CONFIG: may have mended itself after so long."""
+    until: str | None = None
+    """For THROTTLED: a named moment, such as midnight of the account."""
+    max_age_s: int | None = None
+    """For RETRY: not beyond this age."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """What follows from one answer: done, later, or never; pure, so time and schedule come in."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.activator.domain.change import Change
+from services.activator.domain.change import Change, Person
+from services.activator.domain.contract import Endpoint
 from services.activator.domain.outcomes import SENT, Outcome, Reading
 
 THROTTLED_AT_MOST = timedelta(hours=24)
@@ -23,6 +24,8 @@ class Item:
     throttled_since: datetime | None = None
     touched: bool = False
     """The platform may already hold this profile in this audience."""
+    sent: Person | None = None
+    """Under which identifiers it was sent there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,8 @@ class Verdict:
     @property
     def touched(self) -> bool:
         """Whether the platform may hold the profile from now on."""
+        if self.outcome in SENT and self.item.change.operation == "remove_member":
+            return False
         called = self.sent_at is not None and self.outcome in (*SENT, Outcome.RETRY)
         exhausted = self.outcome is Outcome.PERMANENT and self.attempts > 1
         return self.item.touched or bool(self.item.change.member and (called or exhausted))
@@ -64,7 +69,9 @@ def verdict(
         case Outcome.RETRY:
             attempts += 1
             wait = delay(attempts)
-            if wait is None:
+            if reading.at_most is not None and attempts > reading.at_most:
+                outcome = Outcome.PERMANENT
+            elif wait is None or _is_too_old(item, reading, now):
                 outcome, reason = Outcome.PERMANENT, "retries_exhausted"
             else:
                 hint = min(reading.retry_after or timedelta(0), LONGEST_HINT)
@@ -92,3 +99,30 @@ def verdict(
         sent_at=sent_at,
         latency=now - sent_at if sent_at else None,
     )
+
+
+def _is_too_old(item: Item, reading: Reading, now: datetime) -> bool:
+    """Whether the row gives up on changes of that age."""
+    if reading.max_age_s is None:
+        return False
+    return now.timestamp() - item.change.occurred_at / 1000 > reading.max_age_s
+
+
+def as_sent(item: Item) -> Change:
+    """A removal names the person as it was added, whatever has become of the profile since."""
+    if item.change.operation == "remove_member" and item.sent is not None:
+        return replace(item.change, person=item.sent)
+    return item.change
+
+
+def is_timely(change: Change, endpoint: Endpoint, now: datetime) -> bool:
+    """Whether the platform still takes an event of that age, or already one of that hour."""
+    if change.conversion is None:
+        return True
+    age_s = now.timestamp() - change.occurred_at / 1000
+    oldest = endpoint.max_age_s
+    if change.conversion.action_source == "physical_store" and endpoint.max_store_age_s:
+        oldest = endpoint.max_store_age_s
+    if oldest is not None and age_s > oldest:
+        return False
+    return endpoint.max_future_s is None or -age_s <= endpoint.max_future_s

@@ -49,13 +49,17 @@ def change(profile_id: str = "p_42", **fields: Any) -> Change:
     return change_of(record, encode(record))
 
 
+WEBHOOK = {"base_url": "https://example.com/ads", "secret": "env:ADS_SECRET"}
+
+
 def document(**fields: Any) -> dict[str, Any]:
-    settings = {"base_url": "https://example.com/ads", "secret": "env:ADS_SECRET"}
+    """A destination; a webhook unless `type` says otherwise, whose settings then stand alone."""
+    usual = WEBHOOK if fields.get("type", "webhook") == "webhook" else {}
     return {
         "kind": "destination",
         "id": "ads",
         "type": "webhook",
-        "settings": settings | fields.pop("settings", {}),
+        "settings": usual | fields.pop("settings", {}),
         "audiences": [{"segment": "vip"}],
     } | fields
 

@@ -4,16 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from services.activator.domain.platform import Limits
-from services.activator.limiter import Limiter, Paused
+from services.activator.domain.contract import Rate
+from services.activator.limiter import Group, Paused
 from tests.unit.activator.clock import START, SetClock
 
 MINUTE = timedelta(minutes=1)
+RATES = (Rate("endpoint", requests=5, per_s=1), Rate("endpoint", in_flight=2))
 
 
 async def test_ruling_23_no_second_sees_more_calls_than_the_ceiling() -> None:
     clock = SetClock()
-    limiter = Limiter(Limits(per_second=5, in_flight=2), clock)
+    limiter = Group(RATES, clock)
     left = []
     for _ in range(23):
         async with limiter.slot():
@@ -25,7 +26,7 @@ async def test_ruling_23_no_second_sees_more_calls_than_the_ceiling() -> None:
 
 async def test_s3_a_pause_lasts_as_long_as_was_asked_for() -> None:
     clock = SetClock()
-    limiter = Limiter(Limits(per_second=5, in_flight=2), clock)
+    limiter = Group(RATES, clock)
     assert limiter.throttled(MINUTE) == START + MINUTE
     with pytest.raises(Paused) as paused:
         async with limiter.slot():
@@ -38,7 +39,7 @@ async def test_s3_a_pause_lasts_as_long_as_was_asked_for() -> None:
 
 async def test_s3_without_a_hint_pauses_double_from_30_seconds_to_15_minutes() -> None:
     clock = SetClock()
-    limiter = Limiter(Limits(per_second=5, in_flight=2), clock)
+    limiter = Group(RATES, clock)
     pauses = []
     for _ in range(7):
         until = limiter.throttled(None)
@@ -50,5 +51,23 @@ async def test_s3_without_a_hint_pauses_double_from_30_seconds_to_15_minutes() -
 
 
 async def test_answers_to_calls_already_under_way_do_not_double_the_pause() -> None:
-    limiter = Limiter(Limits(per_second=5, in_flight=2), SetClock())
+    limiter = Group(RATES, SetClock())
     assert limiter.throttled(None) == limiter.throttled(None)
+
+
+async def test_s7_a_hint_halves_the_rate_and_it_recovers_by_a_tenth_a_minute() -> None:
+    clock = SetClock()
+    limiter = Group((Rate("account", requests=20, per_s=1),), clock)
+
+    async def in_a_second() -> int:
+        began, calls = clock.elapsed(), 0
+        while clock.elapsed() - began < 1:
+            async with limiter.slot():
+                calls += 1
+        return calls
+
+    clock.advance(MINUTE)
+    limiter.slower()
+    assert await in_a_second() == pytest.approx(10, abs=1)
+    clock.advance(6 * MINUTE)
+    assert await in_a_second() == pytest.approx(20, abs=1)

@@ -4,16 +4,27 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.activator.destinations.webhook import DESTINATION
+from services.activator.destinations.webhook import CONTRACT
+from services.activator.domain.classify import Asked, readings
+from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import (
     Failure,
     Outcome,
+    Reading,
     Response,
     read_status,
     retry_after,
 )
 
 NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
+
+
+def webhook(status: int, headers: dict[str, str]) -> Reading:
+    endpoint = CONTRACT.endpoint("add_member", "single")
+    assert endpoint is not None
+    asked = Asked(contract=CONTRACT, endpoint=endpoint, places=[Place(0)], now=NOW)
+    (reading,) = readings(Response(status, headers), asked)
+    return reading
 
 
 @pytest.mark.parametrize(
@@ -45,12 +56,12 @@ def test_s3_default_reading_of_each_status(statuses: tuple[int, ...], outcome: O
     ],
 )
 def test_s6_1_webhook_reading_of_each_status(statuses: tuple[int, ...], outcome: Outcome) -> None:
-    assert {DESTINATION.reading(Response(s, {}), NOW).outcome for s in statuses} == {outcome}
+    assert {webhook(s, {}).outcome for s in statuses} == {outcome}
 
 
 @pytest.mark.parametrize("status", [429, 503, 500, 404])
 def test_s3_retry_after_is_honoured_on_any_status(status: int) -> None:
-    reading = DESTINATION.reading(Response(status, {"retry-after": "17"}), NOW)
+    reading = webhook(status, {"retry-after": "17"})
     assert reading.retry_after == timedelta(seconds=17)
 
 

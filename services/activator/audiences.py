@@ -1,0 +1,148 @@
+"""The platform's own id of each audience: kept, looked up, or made; once, whoever asks."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+
+from services.activator.domain.answer import Answer
+from services.activator.domain.classify import Asked, readings
+from services.activator.domain.naming import Place
+from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading
+from services.activator.domain.platform import Audience, AudienceCalls, Setup, Token
+from services.activator.domain.requests import Request
+from services.activator.limiter import Paused
+from services.activator.line import Line
+from services.activator.tokens import NoToken
+
+
+class Kept(Protocol):
+    """Where the ids are kept."""
+
+    async def audience(self, audience_id: str) -> tuple[str, datetime] | None: ...
+
+    async def keep_audience(self, audience_id: str, vendor_id: str, now: datetime) -> None: ...
+
+
+class Absent(Exception):
+    """Why an audience cannot be used now."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        super().__init__(reading.reason)
+
+
+class Audiences:
+    """All audiences of one instance."""
+
+    def __init__(self, line: Line, kept: Kept) -> None:
+        self._line = line
+        self._instance = line.instance
+        self._clock = line.clock
+        self._kept = kept
+        self._ready: dict[str, Audience] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def ready(self, audience_id: str) -> Audience:
+        """The audience as the platform knows it.
+
+        Raises:
+            Absent: it is not there and could not be made.
+        """
+        plain = self._instance.audiences.get(audience_id) or Audience(
+            id=audience_id, name=audience_id
+        )
+        calls = self._instance.destination.audiences
+        if calls is None:
+            return plain
+        async with self._one_at_a_time:
+            if audience_id not in self._ready:
+                self._ready[audience_id] = await self._had(plain, calls)
+            return self._ready[audience_id]
+
+    async def _had(self, audience: Audience, calls: AudienceCalls) -> Audience:
+        given = audience.options.get("vendor_id")
+        if given is not None:
+            return replace(audience, vendor_id=str(given))
+        kept = await self._kept.audience(audience.id)
+        if kept is not None:
+            return replace(audience, vendor_id=kept[0], created_at=kept[1])
+        vendor_id = await self._found(audience, calls)
+        if vendor_id is None:
+            vendor_id = await self._made(audience, calls)
+        now = self._clock.now()
+        await self._kept.keep_audience(audience.id, vendor_id, now)
+        return replace(audience, vendor_id=vendor_id, created_at=now)
+
+    async def _found(self, audience: Audience, calls: AudienceCalls) -> str | None:
+        if calls.find is None or calls.found is None:
+            return None
+        answer = await self._asked(partial(calls.find, audience))
+        if answer.status in calls.absent:
+            return None
+        self._check(answer)
+        return calls.found(answer, audience)
+
+    async def _made(self, audience: Audience, calls: AudienceCalls) -> str:
+        answer = await self._asked(partial(calls.create, audience))
+        if answer.status in calls.exists:
+            found = await self._found(audience, calls)
+            if found is not None:
+                return found
+        self._check(answer)
+        made = calls.created(answer, audience)
+        if made is None and calls.unmade is not None:
+            raise Absent(Reading(Outcome.CONFIG, calls.unmade, answer.status))
+        if made is None:
+            raise Absent(Reading(Outcome.RETRY, "unreadable_answer", answer.status, at_most=3))
+        await self._clock.sleep(calls.settle_s)
+        return made
+
+    async def _asked(self, build: Callable[[Setup[Any]], Request]) -> Answer:
+        """The answer to a call, with a new token if the first is refused."""
+        try:
+            token = await self._line.tokens.current()
+            answer = await self._sent(build(self._setup(token)))
+            if answer.status == 401 and token is not None:
+                token = await self._line.tokens.renewed(token)
+                answer = await self._sent(build(self._setup(token)))
+        except NoToken as none:
+            raise Absent(none.reading) from none
+        return answer
+
+    def _setup(self, token: Token | None) -> Setup[Any]:
+        return self._instance.setup(token, {}, self._clock.now())
+
+    async def _sent(self, request: Request) -> Answer:
+        group = self._line.limiter.group(self._instance.endpoint("create_audience"))
+        try:
+            async with group.slot():
+                answered = await self._line.client.send(request)
+        except Paused as paused:
+            wait = paused.until - self._clock.now()
+            raise Absent(Reading(Outcome.THROTTLED, "paused", retry_after=wait)) from paused
+        if isinstance(answered, Failure):
+            raise Absent(Reading(answered.outcome, answered.reason))
+        return Answer(answered)
+
+    def _check(self, answer: Answer) -> None:
+        endpoint = self._instance.endpoint("create_audience")
+        assert endpoint is not None
+        asked = Asked(
+            contract=self._instance.destination.contract,
+            endpoint=endpoint,
+            places=[Place(0)],
+            now=self._clock.now(),
+        )
+        (reading,) = readings(answer.response, asked)
+        if reading.outcome not in SENT:
+            raise Absent(_for_all(reading))
+
+
+def _for_all(reading: Reading) -> Reading:
+    """What is wrong with an audience is no fault of its members."""
+    if reading.outcome in (Outcome.PERMANENT, Outcome.SPLIT):
+        return replace(reading, outcome=Outcome.CONFIG, reason="audience_refused")
+    return reading

@@ -1,0 +1,360 @@
+"""Makes the calls of one destination: within its limits, with its token, until each change has an
+outcome.
+
+A batch that fails as a whole is halved until the bad item stands alone; what a platform asks to be
+resent goes out again at once; a refused token is renewed once.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from services.activator import metrics
+from services.activator.domain.answer import Answer
+from services.activator.domain.batches import Part, batches, halves, is_too_large, of_entries, part
+from services.activator.domain.change import Change, Key
+from services.activator.domain.classify import Asked, readings, worst
+from services.activator.domain.contract import Endpoint
+from services.activator.domain.job import Job, JobRef
+from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading, Response
+from services.activator.domain.platform import Audience, Batch, Entry, Setup, Unsendable
+from services.activator.limiter import Group, Paused
+from services.activator.line import Line
+from services.activator.tokens import NoToken
+
+MOST_ROUNDS = 20
+"""A batch of 10 000 is down to single items after 14."""
+
+
+class VendorIds(Protocol):
+    """The platform's own ids of profiles, kept in the state of the instance."""
+
+    async def known(self, profile_ids: Sequence[str]) -> Mapping[str, str]: ...
+
+    async def learn(self, ids: Mapping[str, str]) -> None: ...
+
+    async def forget(self, profile_ids: Sequence[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """What became of a change, and when it was sent."""
+
+    reading: Reading
+    sent_at: datetime | None = None
+    paused_until: datetime | None = None
+    job: JobRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A change with the operation and the audience that it is for."""
+
+    change: Change
+    endpoint: Endpoint
+    audience: Audience | None
+    again: bool = False
+    """An earlier attempt may have arrived."""
+
+
+class Stopped(Exception):
+    """No call until somebody has mended what `called` ran into."""
+
+    def __init__(self, called: Called) -> None:
+        self.called = called
+        super().__init__(called.reading.reason)
+
+
+class Caller:
+    """All calls of one instance."""
+
+    def __init__(self, line: Line, vendor_ids: VendorIds, session: Callable[[], int]) -> None:
+        self._line = line
+        self._instance = line.instance
+        self._clock = line.clock
+        self._vendor_ids = vendor_ids
+        self._session = session
+        self._stop: Called | None = None
+        """What ended all calling: credentials or a set-up that only a person can mend."""
+
+    async def deliver(self, tasks: Sequence[Task]) -> dict[Key, Called]:
+        """One outcome for each change; entries that went apart are joined again to the worst."""
+        found = await self._once(tasks)
+        again = [task for task in tasks if found[task.change.key].reading.at_once]
+        if again:
+            found |= await self._made(again, found)
+        return {key: _final(called) for key, called in found.items()}
+
+    async def introduce(self, tasks: Sequence[Task]) -> None:
+        """Make the profiles of these at the platform."""
+        await self._upserted(tasks)
+
+    async def ask(self, job: Job) -> Response | Failure | None:
+        """How a job is; None while no call may be made."""
+        poll = self._instance.destination.contract.poll
+        assert poll is not None
+        try:
+            setup = await self._setup({})
+            query = {poll.query: job.id} if poll.query else None
+            url = setup.url(poll.path, query, job_id=job.id)
+            async with self._line.limiter.group(None).slot():
+                return await self._line.client.send(setup.request(url, method="GET"))
+        except (NoToken, Paused):
+            return None
+
+    async def _made(self, tasks: Sequence[Task], found: Mapping[Key, Called]) -> dict[Key, Called]:
+        """Once more, after the platform has the profile, or we its id there."""
+        missing = [task for task in tasks if found[task.change.key].reading.upsert]
+        updates = [task for task in missing if task.endpoint.action == "upsert_profile"]
+        await self._vendor_ids.forget([task.change.profile_id for task in updates])
+        refused = await self._upserted([task for task in missing if task not in updates])
+        ready = [task for task in tasks if task.change.key not in refused]
+        return refused | (await self._once(ready) if ready else {})
+
+    async def _once(self, tasks: Sequence[Task]) -> dict[Key, Called]:
+        ids = await self._vendor_ids.known([task.change.profile_id for task in tasks])
+        unknown = [t for t in tasks if t.endpoint.requires and t.change.profile_id not in ids]
+        found = await self._introduced(unknown)
+        ready = [task for task in tasks if task.change.key not in found]
+        if unknown:
+            ids = await self._vendor_ids.known([task.change.profile_id for task in ready])
+        try:
+            setup = await self._setup(ids)
+        except NoToken as none:
+            return found | _all(ready, Called(reading=none.reading))
+        parts, refused = self._parts(ready, setup)
+        made = batches(parts, at=self._clock.now(), session=self._session)
+        for each in await asyncio.gather(*(self._deliver(batch, setup) for batch in made)):
+            for key, called in each:
+                found[key] = _worst(found.get(key), called)
+        return found | refused
+
+    async def _introduced(self, tasks: Sequence[Task]) -> dict[Key, Called]:
+        """Who the platform has no id for is made there first, or is not there to be removed."""
+        removes = [task for task in tasks if task.change.operation == "remove_member"]
+        gone = Called(reading=Reading(Outcome.DELIVERED, "not_there"))
+        return _all(removes, gone) | await self._upserted([t for t in tasks if t not in removes])
+
+    async def _upserted(self, tasks: Sequence[Task]) -> dict[Key, Called]:
+        """Make the profiles; what became of those that could not be made."""
+        instance = self._instance
+        endpoint = instance.destination.introduction(instance.settings)
+        if not tasks or endpoint is None:
+            return {}
+        upserts = [
+            Task(
+                change=replace(task.change, operation="upsert_profile"),
+                endpoint=endpoint,
+                audience=task.audience,
+            )
+            for task in tasks
+        ]
+        made = await self._once(upserts)
+        await self._clock.sleep(instance.destination.introduction_s)
+        return {key: called for key, called in made.items() if called.reading.outcome not in SENT}
+
+    async def _setup(self, ids: Mapping[str, str]) -> Setup[Any]:
+        token = await self._line.tokens.current()
+        return self._instance.setup(token, ids, self._clock.now())
+
+    def _parts(
+        self, tasks: Sequence[Task], setup: Setup[Any]
+    ) -> tuple[list[Part], dict[Key, Called]]:
+        """The entries of every change, and the changes that can never be sent."""
+        parts: list[Part] = []
+        refused: dict[Key, Called] = {}
+        for task in tasks:
+            try:
+                parts += self._entries(task, setup)
+            except Unsendable as unsendable:
+                reading = Reading(Outcome.PERMANENT, unsendable.reason)
+                refused[task.change.key] = Called(reading=reading)
+        return parts, refused
+
+    def _entries(self, task: Task, setup: Setup[Any]) -> list[Part]:
+        change, endpoint, audience = task.change, task.endpoint, task.audience
+        drafts = self._instance.destination.drafts(change, endpoint, audience, setup)
+        if not drafts:
+            raise Unsendable("no_identifiers")
+        found = [part(change, endpoint, audience, draft, again=task.again) for draft in drafts]
+        if any(map(is_too_large, found)):
+            raise Unsendable("item_too_large")
+        return found
+
+    async def _deliver(
+        self, batch: Batch, setup: Setup[Any], rounds: int = MOST_ROUNDS
+    ) -> list[tuple[Key, Called]]:
+        """The batch, and what has to be sent again of it in smaller requests."""
+        called = await self._call(batch, setup)
+        done: list[tuple[Key, Called]] = []
+        split: list[Entry] = []
+        resent: list[Entry] = []
+        for entry, one in zip(batch.entries, called, strict=True):
+            if rounds and one.reading.outcome is Outcome.SPLIT and len(batch.entries) > 1:
+                split.append(entry)
+            elif rounds and one.reading.at_once and one.reading.reason == "resent":
+                resent.append(entry)
+            else:
+                done += [(change.key, _of(change, one)) for change in entry.changes]
+        for entries in (*halves(split), resent):
+            if entries:
+                smaller = of_entries(batch, entries, self._clock.now(), self._session())
+                done += await self._deliver(smaller, setup, rounds - 1)
+        return done
+
+    async def _call(self, batch: Batch, setup: Setup[Any]) -> list[Called]:
+        """One request, and once more with a new token if the first was refused."""
+        found = await self._exchange(batch, setup)
+        wants_token = any(
+            one.reading.outcome is Outcome.AUTH and one.reading.may_refresh for one in found
+        )
+        if setup.token is not None and wants_token:
+            try:
+                token = await self._line.tokens.renewed(setup.token)
+            except NoToken as none:
+                return [Called(reading=none.reading)] * len(batch.entries)
+            renewed = self._instance.setup(token, setup.vendor_ids, self._clock.now())
+            found = await self._exchange(batch, renewed)
+        needs_person = (Outcome.AUTH, Outcome.CONFIG)
+        stop = next((one for one in found if one.reading.outcome in needs_person), None)
+        self._stop = self._stop or stop
+        return found
+
+    async def _exchange(self, batch: Batch, setup: Setup[Any]) -> list[Called]:
+        group = self._line.limiter.group(batch.endpoint)
+        sent_at = self._clock.now()
+        try:
+            answered = await self._answered(batch, setup, group)
+        except Paused as paused:
+            reading = Reading(Outcome.THROTTLED, "paused")
+            return [Called(reading=reading, paused_until=paused.until)] * len(batch.entries)
+        except Stopped as stopped:
+            return [Called(reading=stopped.called.reading)] * len(batch.entries)
+        return await self._understood(answered, batch, group, sent_at)
+
+    async def _answered(self, batch: Batch, setup: Setup[Any], group: Group) -> Response | Failure:
+        """Run the calls of the batch, each in its turn; the answer that speaks of the items."""
+        calls = self._instance.destination.calls(batch, setup)
+        request = next(calls)
+        while True:
+            async with group.slot():
+                if self._stop is not None:
+                    raise Stopped(self._stop)
+                with metrics.IN_FLIGHT.labels(self._instance.id).track_inprogress():
+                    answered = await self._line.client.send(request)
+            if isinstance(answered, Failure):
+                calls.close()
+                return answered
+            try:
+                request = calls.send(answered)
+            except StopIteration as ended:
+                response: Response = ended.value
+                return response
+
+    async def _understood(
+        self, answered: Response | Failure, batch: Batch, group: Group, sent_at: datetime
+    ) -> list[Called]:
+        destination, now = self._instance.destination, self._clock.now()
+        asked = Asked(
+            contract=destination.contract,
+            endpoint=batch.endpoint,
+            places=[entry.place for entry in batch.entries],
+            now=now,
+            audience_age=_age(batch.audience, now),
+        )
+        found = readings(answered, asked)
+        until = self._adjusted(answered, found, group, now)
+        job = await self._learned(answered, batch, found)
+        return [
+            Called(
+                reading=reading,
+                sent_at=sent_at,
+                paused_until=until,
+                job=JobRef(job, batch.endpoint, entry.place) if job else None,
+            )
+            for entry, reading in zip(batch.entries, found, strict=True)
+        ]
+
+    def _adjusted(
+        self,
+        answered: Response | Failure,
+        found: Sequence[Reading],
+        group: Group,
+        now: datetime,
+    ) -> datetime | None:
+        """What the answer means for the calls that follow: until when there is none."""
+        hint = self._instance.destination.hint
+        wish = hint(Answer(answered), now) if hint and isinstance(answered, Response) else None
+        if wish is not None and wish.slower:
+            group.slower()
+        throttled = [one for one in found if one.outcome is Outcome.THROTTLED]
+        if throttled:
+            metrics.PAUSES.labels(self._instance.id).inc()
+            return group.throttled(wait_of(throttled[0], wish.pause if wish else None, now))
+        if wish is not None and wish.pause is not None:
+            group.throttled(wish.pause)
+        elif any(one.outcome in SENT for one in found):
+            group.answered()
+        return None
+
+    async def _learned(
+        self, answered: Response | Failure, batch: Batch, found: Sequence[Reading]
+    ) -> str | None:
+        """Keep the ids that the platform has told; the job that it has taken on."""
+        destination = self._instance.destination
+        ids = {
+            change.profile_id: reading.vendor_id
+            for entry, reading in zip(batch.entries, found, strict=True)
+            for change in entry.changes
+            if reading.vendor_id
+        }
+        job = None
+        if isinstance(answered, Response) and 200 <= answered.status <= 299:
+            answer = Answer(answered)
+            ids |= destination.learn(batch, answer) if destination.learn else {}
+            job = destination.job(answer) if destination.job else None
+        if ids:
+            await self._vendor_ids.learn(ids)
+        return job
+
+
+def _all(tasks: Iterable[Task], called: Called) -> dict[Key, Called]:
+    return {task.change.key: called for task in tasks}
+
+
+def _of(change: Change, called: Called) -> Called:
+    """An entry that adds some and removes others may mean something else to each."""
+    reading = called.reading
+    if reading.upsert and change.operation == "remove_member":
+        reading = Reading(Outcome.DELIVERED, "not_there", reading.status)
+    return replace(called, reading=reading)
+
+
+def _worst(known: Called | None, called: Called) -> Called:
+    if known is None or worst(known.reading, called.reading) is called.reading:
+        return called
+    return known
+
+
+def _final(called: Called) -> Called:
+    """What was to be done at once, and was of no use, never will be."""
+    reading = called.reading
+    if not reading.at_once or reading.reason == "resent":
+        return called
+    return replace(called, reading=Reading(Outcome.PERMANENT, reading.reason, reading.status))
+
+
+def wait_of(reading: Reading, hinted: timedelta | None, now: datetime) -> timedelta | None:
+    """How long the platform wants to be left alone."""
+    if reading.until == "account_midnight":
+        tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        return tomorrow - now
+    return reading.retry_after if reading.retry_after is not None else hinted
+
+
+def _age(audience: Audience | None, now: datetime) -> timedelta | None:
+    if audience is None or audience.created_at is None:
+        return None
+    return now - audience.created_at

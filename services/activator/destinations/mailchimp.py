@@ -1,0 +1,275 @@
+"""Mailchimp: members of an audience, static segments and events."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import SecretStr, StrictBool
+
+from services.activator.domain.answer import Answer
+from services.activator.domain.authorisation import basic
+from services.activator.domain.change import Change, Conversion
+from services.activator.domain.contract import Contract, Endpoint, IdType, Rate, Row
+from services.activator.domain.person import known
+from services.activator.domain.platform import (
+    Audience,
+    AudienceCalls,
+    Batch,
+    Destination,
+    DestinationSettings,
+    Draft,
+    Setup,
+    Token,
+    mapped,
+    rfc3339,
+    text_id,
+)
+from services.activator.domain.requests import Request, as_json
+
+CONTRACT = Contract(
+    name="mailchimp",
+    category="messaging",
+    base_url="https://{dc}.api.mailchimp.com/3.0",
+    api_version="3.0",
+    endpoints=(
+        Endpoint(
+            action="upsert_profile",
+            method="PUT",
+            path="/lists/{list_id}/members/{subscriber_hash}",
+            variant="single",
+            promises="email_address",
+            atomic=True,
+            dedup="upsert_by_id",
+        ),
+        Endpoint(
+            action="upsert_profile",
+            method="POST",
+            path="/lists/{list_id}",
+            batch_key=("list_id",),
+            variant="bulk_with_status",
+            promises="total_created",
+            max_items=500,
+            unique_by="email_address",
+            dedup="upsert_by_id",
+            results="value",
+        ),
+        Endpoint(
+            action="add_member",
+            requires="email_address",
+            promises="total_added",
+            method="POST",
+            path="/lists/{list_id}/segments/{segment_id}",
+            batch_key=("list_id", "segment_id"),
+            max_items=500,
+            dedup="set",
+            mixes=True,
+            results="value",
+        ),
+        Endpoint(
+            action="remove_member",
+            requires="email_address",
+            promises="total_removed",
+            method="POST",
+            path="/lists/{list_id}/segments/{segment_id}",
+            batch_key=("list_id", "segment_id"),
+            max_items=500,
+            dedup="set",
+            mixes=True,
+            results="value",
+        ),
+        Endpoint(
+            action="create_audience",
+            method="POST",
+            path="/lists/{list_id}/segments",
+            dedup="lookup_by_name",
+        ),
+        Endpoint(
+            action="send_event",
+            method="POST",
+            path="/lists/{list_id}/members/{subscriber_hash}/events",
+            atomic=True,
+            dedup="sent_log",
+            success=(204,),
+        ),
+    ),
+    rates=(
+        Rate("account", in_flight=8),
+        Rate("account", in_flight=10),
+    ),
+    ids={"email_address": IdType("email_basic"), "subscriber_hash": IdType("email_md5")},
+    errors=(
+        Row(name="bodiless_throttle", outcome="THROTTLED", http=(403,), match={"empty_body": True}),
+        Row(name="throttled", outcome="THROTTLED", http=(429,)),
+        Row(
+            name="item_exists",
+            outcome="DELIVERED",
+            http=(200,),
+            match={"item_error_code": ("ERROR_CONTACT_EXISTS",)},
+            applies_to=("upsert_profile",),
+        ),
+        Row(
+            name="segment_errors",
+            outcome="ITEM_BY_VALUE_PERMANENT",
+            http=(200,),
+            match={"has": "errors"},
+            applies_to=("add_member",),
+            item_values="errors[].email_addresses[]",
+        ),
+        Row(
+            name="segment_errors_remove",
+            outcome="DELIVERED",
+            http=(200,),
+            match={"has": "errors"},
+            applies_to=("remove_member",),
+        ),
+        Row(
+            name="item_generic",
+            outcome="ITEM_BY_VALUE_PERMANENT",
+            http=(200,),
+            match={"item_error_code": ("ERROR_GENERIC",)},
+            applies_to=("upsert_profile",),
+        ),
+        Row(
+            name="compliance",
+            outcome="PERMANENT",
+            http=(400,),
+            match={"title": ("Member In Compliance State", "Forgotten Email Not Subscribed")},
+        ),
+        Row(name="auth", outcome="AUTH", http=(401,), refresh=False),
+        Row(name="forbidden", outcome="CONFIG", http=(403,)),
+        Row(name="missing_list", outcome="CONFIG", http=(404,)),
+        Row(name="invalid", outcome="SPLIT_THEN_PERMANENT", http=(400,)),
+    ),
+    subscription_field="status",
+    membership="static_segment",
+)
+
+SHORTEST, LONGEST = 2, 30
+
+
+class Settings(DestinationSettings):
+    """A key (its end names the data centre) and the audience that everybody is in."""
+
+    api_key: SecretStr
+    list_id: str
+    map_marketing_email: StrictBool = False
+    """Write people's subscription, many in a call; this overwrites what Mailchimp has."""
+
+    @property
+    def dc(self) -> str:
+        """The data centre, which is the end of the key."""
+        return self.api_key.get_secret_value().rpartition("-")[2]
+
+
+def headers(settings: Settings, _token: Token | None) -> dict[str, str]:
+    return basic("afflux", settings.api_key.get_secret_value())
+
+
+def variant(settings: Settings, _action: str) -> str:
+    return "bulk_with_status" if settings.map_marketing_email else "single"
+
+
+def drafts(
+    change: Change, endpoint: Endpoint, _audience: Audience | None, setup: Setup[Settings]
+) -> Sequence[Draft]:
+    email = setup.identify.first("email_address", known(change.person, change.profile_id).emails)
+    if email is None:
+        return ()
+    if change.conversion is not None:
+        return (_event(change, change.conversion, email),)
+    if endpoint.action != "upsert_profile":
+        return (Draft(payload=email, unique=email, names=(email,)),)
+    payload: dict[str, Any] = {"email_address": email}
+    if endpoint.variant == "single":
+        payload["status_if_new"] = "transactional"
+    else:
+        payload["status"] = _status(change)
+    fields = {name: _field(value) for name, value in mapped(change).items()}
+    if fields:
+        payload["merge_fields"] = fields
+    return (Draft(payload=payload, key=_alone(endpoint, email), unique=email, names=(email,)),)
+
+
+def _alone(endpoint: Endpoint, email: str) -> tuple[str, ...]:
+    return (email,) if endpoint.variant == "single" else ()
+
+
+def _status(change: Change) -> str:
+    """Nobody is subscribed who has not said so."""
+    said = change.person.consent.get("marketing_email")
+    return {"granted": "subscribed", "denied": "unsubscribed"}.get(str(said), "transactional")
+
+
+def _field(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _event(change: Change, event: Conversion, email: str) -> Draft:
+    properties = {name: _text(value) for name, value in event.properties.items()}
+    payload = {
+        "name": event.name[:LONGEST].ljust(SHORTEST, "_"),
+        "properties": properties,
+        "occurred_at": rfc3339(change.occurred_at).replace("Z", "+00:00"),
+        "is_syncing": False,
+    }
+    return Draft(payload=payload, key=(email,), names=(event.event_id,))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else as_json(value).decode()
+
+
+def build(batch: Batch, setup: Setup[Settings]) -> Request:
+    endpoint, settings = batch.endpoint, setup.settings
+    if batch.audience is not None and endpoint.action != "upsert_profile":
+        adds, removes = batch.split()
+        segment_id = batch.audience.vendor_id
+        url = setup.url(endpoint.path, list_id=settings.list_id, segment_id=segment_id)
+        return setup.request(url, {"members_to_add": adds, "members_to_remove": removes})
+    if endpoint.variant == "bulk_with_status":
+        query = {"skip_merge_validation": "true", "skip_duplicate_check": "true"}
+        body = {"members": batch.payloads, "update_existing": True, "sync_tags": False}
+        return setup.request(setup.url(endpoint.path, query, list_id=settings.list_id), body)
+    digest = hashlib.md5(batch.key[0].encode(), usedforsecurity=False).hexdigest()
+    validates = {"skip_merge_validation": "true"} if endpoint.action == "upsert_profile" else None
+    url = setup.url(endpoint.path, validates, list_id=settings.list_id, subscriber_hash=digest)
+    return setup.request(url, batch.payloads[0], method=endpoint.method)
+
+
+def find(audience: Audience, setup: Setup[Settings]) -> Request:
+    query = {"type": "static", "count": 1000}
+    url = setup.url("/lists/{list_id}/segments", query, list_id=setup.settings.list_id)
+    return setup.request(url, method="GET")
+
+
+def found(answer: Answer, audience: Audience) -> str | None:
+    listed = [each for each in answer.all("segments[]") if isinstance(each, dict)]
+    return next((text_id(e.get("id")) for e in listed if e.get("name") == audience.name), None)
+
+
+def create(audience: Audience, setup: Setup[Settings]) -> Request:
+    url = setup.url("/lists/{list_id}/segments", list_id=setup.settings.list_id)
+    return setup.request(url, {"name": audience.name, "static_segment": []})
+
+
+def created(answer: Answer, _audience: Audience) -> str | None:
+    return text_id(answer.first("id"))
+
+
+def learn(batch: Batch, _answer: Answer) -> Mapping[str, str]:
+    """Who was written is on the list from now on."""
+    if batch.endpoint.action != "upsert_profile":
+        return {}
+    return {c.profile_id: e.place.names[0] for e in batch.entries for c in e.changes}
+
+
+DESTINATION = Destination(
+    contract=CONTRACT,
+    settings=Settings,
+    drafts=drafts,
+    build=build,
+    headers=headers,
+    audiences=AudienceCalls(find=find, found=found, create=create, created=created, absent=()),
+    learn=learn,
+    variant=variant,
+)

@@ -1,0 +1,87 @@
+"""What a platform answered, opened: its body as JSON or text, and where things are in it."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from services.activator.domain.outcomes import Response
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d*)\]")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response; its body is read once."""
+
+    response: Response
+
+    @property
+    def status(self) -> int:
+        return self.response.status
+
+    @cached_property
+    def content_type(self) -> str:
+        """Without parameters, in lower case."""
+        return self.response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @cached_property
+    def text(self) -> str:
+        return self.response.body.decode("utf-8", "replace").strip()
+
+    @cached_property
+    def body(self) -> Any:
+        """The JSON of the body; None when it holds none."""
+        try:
+            return json.loads(self.response.body)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def is_html(self) -> bool:
+        return self.content_type == "text/html" or self.text[:15].lower().startswith(
+            ("<!doctype html", "<html")
+        )
+
+    def all(self, path: str) -> list[Any]:
+        """What is at a dotted path; `[]` goes into every element of an array, `[0]` into one."""
+        found = [self.body]
+        for name, index in _STEP.findall(path):
+            found = [below for each in found for below in _below(each, name, index)]
+        return found
+
+    def first(self, path: str) -> Any:
+        """The one value at a path; None when there is none."""
+        return next(iter(self.all(path)), None)
+
+    def part(self, value: Any) -> "Answer":
+        """One element of the body, as an answer of its own."""
+        return Answer(replace(self.response, body=json.dumps(value).encode()))
+
+    def named(self, key: str) -> list[Any]:
+        """Every value of a key, wherever it is."""
+        return list(_named(self.body, key))
+
+
+def _below(value: Any, name: str, index: str) -> list[Any]:
+    if name:
+        return [value[name]] if isinstance(value, dict) and name in value else []
+    if not isinstance(value, list):
+        return []
+    if not index:
+        return value
+    return value[int(index) : int(index) + 1]
+
+
+def _named(value: Any, key: str) -> Iterator[Any]:
+    match value:
+        case dict():
+            for name, below in value.items():
+                if name == key:
+                    yield below
+                yield from _named(below, key)
+        case list():
+            for below in value:
+                yield from _named(below, key)

@@ -1,0 +1,144 @@
+"""Who a change is about, in the words that destinations use."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from services.activator.domain.change import Change, Person
+from services.activator.domain.contract import Contract, IdType
+from services.activator.domain.rules import HOME, Dialling, hashed
+
+MAIDS: Mapping[str, str] = {"idfa": "ios", "aaid": "android", "gaid": "android", "maid": ""}
+"""Identifier types that hold a mobile advertising id → its system; empty when unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Identifiers and names of one person. Texts are as they were given, not normalised."""
+
+    external_id: str
+    emails: tuple[str, ...] = ()
+    phones: tuple[str, ...] = ()
+    maids: tuple[tuple[str, str], ...] = ()
+    """System and id."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """first_name, last_name, gender, dob, city, region, postal_code, country, title, company."""
+    vendor: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Identifiers of all other types."""
+
+    def text(self, name: str) -> str | None:
+        return self.texts.get(name)
+
+
+_TRAITS: Mapping[str, tuple[str, ...]] = {
+    "first_name": ("first_name", "firstName"),
+    "last_name": ("last_name", "lastName"),
+    "gender": ("gender",),
+    "dob": ("dob", "birthday"),
+    "city": ("city", "address.city"),
+    "region": ("region", "state", "address.state"),
+    "postal_code": (
+        "postal_code",
+        "postalCode",
+        "zip",
+        "address.postalCode",
+        "address.postal_code",
+    ),
+    "country": ("country", "address.country"),
+    "title": ("title",),
+    "company": ("company", "company.name"),
+    "name": ("name",),
+}
+"""Where a name may stand among the traits, the first that holds a text counts."""
+
+
+def known(person: Person, profile_id: str) -> Known:
+    """The person of a change; without an external id of the customer's it is the profile's."""
+    by_type: dict[str, list[str]] = {}
+    for identifier in person.identifiers:
+        by_type.setdefault(identifier.type, []).append(identifier.value)
+    own = by_type.get("external_id") or by_type.get("user_id") or [profile_id]
+    maids = [(os, value) for kind, os in MAIDS.items() for value in by_type.get(kind, ())]
+    named = {"email", "phone", *MAIDS}
+    return Known(
+        external_id=own[0],
+        emails=tuple(by_type.get("email", ())),
+        phones=tuple(by_type.get("phone", ())),
+        maids=tuple(maids),
+        texts=_texts(person.traits),
+        vendor={kind: tuple(values) for kind, values in by_type.items() if kind not in named},
+    )
+
+
+def kept(person: Person) -> Person:
+    """What has to be remembered of a person who was sent, so that a removal names the same."""
+    names = {place.partition(".")[0] for places in _TRAITS.values() for place in places}
+    traits = {name: value for name, value in person.traits.items() if name in names}
+    return Person(identifiers=person.identifiers, traits=traits)
+
+
+def joined(one: Person, other: Person) -> Person:
+    """All identifiers of both, the names of the other."""
+    identifiers = dict.fromkeys((*other.identifiers, *one.identifiers))
+    return Person(identifiers=tuple(identifiers), traits={**one.traits, **other.traits})
+
+
+def with_person(change: Change, person: Person | None) -> Change:
+    """A conversion with all that is known of who did it; what it says itself comes first."""
+    if change.conversion is None or person is None:
+        return change
+    everything = joined(person, change.person)
+    consent = {**person.consent, **change.person.consent}
+    return replace(
+        change, person=msgspec.structs.replace(everything, consent=consent, traits=person.traits)
+    )
+
+
+def _texts(traits: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for name, places in _TRAITS.items():
+        values = (_at(traits, place) for place in places)
+        text = next((v for v in values if isinstance(v, str) and v.strip()), None)
+        if text is not None:
+            found[name] = text
+    return found
+
+
+def _at(traits: Mapping[str, Any], path: str) -> Any:
+    value: Any = traits
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Identify:
+    """Turns what is known of a person into the identifiers of one platform."""
+
+    contract: Contract
+    dialling: Dialling = HOME
+
+    def one(self, kind: str, raw: str | None) -> str | None:
+        """The identifier in the form that the platform wants; None when nothing usable is left."""
+        if raw is None or not raw.strip():
+            return None
+        wanted = (self.contract.ids or {})[kind]
+        value = hashed(wanted.rule, wanted.hash, raw, self.dialling)
+        return None if value is None else _cut(value, wanted)
+
+    def many(self, kind: str, raws: Sequence[str]) -> tuple[str, ...]:
+        """Each usable one, once, in order."""
+        found = (self.one(kind, raw) for raw in raws)
+        return tuple(dict.fromkeys(value for value in found if value is not None))
+
+    def first(self, kind: str, raws: Sequence[str]) -> str | None:
+        """The first usable one."""
+        return next(iter(self.many(kind, raws)), None)
+
+
+def _cut(value: str, wanted: IdType) -> str | None:
+    if wanted.max_length is not None and len(value) > wanted.max_length:
+        return None
+    return value.upper() if wanted.upper else value

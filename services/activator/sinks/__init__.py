@@ -1,0 +1,1 @@
+"""Ways out that are no HTTP: a topic, files, a database."""
