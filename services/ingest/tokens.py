@@ -23,6 +23,9 @@ _ISSUER = "afflux-ingest"
 _EXPIRED, _TOO_EARLY = "Token is expired", "Token used before issued"
 """Clients that read exactly these words set their clock by our Date and try again at once."""
 
+BROKEN = (jwt.PyJWTError, ValueError, OverflowError, RecursionError)
+"""What the library raises over tokens that nobody made for it."""
+
 
 class Declined(Exception):
     """No token; the text is for the client's developer and quotes nothing."""
@@ -77,7 +80,7 @@ class Tokens:
                 issuer=_ISSUER,
                 options={"require": ["exp", "sub", "key"]},
             )
-        except jwt.InvalidTokenError:
+        except BROKEN:
             return None
         return Grant(claims["sub"], str(claims["key"]))
 
@@ -121,7 +124,7 @@ class Tokens:
             raise Declined("invalid_request", _TOO_EARLY) from error
         except jwt.InvalidAudienceError as error:
             raise Declined("invalid_client", "the assertion is meant for another server") from error
-        except jwt.PyJWTError:
+        except BROKEN:
             return False
         return int(claims["exp"]) - int(claims["iat"]) <= _ASSERTION_S
 
@@ -131,7 +134,7 @@ def _named(assertion: str) -> tuple[str, str]:
     try:
         key_id = jwt.get_unverified_header(assertion).get("kid")
         client_id = jwt.decode(assertion, options={"verify_signature": False}).get("sub")
-    except jwt.InvalidTokenError as error:
+    except BROKEN as error:
         raise Declined("invalid_client", "client_assertion is no JSON web token") from error
     if not isinstance(key_id, str) or not isinstance(client_id, str):
         raise Declined("invalid_client", "client_assertion names no kid or no sub")

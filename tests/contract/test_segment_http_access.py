@@ -296,6 +296,32 @@ def test_3_2_a_token_that_does_not_hold_is_a_511_so_that_the_batch_is_sent_again
     assert bearing(guarding, good).status == 200
 
 
+def token_of(header: str, payload: str = "{}") -> str:
+    parts = (
+        base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in (header, payload)
+    )
+    return ".".join((*parts, "c2ln"))
+
+
+NESTED = "[" * 20_000
+STRANGE = [
+    token_of(NESTED),
+    token_of(f'{{"alg":"HS256","typ":{NESTED}'),
+    token_of('{"alg":"HS256"}', NESTED),
+    token_of('{"alg":"RS256","kid":"k1"}', '{"sub":"client","exp":Infinity,"iat":1e999}'),
+    token_of('{"alg":7}'),
+    token_of("\ud800".encode("utf-16", "surrogatepass").hex()),
+    "...",
+    "\xff",
+]
+
+
+@pytest.mark.parametrize("token", STRANGE, ids=lambda token: token[:20])
+def test_3_2_no_token_is_a_500(guarding: Ingest, token: str) -> None:
+    assert bearing(guarding, token).status == 511
+    assert ask(guarding, token).json["error"] == "invalid_client"
+
+
 def test_3_2_a_token_is_revoked_with_the_key_that_vouched_for_it(
     guarding: Ingest, private_key: rsa.RSAPrivateKey
 ) -> None:
