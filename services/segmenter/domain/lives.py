@@ -135,8 +135,8 @@ class PartitionLog:
             content = payload(event.payload, with_row=event.type == "relation")
         except Unreadable:
             return
+        at = min(event.timestamp, self.now) if event.at is None else event.at
         now = max(self.now, chapter.clock, event.at or 0)
-        at = min(event.timestamp, now) if event.at is None else event.at
         chapter.clock = now
         chapter.entries.append(Applied(event, content, self.number, offset, now, at))
 
