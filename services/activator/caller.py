@@ -310,10 +310,17 @@ class Caller:
             for change in entry.changes
             if reading.vendor_id
         }
+        arrived = {
+            change.profile_id
+            for entry, reading in zip(batch.entries, found, strict=True)
+            for change in entry.changes
+            if reading.outcome in SENT
+        }
         job = None
-        if isinstance(answered, Response) and 200 <= answered.status <= 299:
+        if isinstance(answered, Response) and arrived:
             answer = Answer(answered)
-            ids |= destination.learn(batch, answer) if destination.learn else {}
+            told = destination.learn(batch, answer) if destination.learn else {}
+            ids |= {profile: own for profile, own in told.items() if profile in arrived}
             job = destination.job(answer) if destination.job else None
         if ids:
             await self._vendor_ids.learn(ids)

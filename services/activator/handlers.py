@@ -25,7 +25,7 @@ from services.activator.domain.fold import Entry, Skipped, plan
 from services.activator.domain.job import Job, JobRef, fates, is_about_job, next_poll
 from services.activator.domain.outcomes import SENT, Outcome, Reading, Response
 from services.activator.domain.person import with_person
-from services.activator.domain.verdict import Item, Verdict, as_sent, is_timely, verdict
+from services.activator.domain.verdict import INTRODUCED, Item, Verdict, as_sent, is_timely, verdict
 from services.activator.instance import Instance
 from services.activator.kept import DeadLetters, Ledger, Pause
 from services.activator.line import Line
@@ -172,11 +172,11 @@ class Deliverer:
         """Write down what became of the items; what is to be sent again is due at once."""
         items = [item for _, item in job.items]
         await self._ledger.reclaim(items, self._clock.now())
-        again = [item for item, one in zip(items, found, strict=True) if one.upsert]
-        tasks = [task for item in again if isinstance(task := await self._task(item), Task)]
+        missing = [item for item, one in zip(items, found, strict=True) if one.upsert]
+        tasks = [task for item in missing if isinstance(task := await self._task(item), Task)]
         await self._caller.introduce(tasks)
         verdicts = [
-            self._verdict(item, Called(reading=_second(item, one)))
+            self._verdict(item, Called(reading=_second(one, item)))
             for item, one in zip(items, found, strict=True)
         ]
         await self._settle(verdicts, ())
@@ -335,13 +335,12 @@ class Deliverer:
                 metrics.LATENCY.labels(name).observe(max(0.0, now - received_at / 1000))
 
 
-def _second(item: Item, reading: Reading) -> Reading:
-    """Sent again once; after that never."""
+def _second(reading: Reading, item: Item) -> Reading:
+    """Sent again once, after the person was made there; after that never."""
     if not reading.upsert:
         return reading
-    if item.attempts > 0:
-        return Reading(Outcome.PERMANENT, reading.reason, reading.status)
-    return Reading(Outcome.RETRY, reading.reason, reading.status)
+    outcome = Outcome.PERMANENT if item.introduced else Outcome.RETRY
+    return Reading(outcome, INTRODUCED, reading.status)
 
 
 def _item(change: Change, known: Mapping[Key, Entry]) -> Item:

@@ -30,17 +30,19 @@ TEXTS: Mapping[str, str] = {
 """A text that each pattern of a contract is found in."""
 
 
-def status_of(row: Row) -> int:
+def status_of(row: Row, contract: Contract) -> int:
     """The status that the answer comes with."""
     if row.http_range is not None:
         return row.http_range[0]
-    return row.http[0] if row.http else 400
+    if row.http:
+        return row.http[0]
+    return 200 if contract.partial_errors_per_item else 400
 
 
 def answer_for(row: Row, contract: Contract, places: Sequence[Place]) -> Response:
     """What the platform answers when the row is meant, the item at `BAD` being the bad one."""
     match = dict(row.match or {})
-    status, headers = status_of(row), {"content-type": "application/json"}
+    status, headers = status_of(row, contract), {"content-type": "application/json"}
     if "content_type" in match:
         return Response(status, {"content-type": match["content_type"]}, b"<html></html>")
     if "empty_body" in match:
@@ -55,7 +57,8 @@ def _body(match: Mapping[str, Any], row: Row, contract: Contract, places: Sequen
     if "any_item_code" in match or ("item_success" in match and not row.applies_to):
         return _lines(match.get("any_item_code", ("OTHER",))[0], len(places))
     if "any_error_code" in match or match.get("has") == "partialFailureError":
-        return _error_codes(_value(match.get("any_error_code", ("UNKNOWN_TO_US",))), contract)
+        code = _value(match.get("any_error_code", ("UNKNOWN_TO_US",)))
+        return _error_codes(code, contract, status_of(row, contract))
     body: dict[str, Any] = {}
     for key, wanted in match.items():
         _write(body, key, wanted, places)
@@ -70,9 +73,12 @@ def _lines(code: str, count: int) -> list[Any]:
     return [bad if index == BAD else good for index in range(count)]
 
 
-def _error_codes(code: Any, contract: Contract) -> Any:
+def _error_codes(code: Any, contract: Contract, status: int) -> Any:
     if not contract.partial_errors_per_item:
         return [{"message": "no", "errorCode": code}]
+    if status != 200:
+        failure = {"errors": [{"errorCode": {"oneError": code}, "message": "no"}]}
+        return {"error": {"code": status, "message": "no", "details": [failure]}}
     where = {"fieldPathElements": [{"fieldName": "operations", "index": BAD}]}
     error = {"errorCode": {"oneError": code}, "message": "no", "location": where}
     return {"partialFailureError": {"code": 3, "details": [{"errors": [error]}]}, "results": []}

@@ -204,7 +204,7 @@ def drafts(
     change: Change, endpoint: Endpoint, audience: Audience | None, setup: Setup[Settings]
 ) -> Sequence[Draft]:
     settings = setup.settings
-    if change.conversion is not None:
+    if endpoint.action == "send_event" and change.conversion is not None:
         return (_event(change.conversion, settings),)
     record: dict[str, Any] = {
         "attributes": {"type": settings.sobject},

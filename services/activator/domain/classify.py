@@ -52,7 +52,8 @@ def readings(answered: Response | Failure, asked: Asked, *, poll: bool = False) 
         is_refusal = answer.status == 401
         outcome = Outcome.AUTH if is_refusal else Outcome.RETRY
         return _same(asked, _reading(outcome, "html_answer", answer, asked))
-    if asked.contract.partial_errors_per_item and (errors := positioned_errors(answer)):
+    was_taken = asked.contract.partial_errors_per_item and 200 <= answer.status <= 299
+    if was_taken and (errors := positioned_errors(answer)):
         return _per_item(answer, asked, errors)
     return _by_rows(answer, asked, poll=poll)
 

@@ -114,12 +114,12 @@ CONVERSION = Conversion(
 )
 
 
-def an_instance(name: str, **more: Any) -> Instance:
-    """The instance `ads` of a type, with all that it needs."""
+def an_instance(name: str, more: Mapping[str, Any] = {}, **fields: Any) -> Instance:
+    """The instance `ads` of a type, with all that it needs and more settings."""
     given = dict(SETTINGS[name])
     if name == "salesforce":
         given["private_key_pem"] = private_key()
-    return instance(name, given | more)
+    return instance(name, given | dict(more), **fields)
 
 
 def changes() -> Mapping[str, Change]:
