@@ -26,9 +26,15 @@ def refresh_kept(catalogue: Catalogue, profile: Profile, leaf: KeptLeaf[Any], no
     """The same for a leaf that is known to keep a history, without the costly question."""
     if leaf.key in profile.overflowed:
         return False
-    history = profile.history(leaf)
+    return refresh_history(profile, leaf, profile.history(leaf), now, catalogue.limit)
+
+
+def refresh_history(
+    profile: Profile, leaf: KeptLeaf[Any], history: History, now: int, limit: int
+) -> bool:
+    """The same for a leaf that has not overflowed, with its history at hand."""
     leaf.settle(history, now)
-    if history.entries() > catalogue.limit:
+    if history.entries() > limit:
         profile.overflow(leaf)
         return False
     return _note(profile, leaf, history, *leaf.outlook(history, now))

@@ -47,6 +47,8 @@ class EventDistinct(EventLeaf[Values]):
     window: Window
     path: EventPath
     bound: Comparison
+    keep: int
+    """So many different values compare like any greater number of them."""
 
     @property
     def initial(self) -> bool:
@@ -90,12 +92,11 @@ class EventDistinct(EventLeaf[Values]):
         while history.pending and history.pending[0][0] <= now:
             self.record(history, history.pending.pop(0), now)
         ends = history.ends
-        if any(end <= now for end in ends.values()):
+        if ends and min(ends.values()) <= now:
             history.ends = ends = {value: end for value, end in ends.items() if end > now}
-        keep = most_that_matter(self.bound)
-        if len(ends) > keep:
+        if len(ends) > self.keep:
             latest = sorted(ends.items(), key=lambda item: (-item[1], item[0]))
-            history.ends = dict(latest[:keep])
+            history.ends = dict(latest[: self.keep])
 
     def holds(self, history: Values, now: int) -> bool:
         return so_many(self.bound, len(history.ends))
@@ -108,6 +109,8 @@ class EventDistinct(EventLeaf[Values]):
     def _fall(self, history: Values) -> int:
         """When so many values have ended that the truth is another, if none begins before."""
         count = len(history.ends)
+        if count == 0:
+            return END
         now_holds = so_many(self.bound, count)
         ends = sorted(history.ends.values())
         for index, end in enumerate(ends):
@@ -143,4 +146,5 @@ def parse_distinct(piece: Piece) -> EventDistinct | None:
     bound = distinct_bound(piece)
     if events is None or inside is None or path is None or bound is None:
         return None
-    return EventDistinct(leaf_key(piece.value), events, inside, path, bound)
+    keep = most_that_matter(bound)
+    return EventDistinct(leaf_key(piece.value), events, inside, path, bound, keep)

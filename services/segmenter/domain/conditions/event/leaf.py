@@ -88,6 +88,15 @@ class EventCount(EventLeaf[Tally]):
         count = history.lasting + len(history.ends)
         return self.low <= count and (self.high is None or count <= self.high)
 
+    def outlook(self, history: Tally, now: int) -> tuple[bool, int | None]:
+        """Most ask for at least so many, of events that count from the first."""
+        if self.high is not None or history.pending or self.low == 0:
+            return self.holds(history, now), self.next_change(history, now)
+        ends = history.ends
+        if history.lasting + len(ends) < self.low:
+            return False, None
+        return True, ends[0] if ends else None
+
     def next_change(self, history: Tally, now: int) -> int | None:
         ends, pending = history.ends, history.pending
         if pending:

@@ -70,8 +70,10 @@ class EndEvent(EventLeaf[Candidates]):
 
     def settle(self, history: Candidates, now: int) -> None:
         """Behind one that matches for good no other can come to be the one."""
+        if len(history.found) > 1:
+            history.found.sort(reverse=self.is_last)
         found = []
-        for candidate in sorted(history.found, reverse=self.is_last):
+        for candidate in history.found:
             if candidate.end > now:
                 found.append(candidate)
                 if candidate.start <= now and candidate.end == END:
@@ -85,8 +87,12 @@ class EndEvent(EventLeaf[Candidates]):
         return False
 
     def next_change(self, history: Candidates, now: int) -> int | None:
-        edges = (edge for candidate in history.found for edge in candidate[2:])
-        return min((edge for edge in edges if now < edge < END), default=None)
+        change = END
+        for candidate in history.found:
+            for edge in candidate[2:]:
+                if now < edge < change:
+                    change = edge
+        return None if change == END else change
 
     def merge(self, one: Candidates, other: Candidates, now: int) -> Candidates:
         both = Candidates(found=one.found + other.found)
