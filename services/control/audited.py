@@ -19,7 +19,7 @@ def audit_table(found: Audit) -> Table:
     for segment_id, checked in sorted(found.segments.items()):
         remarks = list(checked.notes)
         if checked.behind:
-            remarks.append(f"{checked.behind} profiles not yet reached by an edit")
+            remarks.append(f"{checked.behind} profiles were just changing")
         if checked.overflowed:
             remarks.append(f"{checked.overflowed} profiles with too many entries stand still")
         table.add_row(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
@@ -26,24 +27,36 @@ from services.segmenter.partition import taken
 from services.segmenter.recompute import Recomputation
 from services.segmenter.transitions import decided_among
 
-PATIENCE_S = 30.0
-"""So long a difference is looked at again: the stream may still be working off what was due."""
 RECORDS_AT_ONCE = 500_000
 """With more records than that, the profiles are taken in several goes, for the memory's sake."""
 _AGAIN_S = 0.5
 _CALL_S = 15.0
 
-Progress = Callable[[int], None]
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """Which share of the profiles is taken, and how the work is accompanied."""
+
+    share: float = 1.0
+    salt: bytes = b""
+    """Another one chooses others."""
+    progress: Callable[[int], None] = lambda _: None
+    """Told how many records were read."""
+    rest: Callable[[float], None] = time.sleep
+    """Waits so many seconds."""
+    patience_s: float = 30.0
+    """So long a difference is looked at again: the stream may still be working off what was due."""
+
+
+EVERYBODY = Manner()
 
 
 def audit(
     bootstrap: str,
     newest: Mapping[str, Segment],
+    manner: Manner = EVERYBODY,
     *,
     only: str | None = None,
-    share: float = 1.0,
-    salt: bytes = b"",
-    progress: Progress = lambda _: None,
 ) -> Audit:
     """Compare a share of all profiles, in one segment or in all, at what is committed now.
 
@@ -54,13 +67,13 @@ def audit(
         KafkaException: the broker went away.
     """
     found, until = Audit(), committed(bootstrap)
-    for beyond, portion in pairwise(_portions(share, sum(until.values()))):
-        wanted = sample(portion, beyond=beyond, salt=salt)
-        lives = read_lives(bootstrap, wanted, until=until, progress=progress)
+    for beyond, portion in pairwise(_portions(manner.share, sum(until.values()))):
+        wanted = sample(portion, beyond=beyond, salt=manner.salt)
+        lives = read_lives(bootstrap, wanted, until=until, progress=manner.progress)
         still_open = compare(asked(lives, newest, found, only), _decided(bootstrap, lives), found)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + manner.patience_s
         while still_open and time.monotonic() < deadline:
-            time.sleep(_AGAIN_S)
+            manner.rest(_AGAIN_S)
             still_open = compare(still_open, _decided(bootstrap, lives), found)
         conclude(still_open, found)
     return found
