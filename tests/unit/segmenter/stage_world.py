@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.records import ProfileEvent, ProfileMerged, State
+from schemas.records import ProfileErased, ProfileEvent, ProfileMerged, State
 from tests.unit.segmenter import histories, naive
 from tests.unit.segmenter.memory_log import Log
 
@@ -30,6 +30,7 @@ class StageWorld:
         """Who was in a paused segment when it was paused."""
         self.people = {name: naive.Person(id=name) for name in PEOPLE}
         self.survivor = {name: name for name in PEOPLE}
+        self.erased: set[str] = set()
         self.count = 0
         self.log = Log(self.wheres, start=histories.START, workers=workers)
 
@@ -53,11 +54,14 @@ class StageWorld:
         self.log.append(who, event)
         at = min(timestamp, self.log.clock)
         seen = naive.Seen(at=at, message_id=message_id, **{"name": None, **what})
-        self.people[self.survivor[who]].events.append(seen)
+        if self.survivor[who] not in self.erased:
+            self.people[self.survivor[who]].events.append(seen)
 
     def merge(self, one: int, other: int) -> None:
         """Two living profiles become one; the lesser name survives, as identity would have it."""
-        living = sorted(set(self.survivor.values()))
+        living = self._living()
+        if not living:
+            return
         winner, loser = sorted((living[one % len(living)], living[other % len(living)]))
         if winner == loser:
             return
@@ -71,6 +75,16 @@ class StageWorld:
         for name, who in self.survivor.items():
             if who == loser:
                 self.survivor[name] = winner
+
+    def erase(self, one: int) -> None:
+        """A living profile is forgotten; what still comes for it is dropped."""
+        for who in self._living()[one : one + 1]:
+            erasure = ProfileErased(
+                profile_id=who, regulation_id="r", at=self.log.clock, destinations=False
+            )
+            self.log.append(who, erasure)
+            self.erased.add(who)
+            self.people[who].events = []
 
     def edit(self, name: str, rng: Random) -> None:
         """Another condition, whatever is on its way; of some leaves the past must be read."""
@@ -119,7 +133,7 @@ class StageWorld:
 
     def expected(self, name: str, who: str) -> bool:
         """Membership as it must be at the present instant."""
-        if self.survivor[who] != who or self.states[name] == "archived":
+        if who not in self._living() or self.states[name] == "archived":
             return False
         if self.states[name] == "paused":
             return who in self.frozen[name]
@@ -128,6 +142,9 @@ class StageWorld:
     def truth(self, name: str, who: str, now: int) -> bool:
         """What a recomputation from everything says of the condition."""
         return naive.member(self.wheres[name], self.people[who], now, self.wheres)
+
+    def _living(self) -> list[str]:
+        return sorted(set(self.survivor.values()) - self.erased)
 
     def _define(self, name: str, where: Any, state: State) -> None:
         self.wheres[name], self.states[name] = where, state

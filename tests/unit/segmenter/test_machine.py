@@ -17,7 +17,7 @@ from tests.unit.segmenter.stage_world import PEOPLE, StageWorld
 
 MACHINES = int(os.environ.get("AFFLUX_MACHINES", "500"))
 PROBES = 20
-ASKS_SQL = 8
+ASKS_SQL = 12
 """One machine in so many."""
 
 seeds = st.integers(0, 2**40)
@@ -27,7 +27,7 @@ trees = st.sampled_from(("tree0", "tree1"))
 
 
 class Stage(RuleBasedStateMachine):
-    """Events, merges, edits, the clock, crashes and workers that come and go, in any order."""
+    """Events, merges, erasures, edits, time, crashes, workers that come and go, in any order."""
 
     @initialize(seed=seeds, workers=st.integers(1, 4))
     def begin(self, seed: int, workers: int) -> None:
@@ -52,6 +52,10 @@ class Stage(RuleBasedStateMachine):
     @rule(one=st.integers(0, 3), other=st.integers(0, 3))
     def two_become_one(self, one: int, other: int) -> None:
         self.world.merge(one, other)
+
+    @rule(one=st.integers(0, 15))
+    def somebody_is_erased(self, one: int) -> None:
+        self.world.erase(one)
 
     @rule(partition=partitions, count=counts)
     def a_worker_works(self, partition: int, count: int) -> None:
@@ -95,7 +99,7 @@ class Stage(RuleBasedStateMachine):
 TestStage = Stage.TestCase
 TestStage.settings = settings(
     max_examples=MACHINES,
-    stateful_step_count=30,
+    stateful_step_count=25,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
