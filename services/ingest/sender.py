@@ -14,6 +14,7 @@ drops the second.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from aiokafka.errors import KafkaError
 from schemas.topics import partition_of
 from services.ingest import metrics
 from services.ingest.lane import Lane
-from services.ingest.outgoing import Commit, Entry, Outgoing
+from services.ingest.outgoing import Commit, Entry, Outgoing, Reason
 from services.ingest.producer import TOPICS, Broker, answers, close
 from services.ingest.spool import Spool, Spooled
 
@@ -34,7 +35,7 @@ IDLE_S = 1.0
 """Without traffic the broker is asked this often whether it is there."""
 HOLD_S = 1.0
 """Longest that requests are held while the last of the spool is drained."""
-SPOOL_S = 0.8
+SPOOL_S = 0.7
 """Longest wait for the disk; with the deadline it stays under the four seconds of the contract."""
 NEARLY_EMPTY = 1024 * 1024
 
@@ -42,9 +43,9 @@ Lanes = Mapping[str, Sequence[Lane]]
 
 
 class Unavailable(Exception):
-    """Nothing can be made durable now; the reason is one of a closed set."""
+    """Nothing can be made durable now."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -61,6 +62,8 @@ class Sender:
         self._deadline = deadline
         self._backlog_limit = backlog
         self._backlog = 0
+        metrics.BACKLOG_BYTES.set_function(lambda: self._backlog)
+        self._commits: deque[Commit] = deque()
         self._lanes: Lanes = {}
         self.is_direct = False
         """Events go to the broker, not to the spool."""
@@ -85,22 +88,21 @@ class Sender:
         size = sum(record.size for record in records)
         self._admit(size)
         commit = Commit(len(records))
+        self._commits.append(commit)
         self._dispatch([Entry(record, commit) for record in records])
-        self._weigh(size)
+        self._backlog += size
         try:
-            async with asyncio.timeout(self._deadline + SPOOL_S):
-                is_durable = await commit.done
-        except TimeoutError as error:
-            raise Unavailable("deadline") from error
+            reason = await commit.done
         finally:
-            self._weigh(-size)
-        if not is_durable:
-            raise Unavailable(self._reason)
+            self._backlog -= size
+        if reason is not None:
+            raise Unavailable(reason)
 
     async def run(self) -> None:
         """Keep the ways open until cancelled."""
         async with asyncio.TaskGroup() as running:
             running.create_task(self._keep_producing())
+            running.create_task(self._expire())
             if self._spool is not None:
                 running.create_task(self._spool.run())
 
@@ -113,8 +115,18 @@ class Sender:
         if self._spool is not None:
             self._spool.close()
 
+    async def _expire(self) -> None:
+        """Answer in time whatever happens: cheaper than a timer for every request."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            latest = time.monotonic() - self._deadline - SPOOL_S
+            while self._commits and (
+                self._commits[0].done.done() or self._commits[0].since < latest
+            ):
+                self._commits.popleft().failed("deadline")
+
     @property
-    def _reason(self) -> str:
+    def _reason(self) -> Reason:
         return "broker" if self._spool is None else "spool"
 
     def _admit(self, size: int) -> None:
@@ -156,7 +168,7 @@ class Sender:
             self._spool.put(entry for entry in entries if not entry.is_stored)
             return
         for entry in entries:
-            entry.failed()
+            entry.failed("broker")
 
     async def _keep_producing(self) -> None:
         while True:
@@ -254,7 +266,3 @@ class Sender:
 
     def _every_lane(self) -> list[Lane]:
         return [lane for lanes in self._lanes.values() for lane in lanes]
-
-    def _weigh(self, size: int) -> None:
-        self._backlog += size
-        metrics.BACKLOG_BYTES.set(self._backlog)

@@ -75,7 +75,7 @@ class Spool:
         for entry in entries:
             size = entry.outgoing.size + _FRAME_ROOM
             if not self._has_room(size):
-                entry.failed()
+                entry.failed("spool")
                 continue
             self._waiting.append(entry)
             self._waiting_bytes += size
@@ -140,7 +140,7 @@ class Spool:
             self._failed_at = time.monotonic()
             log.error("the spool cannot be written", error=error.strerror)
             for entry in group:
-                entry.failed()
+                entry.failed("spool")
             return
         self._failed_at = None
         metrics.SPOOL_WRITE_SECONDS.observe(time.monotonic() - began)
