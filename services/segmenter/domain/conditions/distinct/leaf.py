@@ -15,7 +15,7 @@ from services.segmenter.domain.conditions.measures import (
 from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
 from services.segmenter.domain.operators import Comparison
 from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import END, overlap
+from services.segmenter.domain.spans import ALWAYS, END, overlap
 from services.segmenter.domain.values import Scalar, scalar
 from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
 from services.segmenter.domain.windows import Window, window
@@ -73,7 +73,7 @@ class EventDistinct(EventLeaf[Values]):
         inside = self.window.span(event.at)
         if value is None or matching is None or inside is None:
             return None
-        span = overlap(matching, inside)
+        span = inside if matching is ALWAYS else overlap(matching, inside)
         return None if span is None else (*span, _text(value))
 
     def record(self, history: Values, match: Entry, now: int) -> None:
