@@ -1,16 +1,13 @@
 """Recomputes memberships from the log by SQL, at one cut, and compares them with the stream's."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 
-import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
-from schemas.problems import Invalid
-from schemas.records import BuildCalled, SegmentDefined
 from schemas.topics import PROFILE_EVENTS
 from services.runtime.kafka import reader
 from services.runtime.past import reach
@@ -19,11 +16,11 @@ from services.segmenter.domain.audit import Audit, Question, Told, compare, conc
 from services.segmenter.domain.catalogue import Catalogue
 from services.segmenter.domain.explain.words import instant
 from services.segmenter.domain.register import InForce, Register
-from services.segmenter.domain.segment import Segment, references, referred_first
+from services.segmenter.domain.segment import Segment
 from services.segmenter.domain.sql.condition import Conditions
 from services.segmenter.domain.sql.reach import looks_back_to
+from services.segmenter.in_force import register_after, standing_register
 from services.segmenter.lives import Lives, read_lives, sample
-from services.segmenter.partition import taken
 from services.segmenter.recompute import Recomputation
 from services.segmenter.transitions import decided_among
 
@@ -134,30 +131,14 @@ def _registers(
     lives: Lives, newest: Mapping[str, Segment]
 ) -> Iterator[tuple[Register, frozenset[int]]]:
     """What is in force at the cut, with the partitions in which it is."""
-    before = Register() if lives.since is None else _standing(newest)
+    before = Register() if lives.since is None else standing_register(newest)
     alike: dict[tuple[bytes, ...], tuple[Register, set[int]]] = {}
     for number, records in lives.registered.items():
         kept = tuple(repr(record).encode() for record in records)
         if kept not in alike:
-            alike[kept] = _after(before, records), set()
+            alike[kept] = register_after(before, records), set()
         alike[kept][1].add(number)
     return ((register, frozenset(partitions)) for register, partitions in alike.values())
-
-
-def _after(register: Register, records: Iterable[SegmentDefined | BuildCalled]) -> Register:
-    for record in records:
-        with suppress(Invalid, msgspec.DecodeError):  # the segmenter puts it aside, too
-            register = taken(register, record)
-    return register
-
-
-def _standing(newest: Mapping[str, Segment]) -> Register:
-    register = Register()
-    for name in referred_first({name: references(each) for name, each in newest.items()}):
-        register = register.defined(newest[name])
-        if register.wants_build:
-            register = register.begun().ended()
-    return register
 
 
 def _decided(bootstrap: str, lives: Lives) -> Told:

@@ -1,5 +1,6 @@
 """Reads what was decided: the changes in `memberships.v1`, the present in `profiles.v1`."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -74,7 +75,8 @@ def _decided(
         record = _record(message, named)
         if isinstance(record, MembershipChanged) and wanted(record):
             changes.append(record)
-    lost = [began[n] for n, start in held.starts.items() if start > 0 and n in began]
+    empty = time.time_ns() // 1_000_000
+    lost = [began.get(n, empty) for n, start in held.starts.items() if start > 0]
     present = _present(bootstrap, held, named) if lost else {}
     return Decided(tuple(changes), present, max(lost, default=None))
 

@@ -51,9 +51,9 @@ class Absorbed:
 
 @dataclass(frozen=True, slots=True)
 class Defined:
-    """From this position on a version of a segment counts in the partition."""
+    """Here the partition learned of a version of a segment, or of a build."""
 
-    record: SegmentDefined
+    record: SegmentDefined | BuildCalled
     partition: int
     offset: int
     now: int
@@ -115,10 +115,8 @@ class PartitionLog:
                 self._erase(record.profile_id)
             case ProfileTransferred() if self._wanted(record.winner):
                 self._absorb(offset, record)
-            case SegmentDefined():
+            case SegmentDefined() | BuildCalled():
                 self.definitions.append(Defined(record, self.number, offset, self.now))
-                self.registered.append(record)
-            case BuildCalled():
                 self.registered.append(record)
             case _:
                 pass
