@@ -203,5 +203,5 @@ def _keys(value: Any) -> Iterator[str]:
 
 def test_the_commands_of_the_page_exist() -> None:
     commands = set(re.findall(r"`?afflux ([a-z]+)", PAGE))
-    assert commands >= {"explain", "history", "validate", "status"}
+    assert commands >= {"explain", "history", "audit", "estimate", "validate", "status"}
     assert all(command in app for command in commands)
