@@ -87,8 +87,8 @@ class View:
         for salt in salts(condition, others):
             self._salt(salt)
         text, values = members(condition, others, DUCKDB)
-        found = self._count(_words("SELECT count(*) FROM (", text, ") m"), values)
-        return estimated(found, self._count("SELECT count(*) FROM profiles"), self._share)
+        found = self.count(_words("SELECT count(*) FROM (", text, ") m"), values)
+        return estimated(found, self.count("SELECT count(*) FROM profiles"), self._share)
 
     def _open(self) -> None:
         try:
@@ -124,7 +124,7 @@ class View:
     def _follower(self, partitions: Iterable[int]) -> Follower:
         found = self._connection.execute("SELECT partition, now FROM clocks").fetchall()
         times = dict.fromkeys(partitions, 0) | dict(found)
-        return Follower(self._known, self._chosen, times, Rows(first=self._count(_FIRST_FREE)))
+        return Follower(self._known, self._chosen, times, Rows(first=self.count(_FIRST_FREE)))
 
     def _saved(self, follower: Follower, positions: Mapping[int, int]) -> Follower:
         """Everything and the positions in one transaction."""
@@ -192,7 +192,7 @@ class View:
             rows.salted(number, profile_id, salt)
         insert(self._connection, "buckets", rows.tables.get("buckets", []))
 
-    def _count(self, text: str, values: list[str | int | float | bool] | None = None) -> int:
+    def count(self, text: str, values: list[str | int | float | bool] | None = None) -> int:
         found = self._connection.execute(text, values or []).fetchone()
         return 0 if found is None else int(found[0])
 
