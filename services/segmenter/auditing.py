@@ -64,6 +64,8 @@ class Auditing:
                 return
             except (KafkaException, UnknownTopic) as error:
                 log.warning("an audit was given up", error=str(error))
+            except Exception:  # the segmenter goes on without it, and the counter stands still
+                log.exception("an audit failed")
 
     def _pass(self, salt: bytes) -> None:
         manner = Manner(self._share, salt, self._pace, self._rest)
