@@ -69,7 +69,7 @@ class Stage(RuleBasedStateMachine):
     def workers_come_and_go(self, workers: int) -> None:
         self.world.log.rebalance(workers)
 
-    @rule(milliseconds=st.sampled_from((1, 1, 2, 3, 10)))
+    @rule(milliseconds=st.sampled_from((1, 1, 1, 2, 3, 10, 86_400_000)))
     def time_goes_by(self, milliseconds: int) -> None:
         self.world.log.clock += milliseconds
 
