@@ -60,6 +60,9 @@ dev: setup ## the local stack and all services until Ctrl-C
 bench: setup ## events a second and latency, end to end
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-build: setup ## what live events feel while the log is read for a new segment
+	@$(BIN)/python -m bench.building $(ARGS)
+
 bench-estimate: setup ## seconds an estimate takes over a million profiles
 	@$(BIN)/python -m bench.estimate $(ARGS)
 
@@ -78,4 +81,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-estimate bench-ingest clients up down dead-letters
+.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-build bench-estimate bench-ingest clients up down dead-letters
