@@ -37,15 +37,17 @@ def refresh_history(
     if history.entries() > limit:
         profile.overflow(leaf)
         return False
-    return _note(profile, leaf, history, *leaf.outlook(history, now))
+    holds, due = leaf.outlook(history, now)
+    return _note(profile, leaf, history, holds, due)
 
 
 def _note(
     profile: Profile, leaf: Leaf[Any], history: History, holds: bool, due: int | None
 ) -> bool:
-    history.due = due
-    if due is not None and (profile.next_due is None or due < profile.next_due):
-        profile.next_due = due
+    if due != history.due:
+        history.due = due
+        if due is not None and (profile.next_due is None or due < profile.next_due):
+            profile.next_due = due
     deviates = holds is not leaf.initial
     if deviates is history.deviates:
         return False

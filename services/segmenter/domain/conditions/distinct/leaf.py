@@ -102,16 +102,18 @@ class EventDistinct(EventLeaf[Values]):
         return so_many(self.bound, len(history.ends))
 
     def next_change(self, history: Values, now: int) -> int | None:
-        begin = history.pending[0][0] if history.pending else END
-        change = min(begin, self._fall(history))
-        return None if change == END else change
+        return self.outlook(history, now)[1]
 
-    def _fall(self, history: Values) -> int:
+    def outlook(self, history: Values, now: int) -> tuple[bool, int | None]:
+        """Truth and next change at once: both look at how many there are."""
+        holds = self.holds(history, now)
+        begin = history.pending[0][0] if history.pending else END
+        change = min(begin, self._fall(history, now_holds=holds))
+        return holds, None if change == END else change
+
+    def _fall(self, history: Values, *, now_holds: bool) -> int:
         """When so many values have ended that the truth is another, if none begins before."""
         count = len(history.ends)
-        if count == 0:
-            return END
-        now_holds = so_many(self.bound, count)
         ends = sorted(history.ends.values())
         for index, end in enumerate(ends):
             last_of_its_instant = index + 1 == count or ends[index + 1] > end
