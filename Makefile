@@ -60,6 +60,9 @@ dev: setup ## the local stack and all services until Ctrl-C
 bench: setup ## events a second and latency, end to end
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-segments: setup ## what the segmenter costs by itself, beside DuckDB; ARGS="--events 10000000"
+	@$(BIN)/python -m bench.segments $(ARGS)
+
 bench-build: setup ## what live events feel while the log is read for a new segment
 	@$(BIN)/python -m bench.building $(ARGS)
 
