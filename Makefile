@@ -84,4 +84,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-build bench-estimate bench-ingest clients up down dead-letters
+.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest clients up down dead-letters

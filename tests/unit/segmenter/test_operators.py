@@ -147,6 +147,14 @@ def test_s3_dates_change_by_time_at_the_exact_instant() -> None:
     assert span("in_last", "1d", START) is None
 
 
+def test_s1_a_day_is_86_400_s_across_the_leap_day_too() -> None:
+    start = instant("2024-02-28T12:00:00Z")
+    assert start is not None
+    assert span("over_ago", "2d", "2024-02-28T12:00:00Z") == (start + 2 * DAY, END)
+    assert instant("2024-03-01T12:00:00Z") == start + 2 * DAY
+    assert span("on", "2024-02-29", "2024-03-01T00:30:00+01:00") == ALWAYS
+
+
 def test_reading_06_integers_and_doubles_compare_exactly() -> None:
     assert span("equals", 2.0**53, 2**53 + 1) is None
     assert span("greater_than", 2.0**53, 2**53 + 1) == ALWAYS
@@ -210,6 +218,10 @@ INSTANTS: list[tuple[Any, int | None]] = [
     ("10000-01-01", None),
     ("1970-13-01", None),
     ("1970-02-30", None),
+    ("2024-02-29T23:59:59.999Z", 1709251199999),
+    ("2023-02-29", None),
+    ("2000-02-29", 951782400000),
+    ("1900-02-29", None),
     ("1970-01-01T00:00:00+0100", None),
     ("1970-01-01T00:00:00+24:00", None),
     ("1970-01-01T00:00:00.Z", None),
