@@ -17,6 +17,9 @@ LATE = (0, 0, 0, *(length + step for length in (2, 3, 5, 9, 16) for step in (-1,
 """So late that the event comes right before, at and right after the end of a window."""
 
 
+TIMED = ("within", "wait", "for_at_least", "in_last", "in_next", "over_ago")
+
+
 class StageWorld:
     """Segments over a pool of leaves, people who merge, and one clock."""
 
@@ -152,10 +155,13 @@ class StageWorld:
 
 
 def _leaf(rng: Random) -> dict[str, Any]:
-    if rng.random() < 0.9:
-        return histories.leaf(rng)
-    where = {"property": "d", "op": rng.choice(("on", "before", "after")), "value": "2024-02-29"}
-    return {"event": "A", "where": [where], **histories.window(rng)}
+    """Mostly one that time alone can change."""
+    if rng.random() < 0.1:
+        op = rng.choice(("on", "before", "after"))
+        where = {"property": "d", "op": op, "value": "2024-02-29"}
+        return {"event": "A", "where": [where], **histories.window(rng)}
+    drawn = [histories.leaf(rng) for _ in range(3)]
+    return next((each for each in drawn if any(word in str(each) for word in TIMED)), drawn[0])
 
 
 def _event(rng: Random) -> dict[str, Any]:

@@ -33,20 +33,19 @@ class Stage(RuleBasedStateMachine):
     def begin(self, seed: int, workers: int) -> None:
         self.rng = Random(seed)
         self.world = StageWorld(self.rng, workers)
+        self._things_happen(PEOPLE, self.rng, self.rng.randint(0, 15))
 
     @rule(seed=seeds, count=st.integers(1, 6))
     def things_happen(self, seed: int, count: int) -> None:
-        rng = Random(seed)
-        for _ in range(count):
-            self.world.happen(rng.choice(PEOPLE), rng)
-            self.world.log.clock += rng.choice((0, 0, 1, 2))
+        self._things_happen(PEOPLE, Random(seed), count)
 
-    @rule(seed=seeds, count=st.integers(2, 6))
-    def one_person_is_busy(self, seed: int, count: int) -> None:
-        rng = Random(seed)
-        who = rng.choice(PEOPLE)
+    @rule(seed=seeds, who=st.sampled_from(PEOPLE), count=st.integers(2, 6))
+    def one_person_is_busy(self, seed: int, who: str, count: int) -> None:
+        self._things_happen((who,), Random(seed), count)
+
+    def _things_happen(self, people: tuple[str, ...], rng: Random, count: int) -> None:
         for _ in range(count):
-            self.world.happen(who, rng)
+            self.world.happen(rng.choice(people), rng)
             self.world.log.clock += rng.choice((0, 0, 1, 2))
 
     @rule(one=st.integers(0, 3), other=st.integers(0, 3))
