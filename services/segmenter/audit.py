@@ -14,11 +14,9 @@ from services.runtime.past import reach
 from services.segmenter.checking import GROUP
 from services.segmenter.domain.audit import Audit, Question, Told, compare, conclude, told
 from services.segmenter.domain.catalogue import Catalogue
-from services.segmenter.domain.explain.words import instant
-from services.segmenter.domain.register import InForce, Register
+from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import Segment
 from services.segmenter.domain.sql.condition import Conditions
-from services.segmenter.domain.sql.reach import looks_back_to
 from services.segmenter.in_force import register_after, standing_register
 from services.segmenter.lives import Lives, read_lives, sample
 from services.segmenter.recompute import Recomputation
@@ -101,30 +99,32 @@ def asked(
             there = [life for life in lives.lives.values() if life.partition in partitions]
             conditions = Catalogue.of(register).conditions
             for name, entry in register.in_force.items():
-                if only not in (None, name) or _is_noted(entry, conditions, lives, found):
+                if only not in (None, name):
                     continue
-                members = recomputation.members(entry.segment.condition, conditions)
-                is_live = entry.segment.state == "live"
-                for life in there:
-                    yield Question(life, name, is_live and life.profile_id in members)
+                if entry.segment.state == "paused":
+                    found.note(name, "paused: its memberships stand still and were not compared")
+                    continue
+                answers = _answers(entry.segment, conditions, recomputation, lives)
+                known = [life for life in there if life.profile_id in answers]
+                found.of(name).unknown += len(there) - len(known)
+                yield from (Question(life, name, answers[life.profile_id]) for life in known)
             for name in register.waiting:
                 if only in (None, name):
                     found.note(name, "its newest version is still being built from the log")
 
 
-def _is_noted(entry: InForce, conditions: Conditions, lives: Lives, found: Audit) -> bool:
-    """Whether the segment cannot be compared; the reason is noted."""
-    segment = entry.segment
-    if segment.state == "paused":
-        found.note(segment.id, "paused: its memberships stand still and were not compared")
-        return True
+def _answers(
+    segment: Segment, conditions: Conditions, recomputation: Recomputation, lives: Lives
+) -> dict[str, bool]:
+    """What the log says of everybody; nothing of those for whom it is too short."""
+    if segment.state == "archived":
+        return dict.fromkeys(lives.lives, False)
+    if lives.since is None:
+        members = recomputation.members(segment.condition, conditions)
+        return {name: name in members for name in lives.lives}
     now = min(lives.times.values(), default=0)
-    begins = looks_back_to(segment.condition, conditions, now)
-    if lives.since is not None and segment.state == "live" and begins < lives.since:
-        sentence = f"not compared: it asks for more than the log holds since {instant(lives.since)}"
-        found.note(segment.id, sentence)
-        return True
-    return False
+    true, false = recomputation.certain(segment.condition, conditions, since=lives.since, now=now)
+    return dict.fromkeys(true, True) | dict.fromkeys(false, False)
 
 
 def _registers(

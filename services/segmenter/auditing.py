@@ -27,6 +27,8 @@ _FIRST_SHARE = 0.01
 _STEADY = 4.0
 """The share changes by no more than this factor from pass to pass."""
 _SHOWN = 20
+_LAST_WAIT_S = 5.0
+"""It may hang in a call to a broker that is away; the process ends without it."""
 
 
 class Stopped(Exception):
@@ -52,7 +54,7 @@ class Auditing:
     def close(self) -> None:
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(timeout=_LAST_WAIT_S)
 
     def _work(self) -> None:
         count = 0

@@ -15,6 +15,7 @@ from schemas.codec import SCHEMAS, Undecodable, decode
 from schemas.records import BuildCalled, ProfileEvent, ProfileMerged, Record, SegmentDefined
 from schemas.topics import PROFILE_EVENTS
 from services.runtime.past import Reach, reach, read_past
+from services.segmenter.buried import read_buried
 from services.segmenter.domain.lives import (
     Defined,
     Life,
@@ -95,7 +96,8 @@ def read_lives(
     ends = dict(held.ends if until is None else until)
     merged = {} if wanted is everyone else _read_merges(bootstrap, ends, progress)
     concerned = _concerned(wanted, merged)
-    logs = {number: PartitionLog(number, concerned) for number in ends}
+    buried = read_buried(bootstrap, held)
+    logs = {number: PartitionLog(number, concerned, buried) for number in ends}
     began: dict[int, int] = {}
     for count, message in enumerate(read_past(bootstrap, PROFILE_EVENTS.name, ends)):
         _take(message, logs, began, concerned)

@@ -1,7 +1,6 @@
 """Audits of running workers, by the command and by themselves: nothing differs until one lies."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +8,17 @@ from random import Random
 
 import msgspec
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from schemas.codec import encode
 from schemas.records import EventType, ProfileEvent, ProfileMerged
-from schemas.topics import MEMBERSHIPS, TOPICS, changelog, partition_of
+from schemas.topics import MEMBERSHIPS, PROFILE_EVENTS, TOPICS, changelog, partition_of
 from services.control.audited import audit_lines
 from services.control.cli import run
 from services.control.segments_in_force import newest_segments
 from services.runtime.kafka import client
+from services.runtime.past import reach
 from services.segmenter.audit import Manner, audit
 from tests.integration.activator_house import wait_until
 from tests.integration.conftest import KafkaAddress
@@ -82,7 +83,10 @@ def _merge(who: str) -> ProfileMerged:
 
 
 def test_s8_an_audit_finds_nothing_while_events_flow_and_a_lie_at_once(
-    kafka: KafkaAddress, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kafka: KafkaAddress,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     recreate_topics(kafka.bootstrap, (*TOPICS, changelog("segmenter")), PARTITIONS)
     feed, crowd = Feed(kafka.bootstrap, PARTITIONS), Crowd()
@@ -99,7 +103,11 @@ def test_s8_an_audit_finds_nothing_while_events_flow_and_a_lie_at_once(
             _finds_nothing(kafka.bootstrap)
         wait_until(lambda: workers.metric(0, "afflux_segment_audit_checked_total") > 0, "checked")
         assert workers.metric(0, "afflux_segment_audit_mismatches_total") == 0
-        _the_command_says_so(kafka.bootstrap, capsys)
+        monkeypatch.setenv("AFFLUX_KAFKA_BOOTSTRAP", kafka.bootstrap)
+        monkeypatch.setenv("AFFLUX_ESTIMATE_DIR", str(tmp_path / "estimate"))
+        _the_command_says_so(capsys)
+        _an_estimate_counts_the_same(kafka.bootstrap, tmp_path, feed, crowd, capsys)
+        _a_log_cut_off_is_said(kafka.bootstrap)
         _a_lie_is_found(kafka.bootstrap)
         wait_until(
             lambda: workers.metric(0, "afflux_segment_audit_mismatches_total") > 0,
@@ -117,21 +125,57 @@ def _finds_nothing(bootstrap: str) -> None:
     assert min(each.compared + each.behind for each in found.segments.values()) > PEOPLE // 2
 
 
-def _the_command_says_so(bootstrap: str, capsys: pytest.CaptureFixture[str]) -> None:
-    os.environ["AFFLUX_KAFKA_BOOTSTRAP"] = bootstrap
-    try:
-        assert run(["audit", "--sample", "30", "--segment", "spent", "--json"]) == 0
-    finally:
-        del os.environ["AFFLUX_KAFKA_BOOTSTRAP"]
+def _the_command_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["audit", "--sample", "30", "--segment", "spent", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["differences"] == []
     assert [each["segment"] for each in document["segments"]] == ["spent"]
     assert PEOPLE * 0.15 < document["profiles"] < PEOPLE * 0.45
 
 
+def _an_estimate_counts_the_same(
+    bootstrap: str, directory: Path, feed: Feed, crowd: Crowd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = directory / "rich.yaml"
+    file.write_text(f"kind: segment\nid: rich\nwhere: {json.dumps(SEGMENTS['spent'])}\n")
+    for _ in range(2):
+        feed.publish(crowd.act(300))
+        assert run(["estimate", str(file), "--json"]) == 0
+        (estimate,) = json.loads(capsys.readouterr().out)
+        wait_until(
+            lambda: _members(bootstrap, "spent") == estimate["members"],  # noqa: B023
+            "as many members as estimated",
+        )
+    assert run(["estimate", "spend"]) == 2
+    assert 'did you mean "spent"?' in capsys.readouterr().err
+
+
+def _members(bootstrap: str, segment: str) -> int:
+    return sum(
+        told[-1].member
+        for (name, _), told in changes(bootstrap, PARTITIONS).items()
+        if name == segment
+    )
+
+
+def _a_log_cut_off_is_said(bootstrap: str) -> None:
+    """What it is too short for is counted, the rest is compared; merged profiles stay merged."""
+    ends = reach(bootstrap, PROFILE_EVENTS.name).ends
+    halves = [TopicPartition(PROFILE_EVENTS.name, n, end // 2) for n, end in ends.items()]
+    admin = AdminClient(client(bootstrap))
+    for deletion in admin.delete_records(halves).values():
+        deletion.result(30)
+    found = audit(bootstrap, newest_segments(bootstrap))
+    assert found.since is not None
+    assert found.differences == []
+    assert found.segments["spent"].unknown > 0
+    assert found.segments["often"].unknown == 0
+    assert found.segments["pro"].compared > 0
+
+
 def _a_lie_is_found(bootstrap: str) -> None:
     told = changes(bootstrap, PARTITIONS)
-    (segment, who), changed = next((p, c) for p, c in told.items() if p[0] == "spent")
+    (segment, who), changed = next((p, c) for p, c in told.items() if p[0] == "often")
     last = changed[-1]
     lie = msgspec.structs.replace(last, member=not last.member, sequence=last.sequence + 1)
     producer = Producer(client(bootstrap))

@@ -44,6 +44,8 @@ class Checked:
     """How many of them are members, by the recomputation."""
     behind: int = 0
     """Profiles that an edit had not reached yet, or that changed in the moment of the cut."""
+    unknown: int = 0
+    """Profiles for which the log is too short to say."""
     overflowed: int = 0
     """Profiles with more entries than are kept; their membership stands still."""
     differences: list[Difference] = field(default_factory=list)
