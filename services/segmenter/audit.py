@@ -12,7 +12,15 @@ from schemas.topics import PROFILE_EVENTS
 from services.runtime.kafka import reader
 from services.runtime.past import reach
 from services.segmenter.checking import GROUP
-from services.segmenter.domain.audit import Audit, Question, Told, compare, conclude, told
+from services.segmenter.domain.audit import (
+    Audit,
+    Question,
+    Told,
+    compare,
+    conclude,
+    lingering,
+    told,
+)
 from services.segmenter.domain.catalogue import Catalogue
 from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import Segment
@@ -65,7 +73,9 @@ def audit(
     for beyond, portion in pairwise(_portions(manner.share, sum(until.values()))):
         wanted = sample(portion, beyond=beyond, salt=manner.salt)
         lives = read_lives(bootstrap, wanted, until=until, progress=manner.progress)
-        still_open = compare(asked(lives, newest, found, only), _decided(bootstrap, lives), found)
+        decided = _decided(bootstrap, lives)
+        lingering(decided, lives.ended, found, only)
+        still_open = compare(asked(lives, newest, found, only), decided, found)
         deadline = time.monotonic() + manner.patience_s
         while still_open and time.monotonic() < deadline:
             manner.rest(_AGAIN_S)
@@ -142,7 +152,8 @@ def _registers(
 
 
 def _decided(bootstrap: str, lives: Lives) -> Told:
-    found = decided_among(bootstrap, lambda profile_id: profile_id in lives.lives)
+    concerned = lives.lives.keys() | lives.ended
+    found = decided_among(bootstrap, concerned.__contains__)
     return told(found.changes, found.present)
 
 

@@ -38,6 +38,8 @@ class Lives:
     lives: Mapping[str, Life]
     merged: Mapping[str, str]
     """Profile → the one it was folded into directly."""
+    ended: frozenset[str]
+    """Those that were merged or erased: nothing counts under their ids any more."""
     definitions: tuple[Defined, ...]
     registered: Mapping[int, tuple[SegmentDefined | BuildCalled, ...]]
     """Partition → what says which versions are in force there, in order."""
@@ -190,6 +192,9 @@ def _gathered(
     return Lives(
         {life.profile_id: life for life in lives(logs)},
         merged,
+        frozenset(
+            name for log in logs.values() for name, each in log.chapters.items() if each.has_ended
+        ),
         tuple(each for log in logs.values() for each in log.definitions),
         {number: tuple(log.registered) for number, log in logs.items()},
         {number: log.now for number, log in logs.items()},

@@ -143,6 +143,17 @@ def conclude(still_open: Iterable[Question], found: Audit) -> None:
         found.of(each.segment_id).differences.append(difference)
 
 
+def lingering(
+    decided: Told, ended: AbstractSet[str], found: Audit, only: str | None = None
+) -> None:
+    """Whoever was merged or erased has left everything, and for ever."""
+    for (profile_id, segment_id), changes in decided.changes.items():
+        asked = only in (None, segment_id)
+        if asked and profile_id in ended and changes[-1].member:
+            difference = Difference(profile_id, segment_id, stream=True, recomputed=False)
+            found.of(segment_id).differences.append(difference)
+
+
 def judge(pair: Pair, life: Life, decided: Told, *, recomputed: bool) -> Verdict:
     """Compare one profile in one segment at the profile's own time at the cut."""
     changes = decided.changes.get(pair, ())

@@ -12,14 +12,14 @@ import pytest
 
 from schemas.records import MembershipChanged, ProfileEvent, ProfileMerged
 from services.segmenter.audit import asked
-from services.segmenter.domain.audit import Audit, compare, conclude, told
+from services.segmenter.domain.audit import Audit, compare, conclude, lingering, told
 from services.segmenter.domain.lives import PartitionLog, lives
 from services.segmenter.domain.sql.reach import looks_back_to
 from services.segmenter.lives import Lives
 from tests.unit.segmenter import histories
 from tests.unit.segmenter.memory_log import PARTITIONS, Log
 from tests.unit.segmenter.sql_world import parsed
-from tests.unit.segmenter.test_lives import happen
+from tests.unit.segmenter.test_lives import happen, merge
 
 STORIES = max(4, int(os.environ.get("AFFLUX_EXAMPLES", "50")) // 5)
 PEOPLE = tuple(f"p_{number}" for number in range(8))
@@ -94,6 +94,9 @@ def lives_until(log: Log, cut: list[int]) -> Lives:
     return Lives(
         {life.profile_id: life for life in lives(logs)},
         {},
+        frozenset(
+            name for log in logs.values() for name, each in log.chapters.items() if each.has_ended
+        ),
         (),
         {number: tuple(log.registered) for number, log in logs.items()},
         {number: log.now for number, log in logs.items()},
@@ -110,6 +113,8 @@ def test_s8_an_audit_at_any_cut_finds_no_difference(seed: int) -> None:
         found = Audit()
         still_open = compare(asked(lives_until(story.log, cut), {}, found), decided, found)
         assert still_open == []
+        lingering(decided, lives_until(story.log, cut).ended, found)
+        assert found.differences == []
     assert _audited(story.log, story.log.changes).compared > 0
 
 
@@ -125,6 +130,19 @@ def test_s8_an_audit_finds_a_decision_that_is_missing_or_wrong() -> None:
         (difference,) = _audited(log, decided).differences
         assert (difference.profile_id, difference.segment_id) == ("p_0", "s")
         assert (difference.stream, difference.recomputed) == (False, True)
+
+
+def test_s8_an_audit_finds_who_was_merged_and_is_still_a_member() -> None:
+    log = Log({"s": {"event": "A"}}, start=histories.START)
+    happen(log, "p_1", 0, 0)
+    merge(log, {"p_0": "p_0", "p_1": "p_1"}, "p_0", "p_1")
+    log.settle()
+    ended = lives_until(log, list(log.read)).ended
+    assert ended == {"p_1"}
+    found = Audit()
+    lingering(told([each for each in log.changes if each.member], {}), ended, found)
+    (difference,) = found.differences
+    assert (difference.profile_id, difference.segment_id) == ("p_1", "s")
 
 
 def _audited(log: Log, changes: list[MembershipChanged]) -> Audit:
