@@ -90,6 +90,9 @@ def _decided(answer: Answer) -> str:
 
 def _changes(answer: Answer) -> Iterator[str]:
     smallest = answer.explanation.smallest
+    if answer.segment.state == "archived":
+        yield "the segment is archived, so nobody is in it"
+        return
     wanted = "out" if answer.explanation.holds else "in"
     if smallest is None:
         yield f"nothing that can happen would let it {wanted}"
