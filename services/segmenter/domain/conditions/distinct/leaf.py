@@ -20,6 +20,7 @@ from services.segmenter.domain.values import Scalar, scalar
 from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
 from services.segmenter.domain.windows import Window, window
 
+FEW = 64
 Entry = tuple[int, int, str]
 """From when until when an event's value counts, and the value as text."""
 
@@ -49,10 +50,12 @@ class EventDistinct(EventLeaf[Values]):
     bound: Comparison
     keep: int
     """So many different values compare like any greater number of them."""
+    truths: tuple[bool, ...]
+    """How the first few numbers of values compare."""
 
     @property
     def initial(self) -> bool:
-        return so_many(self.bound, 0)
+        return self.truths[0]
 
     @property
     def events(self) -> frozenset[str]:
@@ -94,12 +97,11 @@ class EventDistinct(EventLeaf[Values]):
         ends = history.ends
         if ends and min(ends.values()) <= now:
             history.ends = ends = {value: end for value, end in ends.items() if end > now}
-        if len(ends) > self.keep:
-            latest = sorted(ends.items(), key=lambda item: (-item[1], item[0]))
-            history.ends = dict(latest[: self.keep])
+        while len(ends) > self.keep:
+            del ends[min(ends, key=ends.__getitem__)]
 
     def holds(self, history: Values, now: int) -> bool:
-        return so_many(self.bound, len(history.ends))
+        return self._true(len(history.ends))
 
     def next_change(self, history: Values, now: int) -> int | None:
         return self.outlook(history, now)[1]
@@ -113,13 +115,17 @@ class EventDistinct(EventLeaf[Values]):
 
     def _fall(self, history: Values, *, now_holds: bool) -> int:
         """When so many values have ended that the truth is another, if none begins before."""
-        count = len(history.ends)
         ends = sorted(history.ends.values())
+        left = len(ends)
         for index, end in enumerate(ends):
-            last_of_its_instant = index + 1 == count or ends[index + 1] > end
-            if last_of_its_instant and so_many(self.bound, count - index - 1) is not now_holds:
+            left -= 1
+            last_of_its_instant = left == 0 or ends[index + 1] > end
+            if last_of_its_instant and self._true(left) is not now_holds:
                 return end
         return END
+
+    def _true(self, count: int) -> bool:
+        return self.truths[count] if count < len(self.truths) else so_many(self.bound, count)
 
     def merge(self, one: Values, other: Values, now: int) -> Values:
         both = Values(ends=dict(one.ends), pending=sorted(one.pending + other.pending))
@@ -149,4 +155,5 @@ def parse_distinct(piece: Piece) -> EventDistinct | None:
     if events is None or inside is None or path is None or bound is None:
         return None
     keep = most_that_matter(bound)
-    return EventDistinct(leaf_key(piece.value), events, inside, path, bound, keep)
+    truths = tuple(so_many(bound, count) for count in range(min(keep, FEW) + 1))
+    return EventDistinct(leaf_key(piece.value), events, inside, path, bound, keep, truths)

@@ -10,7 +10,7 @@ from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_k
 from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
 from services.segmenter.domain.operators import Comparison, comparison
 from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import ALWAYS, END, Span
+from services.segmenter.domain.spans import ALWAYS, END, NEVER, Span
 
 
 class Candidate(NamedTuple):
@@ -81,12 +81,17 @@ class EndEvent(EventLeaf[Candidates]):
         return Candidate(event.at, event.message_id, None if matching is ALWAYS else matching, true)
 
     def record(self, history: Candidates, match: Candidate, now: int) -> None:
-        history.found.append(match)
+        found = history.found
+        if match.matching is None and len(found) == 1 and found[0].matching is None:
+            found[0] = (max if self.is_last else min)(match, found[0], key=_rank)
+        else:
+            found.append(match)
 
     def settle(self, history: Candidates, now: int) -> None:
         """Behind one that matches for good no other can come to be the one."""
-        if len(history.found) > 1:
-            history.found.sort(key=_rank, reverse=self.is_last)
+        if len(history.found) == 1 and history.found[0].matching is None:
+            return
+        history.found.sort(key=_rank, reverse=self.is_last)
         found = []
         for candidate in history.found:
             start, end = candidate.matching or ALWAYS
@@ -116,9 +121,11 @@ class EndEvent(EventLeaf[Candidates]):
         return both
 
 
-def _rank(candidate: Candidate) -> tuple[int, str, str]:
+def _rank(candidate: Candidate) -> tuple[int, str, Span, Span]:
     """Two events of one instant and id, which sources may send, still have an order."""
-    return candidate.at, candidate.message_id, repr(candidate[2:])
+    true = candidate.true
+    when = (ALWAYS if true else NEVER) if isinstance(true, bool) else true
+    return candidate.at, candidate.message_id, candidate.matching or ALWAYS, when
 
 
 def parse_first(piece: Piece) -> EndEvent | None:
