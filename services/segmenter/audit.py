@@ -26,7 +26,7 @@ from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import Segment
 from services.segmenter.domain.sql.condition import Conditions
 from services.segmenter.in_force import register_after, standing_register
-from services.segmenter.lives import Lives, read_lives, sample
+from services.segmenter.lives import Lives, everyone, read_lives, sample
 from services.segmenter.recompute import Recomputation
 from services.segmenter.transitions import decided_among
 
@@ -71,7 +71,8 @@ def audit(
     """
     found, until = Audit(), committed(bootstrap)
     for beyond, portion in pairwise(_portions(manner.share, sum(until.values()))):
-        wanted = sample(portion, beyond=beyond, salt=manner.salt)
+        is_all = beyond == 0 and portion == 1
+        wanted = everyone if is_all else sample(portion, beyond=beyond, salt=manner.salt)
         lives = read_lives(bootstrap, wanted, until=until, progress=manner.progress)
         decided = _decided(bootstrap, lives)
         lingering(decided, lives.ended, found, only)
@@ -108,19 +109,22 @@ def asked(
         for register, partitions in _registers(lives, newest):
             there = [life for life in lives.lives.values() if life.partition in partitions]
             conditions = Catalogue.of(register).conditions
-            for name, entry in register.in_force.items():
-                if only not in (None, name):
-                    continue
-                if entry.segment.state == "paused":
-                    found.note(name, "paused: its memberships stand still and were not compared")
-                    continue
-                answers = _answers(entry.segment, conditions, recomputation, lives)
+            for segment in _comparable(register, found, only):
+                answers = _answers(segment, conditions, recomputation, lives)
                 known = [life for life in there if life.profile_id in answers]
-                found.of(name).unknown += len(there) - len(known)
-                yield from (Question(life, name, answers[life.profile_id]) for life in known)
-            for name in register.waiting:
-                if only in (None, name):
-                    found.note(name, "its newest version is still being built from the log")
+                found.of(segment.id).unknown += len(there) - len(known)
+                yield from (Question(life, segment.id, answers[life.profile_id]) for life in known)
+
+
+def _comparable(register: Register, found: Audit, only: str | None) -> Iterator[Segment]:
+    for name in register.waiting:
+        if only in (None, name):
+            found.note(name, "its newest version is still being built from the log")
+    for name, entry in register.in_force.items():
+        if only in (None, name) and entry.segment.state == "paused":
+            found.note(name, "paused: its memberships stand still and were not compared")
+        elif only in (None, name):
+            yield entry.segment
 
 
 def _answers(

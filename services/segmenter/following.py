@@ -1,14 +1,20 @@
 """Follows the log from where a view stands, and turns what it says into rows of the tables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from schemas.records import ProfileErased, ProfileEvent, ProfileMerged, Record
-from schemas.topics import partition_of
+from schemas.topics import PROFILE_EVENTS, partition_of
+from services.runtime.past import Reach, read_past
 from services.segmenter.domain.lives import Applied, Wanted
 from services.segmenter.domain.payload import Unreadable, payload
 from services.segmenter.domain.sql.rows import Rows
+from services.segmenter.lives import decoded_if
 
+Told = tuple[int, int, int, Record | None]
+"""Partition, offset, the broker's time, and a record unless it does not matter."""
+
+_TOLD_EVERY = 10_000
 NOBODY = -1
 """The survivor of who is no longer counted."""
 
@@ -124,3 +130,25 @@ class Follower:
             self.known[name].survivor = survivor
         self._within.setdefault(survivor, set()).update(parts)
         self.changed |= parts
+
+
+def read_on(
+    bootstrap: str,
+    held: Reach,
+    start: Mapping[int, int],
+    concerns: Wanted,
+    progress: Callable[[int], None],
+) -> Iterator[Told]:
+    """What the log holds from these positions to its end.
+
+    Raises:
+        KafkaException: the broker went away.
+    """
+    messages = read_past(bootstrap, PROFILE_EVENTS.name, held.ends, start=start)
+    for count, message in enumerate(messages, start=1):
+        number, offset, (_, timestamp) = message.partition(), message.offset(), message.timestamp()
+        assert number is not None
+        assert offset is not None
+        yield number, offset, timestamp, decoded_if(message, concerns)
+        if count % _TOLD_EVERY == 0:
+            progress(count)

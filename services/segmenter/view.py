@@ -4,29 +4,26 @@ All profiles, or above a size a sample by hash. A view that is behind the log's 
 another version, is made anew.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import duckdb
 
-from schemas.records import Record
 from schemas.topics import PROFILE_EVENTS
-from services.runtime.past import Reach, reach, read_past
+from services.runtime.past import reach
 from services.segmenter.domain.estimate import Estimate, estimated
-from services.segmenter.domain.lives import Wanted
 from services.segmenter.domain.sql.condition import Conditions, members, salts
 from services.segmenter.domain.sql.rows import Rows
 from services.segmenter.domain.sql.tables import DUCKDB, statements
 from services.segmenter.domain.tree import Condition
-from services.segmenter.following import Follower, Known
-from services.segmenter.lives import decoded_if, sample
+from services.segmenter.following import Follower, Known, Told, read_on
+from services.segmenter.lives import sample
 from services.segmenter.recompute import insert
 
 FORMAT = 1
 MOST_PROFILES = 250_000
 """With more, each profile is kept with half the probability."""
 _SAVE_EVERY = 300_000
-_TOLD_EVERY = 10_000
 _OWN = "CREATE TABLE view (format INTEGER, share DOUBLE, positions MAP(INTEGER, BIGINT))"
 _OWNED = ("happened", "written", "told")
 _AMONG = "WHERE profile IN (SELECT unnest(CAST($1 AS BIGINT[])))"
@@ -35,10 +32,6 @@ _FIRST_FREE = """
         SELECT max(id) AS id FROM happened
         UNION ALL SELECT max(id) AS id FROM written
         UNION ALL SELECT max(id) AS id FROM told)"""
-
-
-Told = tuple[int, int, int, Record | None]
-"""Partition, offset, the broker's time, and a record unless it does not matter."""
 
 
 class View:
@@ -69,7 +62,7 @@ class View:
         if lost and self._positions:
             self._anew()
         start = {number: self._positions.get(number, 0) for number in held.ends}
-        self.take_in(_told(bootstrap, held, start, self._concerns, progress), held.ends)
+        self.take_in(read_on(bootstrap, held, start, self._concerns, progress), held.ends)
 
     def take_in(self, told: Iterable[Told], ends: Mapping[int, int]) -> None:
         """Take in these records, after which the view stands at `ends`."""
@@ -199,23 +192,6 @@ class View:
 
 class ViewBusy(RuntimeError):
     """Another process has the view open."""
-
-
-def _told(
-    bootstrap: str,
-    held: Reach,
-    start: Mapping[int, int],
-    concerns: Wanted,
-    progress: Callable[[int], None],
-) -> Iterator[Told]:
-    messages = read_past(bootstrap, PROFILE_EVENTS.name, held.ends, start=start)
-    for count, message in enumerate(messages, start=1):
-        number, offset, (_, timestamp) = message.partition(), message.offset(), message.timestamp()
-        assert number is not None
-        assert offset is not None
-        yield number, offset, timestamp, decoded_if(message, concerns)
-        if count % _TOLD_EVERY == 0:
-            progress(count)
 
 
 def _words(*parts: str) -> str:

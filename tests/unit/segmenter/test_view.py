@@ -11,8 +11,9 @@ import pytest
 
 from schemas.records import ProfileErased, ProfileEvent, ProfileMerged
 from services.segmenter.domain.estimate import estimated
+from services.segmenter.following import Told
 from services.segmenter.lives import sample
-from services.segmenter.view import Told, View
+from services.segmenter.view import View
 from tests.unit.segmenter import histories, naive
 from tests.unit.segmenter.memory_log import PARTITIONS, Log
 from tests.unit.segmenter.sql_world import parsed
