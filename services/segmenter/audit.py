@@ -74,13 +74,13 @@ def audit(
         is_all = beyond == 0 and portion == 1
         wanted = everyone if is_all else sample(portion, beyond=beyond, salt=manner.salt)
         lives = read_lives(bootstrap, wanted, until=until, progress=manner.progress)
-        decided = _decided(bootstrap, lives)
+        decided = _decided(bootstrap, lives, manner)
         lingering(decided, lives.ended, found, only)
         still_open = compare(asked(lives, newest, found, only), decided, found)
         deadline = time.monotonic() + manner.patience_s
         while still_open and time.monotonic() < deadline:
             manner.rest(_AGAIN_S)
-            still_open = compare(still_open, _decided(bootstrap, lives), found)
+            still_open = compare(still_open, _decided(bootstrap, lives, manner), found)
         conclude(still_open, found)
     return found
 
@@ -155,9 +155,9 @@ def _registers(
     return ((register, frozenset(partitions)) for register, partitions in alike.values())
 
 
-def _decided(bootstrap: str, lives: Lives) -> Told:
+def _decided(bootstrap: str, lives: Lives, manner: Manner) -> Told:
     concerned = lives.lives.keys() | lives.ended
-    found = decided_among(bootstrap, concerned.__contains__)
+    found = decided_among(bootstrap, concerned.__contains__, manner.progress)
     return told(found.changes, found.present)
 
 

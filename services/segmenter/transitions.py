@@ -16,6 +16,8 @@ Wanted = Callable[[MembershipChanged], bool]
 Named = Callable[[str], bool]
 """Whether records of this profile are asked for; others are not even decoded."""
 
+_TOLD_EVERY = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class Decided:
@@ -42,14 +44,25 @@ def decided_of(bootstrap: str, profile_id: str) -> Decided:
     return _decided(bootstrap, own, named=profile_id.__eq__)
 
 
-def decided_among(bootstrap: str, named: Named) -> Decided:
-    """All that was decided about some profiles.
+def decided_among(
+    bootstrap: str, named: Named, progress: Callable[[int], None] = lambda _: None
+) -> Decided:
+    """All that was decided about some profiles; `progress` is told how many records were read.
 
     Raises:
         UnknownTopic: there is no log yet.
         KafkaException: the broker went away.
     """
-    return _decided(bootstrap, reach(bootstrap, MEMBERSHIPS.name), named=named)
+    count = 0
+
+    def counted(profile_id: str) -> bool:
+        nonlocal count
+        count += 1
+        if count % _TOLD_EVERY == 0:
+            progress(count)
+        return named(profile_id)
+
+    return _decided(bootstrap, reach(bootstrap, MEMBERSHIPS.name), named=counted)
 
 
 def decided_for(bootstrap: str, segment_id: str) -> Decided:
