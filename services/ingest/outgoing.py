@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from services.ingest.spool_files import Position
+from services.ingest.segment import Position
 
 Headers = Sequence[tuple[str, bytes]]
 
