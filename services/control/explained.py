@@ -95,7 +95,7 @@ def _changes(answer: Answer) -> Iterator[str]:
         return
     wanted = "out" if answer.explanation.holds else "in"
     if smallest is None:
-        yield f"nothing that can happen would let it {wanted}"
+        yield f"nothing was found that can happen and would let it {wanted}"
     elif smallest:
         yield f"the smallest change that would let it {wanted}:"
         for leaf in smallest:
