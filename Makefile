@@ -60,6 +60,15 @@ dev: setup ## the local stack and all services until Ctrl-C
 bench: setup ## events a second and latency, end to end
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-segments: setup ## what the segmenter costs by itself, beside DuckDB; ARGS="--events 10000000"
+	@$(BIN)/python -m bench.segments $(ARGS)
+
+bench-build: setup ## what live events feel while the log is read for a new segment
+	@$(BIN)/python -m bench.building $(ARGS)
+
+bench-estimate: setup ## seconds an estimate takes over a million profiles
+	@$(BIN)/python -m bench.estimate $(ARGS)
+
 bench-ingest: setup ## what an event costs ingest, beside a bare aiohttp echo
 	@$(BIN)/python -m bench.ingest $(ARGS)
 
@@ -75,4 +84,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-ingest clients up down dead-letters
+.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest clients up down dead-letters

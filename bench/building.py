@@ -111,6 +111,11 @@ class Watcher:
         """Whether so many builds have."""
         return sum(call == "end" for call, _ in list(self.calls)) >= number
 
+    def is_current(self, count: int) -> bool:
+        """Whether so many changes in a row came within a second: what lay before is done."""
+        newest = self.beats[-count:]
+        return len(newest) == count and all(latency < 1000 for _, latency in newest)
+
     def audience(self, name: str) -> set[str]:
         return {who for segment, who in list(self.members) if segment == name}
 
@@ -220,7 +225,7 @@ def _bench(events: int, rate: float, rounds: int, quiet_s: float) -> list[Round]
         with _segmenter(bootstrap, Path(directory)), closing(Watcher(bootstrap)) as watcher:
             watcher.start()
             with closing(Live(writer, rate)):
-                until(lambda: len(watcher.beats) > rate * 5, "live events flow")
+                until(lambda: watcher.is_current(int(rate * 10)), "live events flow")
                 counts = Counter(orders)
                 return [
                     _round(writer, watcher, counts, number, quiet_s) for number in range(rounds)

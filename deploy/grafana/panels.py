@@ -259,6 +259,16 @@ SEGMENTS = Row(
             "none",
             {"partitions": "sum(afflux_segmenter_walking_partitions)"},
         ),
+        Panel(
+            "Audit: memberships that are not what the log says",
+            "Must stay 0. `compared` standing still means that the audit no longer runs.",
+            "none",
+            {
+                "mismatches": "sum(afflux_segment_audit_mismatches_total)",
+                "compared": _rate("afflux_segment_audit_checked_total"),
+            },
+            red_from=1,
+        ),
     ),
 )
 

@@ -37,6 +37,10 @@ class Kafka:
     def pid(self) -> int:
         return self._running.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._child is not None
+
     def start(self) -> None:
         """Returns when it answers."""
         properties = self._directory / "server.properties"

@@ -19,7 +19,9 @@ def audit_table(found: Audit) -> Table:
     for segment_id, checked in sorted(found.segments.items()):
         remarks = list(checked.notes)
         if checked.behind:
-            remarks.append(f"{checked.behind} profiles not yet reached by an edit")
+            remarks.append(f"{checked.behind} profiles were just changing")
+        if checked.unknown:
+            remarks.append(f"for {checked.unknown} profiles the log is too short to say")
         if checked.overflowed:
             remarks.append(f"{checked.overflowed} profiles with too many entries stand still")
         table.add_row(
@@ -60,6 +62,7 @@ def audit_document(found: Audit) -> dict[str, Any]:
                 "members": checked.members,
                 "differences": len(checked.differences),
                 "behind": checked.behind,
+                "unknown": checked.unknown,
                 "overflowed": checked.overflowed,
                 "remarks": checked.notes,
             }

@@ -16,8 +16,10 @@ from services.control import apply as applying
 from services.control import dead_letters as letters
 from services.control.apply import Refused
 from services.control.broker import Unreachable
+from services.control.candidates import NoSuchSegment
 from services.control.changes import Plan
 from services.control.commands.audit import audit
+from services.control.commands.estimate import estimate
 from services.control.commands.explain import explain
 from services.control.commands.history import history
 from services.control.commands.profile import profile
@@ -34,6 +36,7 @@ from services.runtime.kafka import UnknownTopic
 from services.runtime.settings import read
 from services.segmenter.explaining import Unexplainable
 from services.segmenter.past_memberships import BeforeTheLog
+from services.segmenter.view import ViewBusy
 
 TROUBLE = (
     Unreachable,
@@ -44,6 +47,8 @@ TROUBLE = (
     NotFound,
     NoInstant,
     Unexplainable,
+    ViewBusy,
+    NoSuchSegment,
     BeforeTheLog,
 )
 """What may go wrong with the world; the text of each says what to do."""
@@ -61,6 +66,7 @@ app = App(
 dead_letters = App(name="dead-letters", help="Look at what could not be taken.")
 app.command(dead_letters)
 app.command(audit)
+app.command(estimate)
 app.command(explain)
 app.command(history)
 app.command(profile)

@@ -58,7 +58,7 @@ class Folder:
 
 def read_folder(root: Path) -> Folder:
     """Every YAML file in the folder, at any depth; names that begin with a dot are left out."""
-    files = [_read_file(path) for path in _files(root)]
+    files = [read_file(path) for path in _files(root)]
     if not files:
         return Folder((), (Fault(str(root), 1, "", "", "no .yaml or .yml file in here"),), False)
     return Folder(
@@ -75,7 +75,8 @@ def _files(root: Path) -> Iterator[Path]:
             yield path
 
 
-def _read_file(path: Path) -> Folder:
+def read_file(path: Path) -> Folder:
+    """The documents of one file."""
     try:
         text = _text(path)
     except ValueError as error:

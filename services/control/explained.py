@@ -29,6 +29,8 @@ def explanation_lines(answer: Answer, named: str) -> Iterator[str]:
         yield f"{named} was merged and is {answer.profile_id} now"
     if not explanation.exists:
         yield "nothing had happened to this profile yet, so it was in no segment"
+    if answer.waiting is not None:
+        yield f"version {answer.waiting.version} is being built from the log and is not asked yet"
     if answer.since is not None:
         yield f"built from the log, which reaches back to {instant(answer.since)}"
     yield _decided(answer)
@@ -88,9 +90,12 @@ def _decided(answer: Answer) -> str:
 
 def _changes(answer: Answer) -> Iterator[str]:
     smallest = answer.explanation.smallest
+    if answer.segment.state == "archived":
+        yield "the segment is archived, so nobody is in it"
+        return
     wanted = "out" if answer.explanation.holds else "in"
     if smallest is None:
-        yield f"nothing that can happen would let it {wanted}"
+        yield f"nothing was found that can happen and would let it {wanted}"
     elif smallest:
         yield f"the smallest change that would let it {wanted}:"
         for leaf in smallest:
@@ -115,6 +120,5 @@ def _checked(check: Check, answer: Answer) -> str:
     says = "a member" if check.says else "no member"
     return (
         f"DISAGREEMENT: {check.against} says {says}. Run `afflux audit --segment "
-        f"{answer.segment.id}`; a condition that overflowed or a version that is still being "
-        "built explains it, anything else is a fault"
+        f"{answer.segment.id}`; a condition that overflowed explains it, anything else is a fault"
     )

@@ -20,6 +20,7 @@ def explanation_document(answer: Answer, named: str) -> dict[str, Any]:
         "segment_id": answer.segment.id,
         "segment_version": answer.segment.version,
         "segment_state": answer.segment.state,
+        "being_built": None if answer.waiting is None else answer.waiting.version,
         "at": instant(explanation.now),
         "member": answer.member,
         "condition": _node_document(explanation.tree, explanation.now),

@@ -11,6 +11,7 @@ from services.control.model_problems import check_model
 from services.control.references import References, audience_segments, member_segments
 from services.identity.domain.rules import IdentityRules
 from services.ingest.domain.source import Source
+from services.ingest.public_key import is_rsa_key
 from services.segmenter.domain.segment import KEYS, parse_segment
 
 Body = Mapping[str, Any]
@@ -34,7 +35,15 @@ class WorkspaceKind:
 def _check_source(body: Body) -> Sequence[Problem]:
     if body.get("type") in _WAREHOUSE_TYPES:
         return (Problem("type", f"`{body['type']}`: {NO_WAREHOUSE}"),)
-    return check_model(Source, body)
+    return check_model(Source, body) or tuple(_unreadable_keys(Source.model_validate(body)))
+
+
+def _unreadable_keys(source: Source) -> Iterator[Problem]:
+    for index, client in enumerate(source.oauth.clients if source.oauth else ()):
+        for name, key in client.public_keys.items():
+            if not is_rsa_key(key):
+                place = f"oauth.clients[{index}].public_keys.{name}"
+                yield Problem(place, "is no RSA public key that can be read")
 
 
 def _check_model(body: Body) -> Sequence[Problem]:

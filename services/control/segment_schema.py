@@ -40,15 +40,26 @@ def shape(properties: Schema, *required: str, description: str = "") -> Schema:
 
 
 COMPARISON: Schema = {
-    "op": {"enum": sorted(OPERATORS)},
+    "op": {
+        "enum": sorted(OPERATORS),
+        "description": "How to compare. What is not known matches `is_absent` alone.",
+    },
     "value": {"description": "What to compare with; `exists` and `is_absent` take none."},
-    "ignore_case": {"type": "boolean"},
+    "ignore_case": {"type": "boolean", "description": "Upper and lower case are the same."},
 }
 WINDOW: Schema = {
-    "within": DURATION,
-    "since": INSTANT,
-    "between": {"type": "array", "items": INSTANT, "minItems": 2, "maxItems": 2},
+    "within": {**DURATION, "description": "Not longer ago than this, such as 7d."},
+    "since": {**INSTANT, "description": "At this instant or after it."},
+    "between": {
+        "type": "array",
+        "items": INSTANT,
+        "minItems": 2,
+        "maxItems": 2,
+        "description": "From the first instant to before the second.",
+    },
 }
+SAME: Schema = {**TEXT, "description": "A property that is the same in all of the steps."}
+STEADY: Schema = {**DURATION, "description": "It has been so without a break for this long."}
 CLAUSES: Schema = {"type": "array", "items": ref("clause")}
 FILTER: Schema = {"event": TEXT, "where": CLAUSES}
 ROWS: Schema = {"related": TEXT, "where": {"type": "array", "items": ref("column_clause")}}
@@ -74,7 +85,7 @@ CONDITIONS: tuple[Schema, ...] = (
     shape({"any": MEMBERS}, "any", description="At least one of these holds."),
     shape({"not": ref("condition")}, "not", description="This does not hold."),
     shape(
-        {"trait": TEXT, **COMPARISON, "for_at_least": DURATION},
+        {"trait": TEXT, **COMPARISON, "for_at_least": STEADY},
         "trait",
         "op",
         description="The current value of a trait compares so.",
@@ -99,7 +110,7 @@ CONDITIONS: tuple[Schema, ...] = (
         for end, told in (("first", "earliest"), ("last", "latest"))
     ),
     shape(
-        {"sequence": ref("sequence"), "by": TEXT, **WINDOW},
+        {"sequence": ref("sequence"), "by": SAME, **WINDOW},
         "sequence",
         description="These steps happened in this order.",
     ),

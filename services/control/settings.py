@@ -1,5 +1,7 @@
 """The settings of the command line, read from `AFFLUX_*` variables."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from services.control.ports import FIRST_HEALTH_PORT, HTTP_PORT, KAFKA_PORT
@@ -19,3 +21,7 @@ class ControlSettings(RuntimeSettings):
     """Port of the HTTP API in `afflux dev`."""
     first_health_port: int = Field(default=FIRST_HEALTH_PORT, ge=1, le=65535)
     """The processes of `afflux dev` answer `/status` here and on the ports that follow."""
+    estimate_dir: Path = Path(".afflux/estimate")
+    """The view of profiles that `afflux estimate` keeps; may be deleted, it is made anew."""
+    estimate_profiles: int = Field(default=250_000, ge=1000)
+    """With more profiles than that the view holds a sample of them."""

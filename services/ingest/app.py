@@ -14,6 +14,7 @@ from aiohttp import web
 
 from services.ingest.budget import Budget
 from services.ingest.desk import Desk
+from services.ingest.domain.decode import LONG_INTEGER
 from services.ingest.front import Front
 from services.ingest.handlers import Collector
 from services.ingest.managed import door, manage
@@ -41,6 +42,7 @@ WATCH_S = 0.5
 def main() -> None:
     """Serve until told to stop; exit 1 with a sentence when that is not possible."""
     settings = read(Settings)
+    sys.set_int_max_str_digits(LONG_INTEGER)
     logs.configure("ingest", settings.log_level)
     # aiokafka repeats itself ten times a second in an outage; the sender says it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

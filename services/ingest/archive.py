@@ -62,12 +62,16 @@ class Archive:
         await self._regulations.end_rewrite(rewrite)
 
     async def _erased(self) -> Erased:
-        at_source = {
-            (regulation.source_id or "", _digest(subject)): regulation.erases_until or 0
-            for regulation in await self._regulations.archive()
-            for subject in regulation.subjects
-        }
-        return Erased(await self._progress.erased(), at_source)
+        everywhere = dict(await self._progress.erased())
+        at_source: dict[tuple[str, bytes], int] = {}
+        for regulation in await self._regulations.erasing():
+            until = regulation.erases_until or 0
+            for digest in map(_digest, regulation.subjects):
+                if regulation.effect.erases == "archive":
+                    at_source[regulation.source_id or "", digest] = until
+                else:
+                    everywhere[digest] = max(until, everywhere.get(digest, 0))
+        return Erased(everywhere, at_source)
 
 
 def _digest(text: str) -> bytes:

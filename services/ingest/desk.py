@@ -62,7 +62,7 @@ class Desk:
             form += chunk
             if len(form) > FORM_BYTES:
                 return answers.of_token_error("invalid_request", "the form is too large")
-        fields = parse_qsl(form.decode(errors="replace"), max_num_fields=None)
+        fields = parse_qsl(form.decode(errors="replace"))
         return self.tokens.issue(dict(fields), table.sources)
 
     def _is_unknown(self, key: str) -> bool:

@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from os import urandom
 from typing import Literal
-from uuid import uuid4
 
 import structlog
 from aiohttp import web
@@ -48,6 +48,7 @@ class Front:
         self._desk = desk
         self._outage_status = outage_status
         self._in_flight = 0
+        metrics.IN_FLIGHT.set_function(lambda: self._in_flight)
         self._idle = asyncio.Event()
         self.is_closing = False
         """Once set, every answer ends its connection."""
@@ -87,7 +88,6 @@ class Front:
 
     def _count(self, change: int) -> None:
         self._in_flight += change
-        metrics.IN_FLIGHT.set(self._in_flight)
         if not self._in_flight:
             self._idle.set()
 
@@ -151,7 +151,7 @@ class Front:
 def request_id_of(headers: Mapping[str, str]) -> str:
     """The client's own if it is one, else a new one."""
     stated = headers.get("X-Request-Id", "")
-    return stated if _REQUEST_ID.fullmatch(stated) else uuid4().hex
+    return stated if stated and _REQUEST_ID.fullmatch(stated) else urandom(16).hex()
 
 
 def _report(bug: Exception, route: Route, request_id: str) -> None:

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Protocol
+
+from prometheus_client import Counter
 
 from services.ingest import metrics
 from services.ingest.arrival import Arrival
@@ -206,12 +208,22 @@ def _count(verdict: Verdict, source_id: str) -> None:
     accepted, duplicates = len(verdict.accepted), verdict.duplicates
     rejected = sum(one.events for one in verdict.put_aside)
     received = accepted + duplicates + verdict.suppressed + rejected
-    metrics.RECEIVED.labels(source_id).inc(received)
+    _received(source_id).inc(received)
     if accepted:
-        metrics.ACCEPTED.labels(source_id).inc(accepted)
+        _accepted(source_id).inc(accepted)
     if duplicates:
         metrics.DUPLICATE.labels(source_id).inc(duplicates)
     if verdict.suppressed:
         metrics.SUPPRESSED.labels(source_id).inc(verdict.suppressed)
     for one in verdict.put_aside:
         metrics.REJECTED.labels(source_id, one.code).inc(one.events)
+
+
+@cache
+def _received(source_id: str) -> Counter:
+    return metrics.RECEIVED.labels(source_id)
+
+
+@cache
+def _accepted(source_id: str) -> Counter:
+    return metrics.ACCEPTED.labels(source_id)

@@ -1,4 +1,4 @@
-"""One partition's way into the log: what waits goes together, in order, one group at a time."""
+"""One partition's way into the log: what waits goes together, in order, one batch at a time."""
 
 import asyncio
 import time
@@ -13,14 +13,15 @@ from services.ingest.outgoing import Entry
 class Lane:
     """The records of one partition that wait for the broker."""
 
-    def __init__(self, topic: str, partition: int, *, linger: float) -> None:
+    def __init__(self, topic: str, partition: int, filled: asyncio.Event) -> None:
+        """`filled` is set whenever there is something to be flushed."""
         self._topic = topic
         self._partition = partition
-        self._linger = linger
+        self._filled = filled
         self._waiting: list[Entry] = []
         self._in_flight: list[Entry] = []
         self._waiting_since = self._in_flight_since = 0.0
-        self._filled = asyncio.Event()
+        self._error: BaseException | None = None
         self.acknowledged_at = time.monotonic()
 
     @property
@@ -44,57 +45,44 @@ class Lane:
         waiting, self._waiting = self._waiting, []
         return self._in_flight, waiting
 
-    async def run(self, producer: Any) -> None:
-        """Commit group after group until cancelled.
+    async def flush(self, producer: Any) -> None:
+        """Send what waits, unless the batch before is still on its way.
 
         Raises:
             KafkaError: the producer cannot go on; nothing more can be sent through it.
         """
-        while True:
-            await self._filled.wait()
-            await asyncio.sleep(self._linger)
-            self._filled.clear()
-            self._in_flight, self._waiting = self._waiting, []
-            self._in_flight_since = self._waiting_since
-            if self._in_flight:
-                await self._commit(producer, self._in_flight)
-                self._in_flight = []
+        if self._error is not None:
+            raise self._error
+        if self._in_flight or not self._waiting:
+            return
+        batch = producer.create_batch()
+        count = _fill(batch, self._waiting)
+        self._in_flight, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._in_flight_since = self._waiting_since
+        sent = partial(self._settle, self._in_flight, time.monotonic())
+        ack = await producer.send_batch(batch, self._topic, partition=self._partition)
+        ack.add_done_callback(sent)
 
-    async def _commit(self, producer: Any, group: Sequence[Entry]) -> None:
-        began = time.monotonic()
-        acks = await self._send(producer, group)
-        done, _ = await asyncio.wait(acks, return_when=asyncio.FIRST_EXCEPTION)
-        for ack in done:
-            ack.result()
+    def _settle(self, entries: Sequence[Entry], began: float, ack: "asyncio.Future[Any]") -> None:
+        """Also when the producer was given up: what is in the log is not drained once more."""
+        self._filled.set()
+        self._error = None if ack.cancelled() else ack.exception()
+        if ack.cancelled() or self._error is not None:
+            return
+        self._in_flight = []
         self.acknowledged_at = time.monotonic()
         metrics.PRODUCE_SECONDS.observe(self.acknowledged_at - began)
-
-    async def _send(self, producer: Any, group: Sequence[Entry]) -> list["asyncio.Future[Any]"]:
-        acks: list[asyncio.Future[Any]] = []
-        position = 0
-        while position < len(group):
-            batch = producer.create_batch()
-            first = position
-            # The first record always fits; None means that the batch is full.
-            while position < len(group) and _append(batch, group[position]):
-                position += 1
-            batch.close()
-            ack = await producer.send_batch(batch, self._topic, partition=self._partition)
-            ack.add_done_callback(partial(_settle, group[first:position]))
-            acks.append(ack)
-        return acks
-
-
-def _append(batch: Any, entry: Entry) -> bool:
-    outgoing = entry.outgoing
-    appended = batch.append(
-        timestamp=None, key=outgoing.key, value=outgoing.value, headers=outgoing.headers
-    )
-    return appended is not None
-
-
-def _settle(entries: Sequence[Entry], ack: "asyncio.Future[Any]") -> None:
-    """Also when nobody waits for it any more: what is in the log is not drained once more."""
-    if not ack.cancelled() and ack.exception() is None:
         for entry in entries:
             entry.stored()
+
+
+def _fill(batch: Any, entries: Sequence[Entry]) -> int:
+    """How many fit; the first always does."""
+    append = batch.append
+    for count, entry in enumerate(entries):
+        one = entry.outgoing
+        if append(timestamp=None, key=one.key, value=one.value, headers=one.headers) is None:
+            batch.close()
+            return count
+    batch.close()
+    return len(entries)

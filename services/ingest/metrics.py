@@ -43,6 +43,12 @@ REFUSED = Counter(
     " answered 200. A rise of `invalid_write_key` after a rotation means a page with the old key.",
     ["source", "code"],
 )
+REGULATION_AGE_SECONDS = Gauge(
+    "afflux_ingest_regulation_age_seconds",
+    "Age of the oldest request to suppress or erase people that is not carried out; 0 without one,"
+    " and in processes that leave the work to another. A steady rise means that a destination"
+    " cannot be told.",
+)
 UNAVAILABLE = Counter(
     "afflux_ingest_unavailable_total",
     "Requests answered 503, by reason (definitions, suppressed, bodies, judges, broker, spool,"

@@ -1,16 +1,18 @@
 """Records on their way into the log, and the request that waits for them."""
 
 import asyncio
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
-from services.ingest.spool_files import Position
+import msgspec
+
+from services.ingest.segment import Position
 
 Headers = Sequence[tuple[str, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """One record for the log."""
 
     topic: str
@@ -23,23 +25,30 @@ class Outgoing:
         return len(self.key) + len(self.value)
 
 
-class Commit:
-    """Resolves once all records of one request are durable, or one of them failed."""
+Reason = Literal[
+    "definitions", "suppressed", "bodies", "judges", "broker", "spool", "backlog", "deadline"
+]
+"""Why nothing can be made durable now."""
 
-    __slots__ = ("_left", "done")
+
+class Commit:
+    """Resolves to None once all records of one request are durable, or to why they are not."""
+
+    __slots__ = ("_left", "done", "since")
 
     def __init__(self, records: int) -> None:
         self._left = records
-        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.since = time.monotonic()
+        self.done: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
 
     def one_durable(self) -> None:
         self._left -= 1
         if self._left == 0 and not self.done.done():
-            self.done.set_result(True)
+            self.done.set_result(None)
 
-    def failed(self) -> None:
+    def failed(self, reason: Reason) -> None:
         if not self.done.done():
-            self.done.set_result(False)
+            self.done.set_result(reason)
 
 
 class Entry:
@@ -71,8 +80,8 @@ class Entry:
         self.position = position
         self._durable()
 
-    def failed(self) -> None:
-        self._commit.failed()
+    def failed(self, reason: Reason) -> None:
+        self._commit.failed(reason)
 
     def _durable(self) -> None:
         if not self._is_durable:

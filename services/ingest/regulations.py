@@ -192,12 +192,11 @@ class Regulations:
         )
         return found is not None
 
-    async def archive(self) -> Sequence[Regulation]:
-        """Those of the last weeks that erase only what was put aside."""
+    async def erasing(self) -> Sequence[Regulation]:
+        """Those of the last weeks that erase; late letters may still come."""
         rows = await self._pool.fetch(
             f"select {_COLUMNS} from privacy.regulations"  # noqa: S608
-            " where regulation_type = 'DELETE_ARCHIVE_ONLY' and erases_until is not null"
-            " and created_at > now() - interval '30 days'"
+            " where erases_until is not null and created_at > now() - interval '30 days'"
         )
         return [_regulation(row) for row in rows]
 

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 
 from schemas.codec import decode_as, encode
 from schemas.records import ErasureRequested, Identifier, SubjectType, Suppression
+from services.ingest import metrics
 from services.ingest.archive import Archive
 from services.ingest.domain.regulation import Status
 from services.ingest.domain.suppression import Digests, suppression_key
@@ -81,6 +82,8 @@ class Regulator:
                     await self._lead(connection)
             except TROUBLE as error:
                 log.warning("regulations wait", error=type(error).__name__)
+            finally:
+                metrics.REGULATION_AGE_SECONDS.set(0)
             await asyncio.sleep(RETRY_S)
 
     async def _lead(self, connection: Any) -> None:
@@ -93,7 +96,9 @@ class Regulator:
         swept_at = 0.0
         while True:
             await connection.execute("select 1")  # the lock is gone with the connection
-            for regulation in await self._regulations.unfinished():
+            unfinished = await self._regulations.unfinished()
+            _show_age(unfinished)
+            for regulation in unfinished:
                 await self._advance(regulation)
             if time.monotonic() - swept_at >= SWEEP_S:
                 await self._archive.clean(anew=False)
@@ -194,6 +199,11 @@ class Regulator:
             until=regulation.erases_until,
         )
         return suppression_key(source, digest, regulation_id=regulation.id), encode(record)
+
+
+def _show_age(unfinished: Sequence[Regulation]) -> None:
+    oldest = min((each.created_at.timestamp() for each in unfinished), default=None)
+    metrics.REGULATION_AGE_SECONDS.set(0 if oldest is None else time.time() - oldest)
 
 
 def _until(regulation: Regulation) -> int | None:

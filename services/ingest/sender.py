@@ -7,14 +7,13 @@ price of one sync of the disk instead of the deadline. The way back: the spool i
 when little is left, what comes is held for a moment until nothing is, and goes directly again. So
 the records of one key never overtake each other.
 
-A group that was on its way when the broker fell silent is in the spool too. Its acknowledgement,
-however late, keeps it from being drained; only a crash in between stores it twice, and identity
-drops the second.
+Only a crash may store twice what was on its way at that moment, and identity drops the second.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -22,10 +21,11 @@ from aiokafka.errors import KafkaError
 
 from schemas.topics import partition_of
 from services.ingest import metrics
+from services.ingest.drain import Drain
 from services.ingest.lane import Lane
-from services.ingest.outgoing import Commit, Entry, Outgoing
+from services.ingest.outgoing import Commit, Entry, Outgoing, Reason
 from services.ingest.producer import TOPICS, Broker, answers, close
-from services.ingest.spool import Spool, Spooled
+from services.ingest.spool import Spool
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ IDLE_S = 1.0
 """Without traffic the broker is asked this often whether it is there."""
 HOLD_S = 1.0
 """Longest that requests are held while the last of the spool is drained."""
-SPOOL_S = 0.8
+SPOOL_S = 0.7
 """Longest wait for the disk; with the deadline it stays under the four seconds of the contract."""
 NEARLY_EMPTY = 1024 * 1024
 
@@ -42,9 +42,9 @@ Lanes = Mapping[str, Sequence[Lane]]
 
 
 class Unavailable(Exception):
-    """Nothing can be made durable now; the reason is one of a closed set."""
+    """Nothing can be made durable now."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -61,13 +61,14 @@ class Sender:
         self._deadline = deadline
         self._backlog_limit = backlog
         self._backlog = 0
+        metrics.BACKLOG_BYTES.set_function(lambda: self._backlog)
+        self._commits: deque[Commit] = deque()
         self._lanes: Lanes = {}
         self.is_direct = False
         """Events go to the broker, not to the spool."""
         self._steady = asyncio.Event()
         self._steady.set()
-        self._late: list[Entry] = []
-        """In the spool, but on their way to the broker as well."""
+        self._drain = None if spool is None else Drain(spool, self._put)
 
     @property
     def is_available(self) -> bool:
@@ -85,36 +86,41 @@ class Sender:
         size = sum(record.size for record in records)
         self._admit(size)
         commit = Commit(len(records))
+        self._commits.append(commit)
         self._dispatch([Entry(record, commit) for record in records])
-        self._weigh(size)
+        self._backlog += size
         try:
-            async with asyncio.timeout(self._deadline + SPOOL_S):
-                is_durable = await commit.done
-        except TimeoutError as error:
-            raise Unavailable("deadline") from error
+            reason = await commit.done
         finally:
-            self._weigh(-size)
-        if not is_durable:
-            raise Unavailable(self._reason)
+            self._backlog -= size
+        if reason is not None:
+            raise Unavailable(reason)
 
     async def run(self) -> None:
         """Keep the ways open until cancelled."""
         async with asyncio.TaskGroup() as running:
             running.create_task(self._keep_producing())
+            running.create_task(self._expire())
             if self._spool is not None:
                 running.create_task(self._spool.run())
-
-    async def erase(self, matches: Callable[[Outgoing], bool]) -> int:
-        """Remove what matches from the spool, and say how much that was."""
-        return 0 if self._spool is None else await self._spool.erase(matches)
 
     def close(self) -> None:
         """Give the spool back, so that another process may go on with it."""
         if self._spool is not None:
             self._spool.close()
 
+    async def _expire(self) -> None:
+        """Answer in time whatever happens: cheaper than a timer for every request."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            latest = time.monotonic() - self._deadline - SPOOL_S
+            while self._commits and (
+                self._commits[0].done.done() or self._commits[0].since < latest
+            ):
+                self._commits.popleft().failed("deadline")
+
     @property
-    def _reason(self) -> str:
+    def _reason(self) -> Reason:
         return "broker" if self._spool is None else "spool"
 
     def _admit(self, size: int) -> None:
@@ -148,15 +154,12 @@ class Sender:
         metrics.BROKER_UP.set(0)
         for lane in self._every_lane():
             in_flight, waiting = lane.take()
-            self._late += in_flight
-            self._keep(entry for entry in (*in_flight, *waiting) if entry.position is None)
-
-    def _keep(self, entries: Iterable[Entry]) -> None:
-        if self._spool is not None:
-            self._spool.put(entry for entry in entries if not entry.is_stored)
-            return
-        for entry in entries:
-            entry.failed()
+            kept = [one for one in (*in_flight, *waiting) if not one.is_stored and not one.position]
+            if self._spool is None or self._drain is None:
+                _fail(kept)
+            else:
+                self._drain.also_sent(in_flight)
+                self._spool.put(kept)
 
     async def _keep_producing(self) -> None:
         while True:
@@ -171,17 +174,26 @@ class Sender:
                 await close(producer)
 
     async def _produce(self, producer: Any) -> None:
+        filled = asyncio.Event()
         self._lanes = {
             topic.name: [
-                Lane(topic.name, partition, linger=self._linger)
+                Lane(topic.name, partition, filled)
                 for partition in range(len(await producer.partitions_for(topic.name)))
             ]
             for topic in TOPICS
         }
         async with asyncio.TaskGroup() as running:
-            for lane in self._every_lane():
-                running.create_task(lane.run(producer))
+            running.create_task(self._flush(producer, filled))
             running.create_task(self._watch(producer))
+
+    async def _flush(self, producer: Any, filled: asyncio.Event) -> None:
+        """All lanes together, so that the library makes one request of their batches."""
+        while True:
+            await filled.wait()
+            await asyncio.sleep(self._linger)
+            filled.clear()
+            for lane in self._every_lane():
+                await lane.flush(producer)
 
     async def _watch(self, producer: Any) -> None:
         """Choose the way, again and again."""
@@ -211,50 +223,36 @@ class Sender:
         if not await answers(producer, self._deadline):
             return
         try:
-            if self._spool is not None:
-                await self._drain(self._spool)
+            if self._spool is not None and self._drain is not None:
+                await self._empty(self._spool, self._drain)
         except TimeoutError:
             return
         self.is_direct = True
         metrics.BROKER_UP.set(1)
         log.info("events go to the broker", lanes=len(self._every_lane()))
 
-    async def _drain(self, spool: Spool) -> None:
-        """Empty the spool; raises TimeoutError when its last records take too long."""
+    async def _empty(self, spool: Spool, drain: Drain) -> None:
+        """Drain it all, and hold what comes while the last of it goes.
+
+        Raises:
+            TimeoutError: the last takes too long; what was held goes to the spool after all.
+        """
         while spool.bytes > NEARLY_EMPTY:
-            await self._drain_some(spool)
+            await drain.some()
         self._steady.clear()
         try:
             async with asyncio.timeout(HOLD_S):
                 await spool.written()
                 while not spool.is_empty:
-                    await self._drain_some(spool)
+                    await drain.some()
             self.is_direct = True
         finally:
             self._steady.set()
 
-    async def _drain_some(self, spool: Spool) -> None:
-        records = await spool.read()
-        stored = {entry.position for entry in self._late if entry.is_stored}
-        missing = [one for one in records if one.position not in stored]
-        await self._store([one for one in missing if one.outgoing is not None])
-        await spool.forget(records)
-        through = records[-1].position
-        self._late = [one for one in self._late if one.position and one.position > through]
-
-    async def _store(self, records: Sequence[Spooled]) -> None:
-        outgoing = [(one.outgoing, one.position) for one in records if one.outgoing is not None]
-        if not outgoing:
-            return
-        commit = Commit(len(outgoing))
-        entries = [Entry(record, commit, position) for record, position in outgoing]
-        self._late += entries
-        self._put(entries)
-        await commit.done
-
     def _every_lane(self) -> list[Lane]:
         return [lane for lanes in self._lanes.values() for lane in lanes]
 
-    def _weigh(self, size: int) -> None:
-        self._backlog += size
-        metrics.BACKLOG_BYTES.set(self._backlog)
+
+def _fail(entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        entry.failed("broker")

@@ -15,7 +15,9 @@ AtLeastOne = Annotated[int, Field(ge=1)]
 class Settings(RuntimeSettings):
     """Read from `AFFLUX_*` variables."""
 
-    model_config = SettingsConfigDict(env_prefix="AFFLUX_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="AFFLUX_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     ingest_host: str = "127.0.0.1"
     ingest_port: int = Field(default=8080, ge=0, le=65535)

@@ -46,49 +46,58 @@ class Sources:
         self._again_at = 0.0
         self._resolved: dict[str, str] = {}
         """Reference → the key it last led to; a file that cannot be read revokes nothing."""
+        self._said: set[tuple[str, ...]] = set()
+        """What the log says of these definitions already."""
 
     def table(self) -> KeyTable | None:
         """None until the definitions were loaded once; after that they are never forgotten."""
         if not self._definitions.loaded.is_set():
             return None
         snapshot = self._definitions.current()
-        if snapshot is not self._seen or time.monotonic() >= self._again_at:
-            self._seen = snapshot
+        if snapshot is not self._seen:
+            self._seen, self._again_at = snapshot, 0.0
+            self._said.clear()
+        if time.monotonic() >= self._again_at:
             self._table = self._build(snapshot)
             self._again_at = time.monotonic() + REFRESH_S
         return self._table
 
     def _build(self, snapshot: Snapshot) -> KeyTable:
         now = datetime.now(UTC)
+        sources = [*self._sources(snapshot)]
         keys = [
             (self._key(one.key, source), source)
-            for source in _sources(snapshot)
+            for source in filter(None, sources)
             for one in source.write_keys
             if one.expires is None or one.expires > now
         ]
         return KeyTable(
             [(key, source) for key, source in keys if key is not None],
             salt=self._salt,
-            is_complete=all(key is not None for key, _ in keys),
+            is_complete=None not in sources and all(key is not None for key, _ in keys),
         )
 
     def _key(self, reference: str, source: Source) -> str | None:
         try:
             self._resolved[reference] = resolve(reference).get_secret_value()
         except UnresolvedSecret as error:
-            log.error("a write key is missing", source=source.id, error=str(error))
+            self._say("a write key is missing", source=source.id, error=str(error))
         return self._resolved.get(reference)
 
-
-def _sources(snapshot: Snapshot) -> Iterator[Source]:
-    for (kind, identity), definition in sorted(snapshot.items()):
-        if kind != "source" or definition.state == "archived":
-            continue
-        source = _source(definition)
-        if source is None:
-            log.error("a source cannot be read by this version", source=identity)
-        else:
+    def _sources(self, snapshot: Snapshot) -> Iterator[Source | None]:
+        """None for one that this version cannot read, whose keys may be good ones."""
+        for (kind, identity), definition in sorted(snapshot.items()):
+            if kind != "source" or definition.state == "archived":
+                continue
+            source = _source(definition)
+            if source is None:
+                self._say("a source cannot be read by this version", source=identity)
             yield source
+
+    def _say(self, event: str, **details: str) -> None:
+        if (event, *details.values()) not in self._said:
+            self._said.add((event, *details.values()))
+            log.error(event, **details)
 
 
 def _source(definition: Definition) -> Source | None:

@@ -15,7 +15,8 @@ import structlog
 from services.ingest import metrics
 from services.ingest.domain.frames import OVERHEAD
 from services.ingest.outgoing import Entry, Outgoing
-from services.ingest.spool_files import ERASED, Position, SpoolFiles
+from services.ingest.segment import Position
+from services.ingest.spool_files import ERASED, SpoolFiles
 
 log = structlog.get_logger()
 
@@ -46,6 +47,8 @@ class Spool:
         self._filled = asyncio.Event()
         self._written = asyncio.Event()
         self._written.set()
+        self._writes = asyncio.Condition()
+        self._write_count = 0
         self._failed_at: float | None = None
         metrics.SPOOL_BYTES.set_function(lambda: files.bytes)
         metrics.SPOOL_RECORDS.set_function(lambda: files.records)
@@ -75,7 +78,7 @@ class Spool:
         for entry in entries:
             size = entry.outgoing.size + _FRAME_ROOM
             if not self._has_room(size):
-                entry.failed()
+                entry.failed("spool")
                 continue
             self._waiting.append(entry)
             self._waiting_bytes += size
@@ -96,6 +99,9 @@ class Spool:
             self._waiting_bytes -= waited
             if not self._waiting:
                 self._written.set()
+            async with self._writes:
+                self._write_count += 1
+                self._writes.notify_all()
 
     async def written(self) -> None:
         """Return when nothing waits for the disk."""
@@ -115,13 +121,19 @@ class Spool:
 
         What is being drained at this moment may still reach the log: erase there afterwards.
         """
-        await self.written()
+        await self._what_waits_is_written()
 
         def body_matches(body: bytes) -> bool:
             outgoing = _decoded(body)
             return outgoing is not None and matches(outgoing)
 
         return await asyncio.to_thread(self._files.erase, body_matches)
+
+    async def _what_waits_is_written(self) -> None:
+        """The write that goes on has begun before; the next one takes all that waits."""
+        goal = self._write_count + 2
+        async with self._writes:
+            await self._writes.wait_for(lambda: self._written.is_set() or self._write_count >= goal)
 
     def close(self) -> None:
         self._files.close()
@@ -130,17 +142,20 @@ class Spool:
         oldest = self._files.oldest_at
         return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
 
+    def _append(self, records: Sequence[Outgoing]) -> list[Position]:
+        bodies = [_encoded(record) for record in records]
+        return self._files.append(bodies, time.time_ns() // 1_000_000)
+
     async def _write(self, group: Sequence[Entry]) -> None:
-        bodies = [_encoded(entry.outgoing) for entry in group]
         began = time.monotonic()
         try:
-            at = time.time_ns() // 1_000_000
-            positions = await asyncio.to_thread(self._files.append, bodies, at)
+            records = [entry.outgoing for entry in group]
+            positions = await asyncio.to_thread(self._append, records)
         except OSError as error:
             self._failed_at = time.monotonic()
             log.error("the spool cannot be written", error=error.strerror)
             for entry in group:
-                entry.failed()
+                entry.failed("spool")
             return
         self._failed_at = None
         metrics.SPOOL_WRITE_SECONDS.observe(time.monotonic() - began)

@@ -10,51 +10,25 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import structlog
 
 from services.ingest import disk
-from services.ingest.domain.frames import Frame, frame, frames, written_at
+from services.ingest.domain.frames import frame, written_at
+from services.ingest.segment import NOWHERE, SUFFIX, Position, Segment, found
 
 log = structlog.get_logger()
 
 SEGMENT_BYTES = 8 * 1024 * 1024
-CHUNK_BYTES = 256 * 1024
-"""Read at once; a crash between the log and the note of it drains as much once more."""
-FRAME_BYTES = 2 * 1024 * 1024
-"""More than any one frame: the broker takes no record above 1 MB."""
 ERASED = b"\0"
 """First byte of a body that was erased; no other body starts with it."""
-_SUFFIX = ".spool"
 _MARK = struct.Struct(">QQ")
 
 
 class SpoolRefused(OSError):
     """The spool cannot be used; the sentence says what to do."""
-
-
-class Position(NamedTuple):
-    """The end of a frame; positions follow each other as the frames do."""
-
-    segment: int
-    end: int
-
-
-NOWHERE = Position(0, 0)
-
-
-@dataclass(slots=True)
-class _Segment:
-    path: Path
-    size: int = 0
-
-    @property
-    def number(self) -> int:
-        return int(self.path.stem)
 
 
 class SpoolFiles:
@@ -69,11 +43,11 @@ class SpoolFiles:
         self._segment_bytes = segment_bytes
         self._lock = threading.Lock()
         self._owner = _own(directory)
-        self._segments = deque(_found(directory))
+        self._segments = deque(found(directory))
         self._tail: int | None = None
         self._head = self._marked()
         self.bytes = sum(segment.size for segment in self._segments) - self._head.end
-        self.records = sum(len(_frames_of(one)) for one in self._segments) - self._drained()
+        self.records = sum(len(one.frames()) for one in self._segments) - self._drained()
         self.oldest_at: int | None = None
         """When the first frame was written, in milliseconds; None when there is none."""
         self._move_on()
@@ -93,22 +67,18 @@ class SpoolFiles:
             except OSError:
                 self._abandon(segment)
                 raise
-            positions = _positions(segment, written)
-            self.bytes += positions[-1].end - segment.size
+            self.bytes += sum(map(len, written))
             self.records += len(written)
-            segment.size = positions[-1].end
             self.oldest_at = self.oldest_at or at
-            return positions
+            return segment.grow(written)
 
     def read(self) -> list[tuple[Position, bytes]]:
-        """The first frames that are not forgotten, at least one and about `CHUNK_BYTES`."""
+        """The first frames that are not forgotten, with their positions."""
         with self._lock:
             self._move_on()
             if not self._segments:
                 return []
-            segment, start = self._segments[0], self._head.end
-            chunk = _chunk(_read(segment, start, CHUNK_BYTES + FRAME_BYTES))
-            return [(Position(segment.number, start + one.end), one.body) for one in chunk]
+            return list(self._segments[0].chunk(self._head.end))
 
     def forget(self, through: Position, records: int) -> None:
         """So many frames, up to here, are elsewhere; a segment without others is deleted."""
@@ -142,7 +112,7 @@ class SpoolFiles:
         return marked if is_of_first else Position(first.number, 0)
 
     def _drained(self) -> int:
-        first = _frames_of(self._segments[0]) if self._segments else []
+        first = self._segments[0].frames() if self._segments else []
         return sum(one.end <= self._head.end for one in first)
 
     def _move_on(self) -> None:
@@ -157,7 +127,7 @@ class SpoolFiles:
             self.oldest_at = None
             return
         (self._directory / "drained").write_bytes(_MARK.pack(*self._head))
-        self.oldest_at = written_at(_read(self._segments[0], self._head.end, 100))
+        self.oldest_at = written_at(self._segments[0].read(self._head.end, 100))
 
     def _delete_first(self) -> None:
         if len(self._segments) == 1:
@@ -176,7 +146,7 @@ class SpoolFiles:
         last = self._segments[-1].number if self._segments else 0
         # Of the clock, so that no number comes again: the note of an old one might be left.
         number = max(last + 1, time.time_ns())
-        segment = _Segment(self._directory / f"{number:020}{_SUFFIX}")
+        segment = Segment(self._directory / f"{number:020}{SUFFIX}")
         descriptor = disk.create(segment.path)
         self._segments.append(segment)
         if len(self._segments) == 1:
@@ -188,7 +158,7 @@ class SpoolFiles:
             os.close(self._tail)
             self._tail = None
 
-    def _abandon(self, segment: _Segment) -> None:
+    def _abandon(self, segment: Segment) -> None:
         """A failed write leaves nobody knows what behind: never append to it again."""
         self._seal()
         try:
@@ -199,17 +169,17 @@ class SpoolFiles:
         except OSError as error:
             log.error("a spool segment keeps a torn end", error=type(error).__name__)
 
-    def _erase_in(self, segment: _Segment, matches: Callable[[bytes], bool]) -> int:
-        data = bytearray(_read(segment, 0, segment.size))
-        found = [one for one in frames(bytes(data)) if one.body[:1] != ERASED and matches(one.body)]
-        for one in found:
+    def _erase_in(self, segment: Segment, matches: Callable[[bytes], bool]) -> int:
+        data = bytearray(segment.read(0, segment.size))
+        matching = [one for one in segment.frames() if one.body[:1] != ERASED and matches(one.body)]
+        for one in matching:
             blank = frame(ERASED * len(one.body), one.at)
             data[one.end - len(blank) : one.end] = blank
-        if found:
+        if matching:
             if segment is self._segments[-1]:
                 self._seal()
             disk.replace(segment.path, data)
-        return len(found)
+        return len(matching)
 
 
 def _own(directory: Path) -> int:
@@ -227,48 +197,3 @@ def _own(directory: Path) -> int:
             " set AFFLUX_INGEST_SPOOL_DIR to a directory that can"
         ) from error
     return owner
-
-
-def _found(directory: Path) -> list[_Segment]:
-    segments = [_Segment(path) for path in sorted(directory.glob(f"*{_SUFFIX}"))]
-    for segment in segments:
-        found = list(frames(segment.path.read_bytes()))
-        segment.size = found[-1].end if found else 0
-        _cut(segment, is_last=segment is segments[-1])
-    return segments
-
-
-def _cut(segment: _Segment, *, is_last: bool) -> None:
-    """Cut off a torn end. Nobody was told that it is stored, unless the disk lost it later."""
-    data = segment.path.read_bytes()
-    torn = data[segment.size :]
-    if torn and not is_last:
-        segment.path.with_suffix(".damaged").write_bytes(torn)
-        log.error("a spool segment was damaged", segment=segment.number, bytes=len(torn))
-    if torn:
-        os.truncate(segment.path, segment.size)
-
-
-def _read(segment: _Segment, start: int, limit: int) -> bytes:
-    with segment.path.open("rb") as file:
-        file.seek(start)
-        return file.read(min(limit, segment.size - start))
-
-
-def _chunk(data: bytes) -> Iterator[Frame]:
-    for one in frames(data):
-        yield one
-        if one.end >= CHUNK_BYTES:
-            return
-
-
-def _frames_of(segment: _Segment) -> list[Frame]:
-    return list(frames(_read(segment, 0, segment.size)))
-
-
-def _positions(segment: _Segment, written: Sequence[bytes]) -> list[Position]:
-    end, positions = segment.size, []
-    for one in written:
-        end += len(one)
-        positions.append(Position(segment.number, end))
-    return positions

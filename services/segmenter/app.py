@@ -10,6 +10,7 @@ from services.runtime.main import main as run_service
 from services.runtime.processor import run
 from services.runtime.serving import serving
 from services.runtime.settings import read
+from services.segmenter.auditing import Auditing
 from services.segmenter.rereading import Rereading
 from services.segmenter.settings import SegmenterSettings
 from services.segmenter.streams import Segmenter
@@ -26,7 +27,11 @@ def _work(settings: SegmenterSettings) -> None:
         create_topics(settings.kafka_bootstrap, (PROFILE_EVENTS,), settings.partitions)
         admin = AdminClient(client(settings.kafka_bootstrap))
         count = partition_count(admin, PROFILE_EVENTS.name)
-        with closing(Rereading(settings.kafka_bootstrap, PROFILE_EVENTS.name, count)) as past:
+        with (
+            closing(Rereading(settings.kafka_bootstrap, PROFILE_EVENTS.name, count)) as past,
+            closing(Auditing(settings, served.definitions.current)) as auditing,
+        ):
+            auditing.start()
             stage = Segmenter(settings, served.definitions.current, past)
             served.health.details = stage.status
             run(stage, settings, served.health)

@@ -1,49 +1,65 @@
 """Recomputes memberships from the log by SQL, at one cut, and compares them with the stream's."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import pairwise
 
-import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
-from schemas.problems import Invalid
-from schemas.records import BuildCalled, SegmentDefined
 from schemas.topics import PROFILE_EVENTS
 from services.runtime.kafka import reader
 from services.runtime.past import reach
 from services.segmenter.checking import GROUP
-from services.segmenter.domain.audit import Audit, Question, Told, compare, conclude, told
+from services.segmenter.domain.audit import (
+    Audit,
+    Question,
+    Told,
+    compare,
+    conclude,
+    lingering,
+    told,
+)
 from services.segmenter.domain.catalogue import Catalogue
-from services.segmenter.domain.explain.words import instant
-from services.segmenter.domain.register import InForce, Register
-from services.segmenter.domain.segment import Segment, references, referred_first
+from services.segmenter.domain.register import Register
+from services.segmenter.domain.segment import Segment
 from services.segmenter.domain.sql.condition import Conditions
-from services.segmenter.domain.sql.reach import looks_back_to
-from services.segmenter.lives import Lives, read_lives, sample
-from services.segmenter.partition import taken
+from services.segmenter.in_force import register_after, standing_register
+from services.segmenter.lives import Lives, everyone, read_lives, sample
 from services.segmenter.recompute import Recomputation
 from services.segmenter.transitions import decided_among
 
-PATIENCE_S = 30.0
-"""So long a difference is looked at again: the stream may still be working off what was due."""
 RECORDS_AT_ONCE = 500_000
 """With more records than that, the profiles are taken in several goes, for the memory's sake."""
 _AGAIN_S = 0.5
 _CALL_S = 15.0
 
-Progress = Callable[[int], None]
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """Which share of the profiles is taken, and how the work is accompanied."""
+
+    share: float = 1.0
+    salt: bytes = b""
+    """Another one chooses others."""
+    progress: Callable[[int], None] = lambda _: None
+    """Told how many records were read."""
+    rest: Callable[[float], None] = time.sleep
+    """Waits so many seconds."""
+    patience_s: float = 30.0
+    """So long a difference is looked at again: the stream may still be working off what was due."""
+
+
+EVERYBODY = Manner()
 
 
 def audit(
     bootstrap: str,
     newest: Mapping[str, Segment],
+    manner: Manner = EVERYBODY,
     *,
     only: str | None = None,
-    share: float = 1.0,
-    salt: bytes = b"",
-    progress: Progress = lambda _: None,
 ) -> Audit:
     """Compare a share of all profiles, in one segment or in all, at what is committed now.
 
@@ -54,14 +70,17 @@ def audit(
         KafkaException: the broker went away.
     """
     found, until = Audit(), committed(bootstrap)
-    for beyond, portion in pairwise(_portions(share, sum(until.values()))):
-        wanted = sample(portion, beyond=beyond, salt=salt)
-        lives = read_lives(bootstrap, wanted, until=until, progress=progress)
-        still_open = compare(asked(lives, newest, found, only), _decided(bootstrap, lives), found)
-        deadline = time.monotonic() + PATIENCE_S
+    for beyond, portion in pairwise(_portions(manner.share, sum(until.values()))):
+        is_all = beyond == 0 and portion == 1
+        wanted = everyone if is_all else sample(portion, beyond=beyond, salt=manner.salt)
+        lives = read_lives(bootstrap, wanted, until=until, progress=manner.progress)
+        decided = _decided(bootstrap, lives, manner)
+        lingering(decided, lives.ended, found, only)
+        still_open = compare(asked(lives, newest, found, only), decided, found)
+        deadline = time.monotonic() + manner.patience_s
         while still_open and time.monotonic() < deadline:
-            time.sleep(_AGAIN_S)
-            still_open = compare(still_open, _decided(bootstrap, lives), found)
+            manner.rest(_AGAIN_S)
+            still_open = compare(still_open, _decided(bootstrap, lives, manner), found)
         conclude(still_open, found)
     return found
 
@@ -90,65 +109,55 @@ def asked(
         for register, partitions in _registers(lives, newest):
             there = [life for life in lives.lives.values() if life.partition in partitions]
             conditions = Catalogue.of(register).conditions
-            for name, entry in register.in_force.items():
-                if only not in (None, name) or _is_noted(entry, conditions, lives, found):
-                    continue
-                members = recomputation.members(entry.segment.condition, conditions)
-                is_live = entry.segment.state == "live"
-                for life in there:
-                    yield Question(life, name, is_live and life.profile_id in members)
-            for name in register.waiting:
-                if only in (None, name):
-                    found.note(name, "its newest version is still being built from the log")
+            for segment in _comparable(register, found, only):
+                answers = _answers(segment, conditions, recomputation, lives)
+                known = [life for life in there if life.profile_id in answers]
+                found.of(segment.id).unknown += len(there) - len(known)
+                yield from (Question(life, segment.id, answers[life.profile_id]) for life in known)
 
 
-def _is_noted(entry: InForce, conditions: Conditions, lives: Lives, found: Audit) -> bool:
-    """Whether the segment cannot be compared; the reason is noted."""
-    segment = entry.segment
-    if segment.state == "paused":
-        found.note(segment.id, "paused: its memberships stand still and were not compared")
-        return True
+def _comparable(register: Register, found: Audit, only: str | None) -> Iterator[Segment]:
+    for name in register.waiting:
+        if only in (None, name):
+            found.note(name, "its newest version is still being built from the log")
+    for name, entry in register.in_force.items():
+        if only in (None, name) and entry.segment.state == "paused":
+            found.note(name, "paused: its memberships stand still and were not compared")
+        elif only in (None, name):
+            yield entry.segment
+
+
+def _answers(
+    segment: Segment, conditions: Conditions, recomputation: Recomputation, lives: Lives
+) -> dict[str, bool]:
+    """What the log says of everybody; nothing of those for whom it is too short."""
+    if segment.state == "archived":
+        return dict.fromkeys(lives.lives, False)
+    if lives.since is None:
+        members = recomputation.members(segment.condition, conditions)
+        return {name: name in members for name in lives.lives}
     now = min(lives.times.values(), default=0)
-    begins = looks_back_to(segment.condition, conditions, now)
-    if lives.since is not None and segment.state == "live" and begins < lives.since:
-        sentence = f"not compared: it asks for more than the log holds since {instant(lives.since)}"
-        found.note(segment.id, sentence)
-        return True
-    return False
+    true, false = recomputation.certain(segment.condition, conditions, since=lives.since, now=now)
+    return dict.fromkeys(true, True) | dict.fromkeys(false, False)
 
 
 def _registers(
     lives: Lives, newest: Mapping[str, Segment]
 ) -> Iterator[tuple[Register, frozenset[int]]]:
     """What is in force at the cut, with the partitions in which it is."""
-    before = Register() if lives.since is None else _standing(newest)
+    before = Register() if lives.since is None else standing_register(newest)
     alike: dict[tuple[bytes, ...], tuple[Register, set[int]]] = {}
     for number, records in lives.registered.items():
         kept = tuple(repr(record).encode() for record in records)
         if kept not in alike:
-            alike[kept] = _after(before, records), set()
+            alike[kept] = register_after(before, records), set()
         alike[kept][1].add(number)
     return ((register, frozenset(partitions)) for register, partitions in alike.values())
 
 
-def _after(register: Register, records: Iterable[SegmentDefined | BuildCalled]) -> Register:
-    for record in records:
-        with suppress(Invalid, msgspec.DecodeError):  # the segmenter puts it aside, too
-            register = taken(register, record)
-    return register
-
-
-def _standing(newest: Mapping[str, Segment]) -> Register:
-    register = Register()
-    for name in referred_first({name: references(each) for name, each in newest.items()}):
-        register = register.defined(newest[name])
-        if register.wants_build:
-            register = register.begun().ended()
-    return register
-
-
-def _decided(bootstrap: str, lives: Lives) -> Told:
-    found = decided_among(bootstrap, lambda profile_id: profile_id in lives.lives)
+def _decided(bootstrap: str, lives: Lives, manner: Manner) -> Told:
+    concerned = lives.lives.keys() | lives.ended
+    found = decided_among(bootstrap, concerned.__contains__, manner.progress)
     return told(found.changes, found.present)
 
 

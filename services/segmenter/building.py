@@ -14,7 +14,7 @@ from schemas.codec import Undecodable, decode
 from schemas.records import BuildCall, BuildCalled, BuildReported, HistoryBuilt, ProfileEvent
 from schemas.topics import PROFILE_EVENTS
 from services.runtime.outcome import Done, Outcome
-from services.runtime.stage import Cycle, Raw, State
+from services.runtime.stage import Cycle, Raw
 from services.segmenter import metrics, store
 from services.segmenter.domain.catalogue import Catalogue
 from services.segmenter.domain.past import concerns, relive
@@ -45,11 +45,12 @@ class Past(Protocol):
         ...
 
 
-def begin(partition: Partition, state: State, cycle: Cycle, partitions: int) -> None:
-    """The first partition's owner begins the build that some version waits for."""
-    if partition.register.wants_build and store.load_round(state) is None:
+def begin(first: Partition, cycle: Cycle, partitions: int) -> None:
+    """The first partition's owner begins the build that some version waits for, once."""
+    state = cycle.state(first.number)
+    if store.load_round(state) is None:
         store.save_round(state, Round(1))
-        _call(cycle, partitions, partition.register.build + 1, "begin")
+        _call(cycle, partitions, first.register.build + 1, "begin")
 
 
 def called(call: BuildCalled, work: Work) -> Outcome[None]:
@@ -93,21 +94,29 @@ def moved(work: Work) -> None:
 
 
 def read_on(work: Work, past: Past, most: int) -> bool:
-    """Read the next records again; False when none are at hand."""
+    """Read the next records again; False when no more are at hand or needed."""
     partition, reading = work.partition, work.partition.reading
-    assert reading is not None
-    wanted = partition.catalogue.past
-    batch = past.read(partition.number, reading.next, most) if wanted is not None else ()
-    if wanted is not None and not batch:
+    if reading is None or not partition.is_reading:
         return False
-    if reading.next == 0 and batch and batch[0].offset > 0:
-        partition.built_since[partition.register.build] = batch[0].timestamp
-        store.save_built_since(work.state, partition.register.build, batch[0].timestamp)
-    _read(work, reading, [raw for raw in batch if raw.offset < reading.until])
-    if wanted is None or batch[-1].offset >= reading.until:
+    batch: Sequence[Raw] = ()
+    if partition.catalogue.past is not None:
+        batch = past.read(partition.number, reading.next, most)
+        if not batch:
+            return False
+        if reading.next == 0 and batch[0].offset > 0:
+            _note_beginning(work, batch[0].timestamp)
+        _read(work, reading, [raw for raw in batch if raw.offset < reading.until])
+    if not batch or batch[-1].offset >= reading.until:
         _report(work, 1)
     store.save_reading(work.state, reading)
     return True
+
+
+def _note_beginning(work: Work, since: int) -> None:
+    """The log was cut: what happened before is not known to this build."""
+    build = work.partition.register.build
+    work.partition.built_since[build] = since
+    store.save_built_since(work.state, build, since)
 
 
 def _read(work: Work, reading: Reading, batch: Sequence[Raw]) -> None:

@@ -3,10 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from schemas.problems import nearest
-from schemas.records import SegmentDefined
 from services.segmenter.checking import (
     Check,
     catches_up,
@@ -20,7 +17,9 @@ from services.segmenter.domain.explain.then import life_at
 from services.segmenter.domain.explain.words import instant
 from services.segmenter.domain.history import Standing
 from services.segmenter.domain.lives import Life
-from services.segmenter.domain.segment import Segment, parse_segment
+from services.segmenter.domain.register import Register
+from services.segmenter.domain.segment import Segment
+from services.segmenter.in_force import register_after, standing_register
 from services.segmenter.lives import Lives, named, read_lives
 from services.segmenter.transitions import decided_of
 
@@ -47,6 +46,9 @@ class Answer:
 
     profile_id: str
     segment: Segment
+    """The version that is in force."""
+    waiting: Segment | None
+    """The version that is being built to follow it."""
     explanation: Explanation
     standing: Standing
     """What was decided, and by which change."""
@@ -89,15 +91,17 @@ def _attempt(bootstrap: str, asked: Asked, newest: Mapping[str, Segment]) -> Ans
     now = whole.clock if asked.at is None else asked.at
     life = life_at(asked.profile_id, whole, lives.merged, now)
     who = life.profile_id
-    segments = newest if asked.at is None else _segments_at(lives, life, newest)
-    segment = _segment(segments, asked)
+    register = _register(lives, life, newest)
+    segment = _segment(register, asked, now)
+    segments = {name: each.segment for name, each in register.in_force.items()}
     explanation = explain(segment, segments, remember(who, life.applied), now)
     is_level = catches_up(bootstrap, life.partition, lives.positions[life.partition])
     decided = decided_of(bootstrap, who)
     standing = standing_of(decided, who, segment.id, now)
     running = check_running(decided, standing, segment, now, is_level=is_level)
     checks = (running, check_by_sql(life, segment, segments))
-    return Answer(who, segment, explanation, standing, lives.since, checks)
+    waiting = register.waiting.get(segment.id)
+    return Answer(who, segment, waiting, explanation, standing, lives.since, checks)
 
 
 def _life(lives: Lives, asked: Asked) -> Life:
@@ -112,26 +116,23 @@ def _life(lives: Lives, asked: Asked) -> Life:
     return life
 
 
-def _segments_at(lives: Lives, life: Life, newest: Mapping[str, Segment]) -> dict[str, Segment]:
-    """The versions defined by then; today's where their definition has left the log."""
-    defined = {
-        each.record.segment_id: _parsed(each.record)
+def _register(lives: Lives, life: Life, newest: Mapping[str, Segment]) -> Register:
+    """Which versions were in force in the profile's partition at the life's instant."""
+    before = Register() if lives.since is None else standing_register(newest)
+    told = (
+        each.record
         for each in lives.definitions
         if each.partition == life.partition and each.now <= life.clock
-    }
-    return {**(newest if lives.since is not None else {}), **defined}
+    )
+    return register_after(before, told)
 
 
-def _parsed(record: SegmentDefined) -> Segment:
-    document = msgspec.json.decode(record.definition)
-    return parse_segment(document, version=record.version, state=record.state)
-
-
-def _segment(segments: Mapping[str, Segment], asked: Asked) -> Segment:
-    found = segments.get(asked.segment_id)
-    if found is None:
-        meant = nearest(asked.segment_id, segments)
-        hint = f', did you mean "{meant}"?' if meant else ""
-        then = "" if asked.at is None else f" at {instant(asked.at)}"
-        raise Unexplainable(f'no segment "{asked.segment_id}" is defined{then}{hint}')
-    return found
+def _segment(register: Register, asked: Asked, now: int) -> Segment:
+    found = register.in_force.get(asked.segment_id)
+    if found is not None:
+        return found.segment
+    if asked.segment_id in register.waiting:
+        raise Unexplainable(f"{asked.segment_id} is still being built from the log")
+    meant = nearest(asked.segment_id, register.in_force)
+    hint = f', did you mean "{meant}"?' if meant else ""
+    raise Unexplainable(f'no segment "{asked.segment_id}" is in force at {instant(now)}{hint}')

@@ -15,6 +15,7 @@ from schemas.codec import SCHEMAS, Undecodable, decode
 from schemas.records import BuildCalled, ProfileEvent, ProfileMerged, Record, SegmentDefined
 from schemas.topics import PROFILE_EVENTS
 from services.runtime.past import Reach, reach, read_past
+from services.segmenter.buried import read_buried
 from services.segmenter.domain.lives import (
     Defined,
     Life,
@@ -24,6 +25,7 @@ from services.segmenter.domain.lives import (
     survivor,
 )
 
+_TOLD_EVERY = 2_000
 _FRAME = struct.Struct(">bI")
 _BY_PROFILE = frozenset(i for i, (kind, _) in SCHEMAS.items() if kind is ProfileEvent)
 _MERGES = frozenset(i for i, (kind, _) in SCHEMAS.items() if kind is ProfileMerged)
@@ -36,6 +38,8 @@ class Lives:
     lives: Mapping[str, Life]
     merged: Mapping[str, str]
     """Profile → the one it was folded into directly."""
+    ended: frozenset[str]
+    """Those that were merged or erased: nothing counts under their ids any more."""
     definitions: tuple[Defined, ...]
     registered: Mapping[int, tuple[SegmentDefined | BuildCalled, ...]]
     """Partition → what says which versions are in force there, in order."""
@@ -92,20 +96,25 @@ def read_lives(
     """
     held = reach(bootstrap, PROFILE_EVENTS.name)
     ends = dict(held.ends if until is None else until)
-    merged = _read_merges(bootstrap, ends) if wanted is not everyone else {}
+    merged = {} if wanted is everyone else _read_merges(bootstrap, ends, progress)
     concerned = _concerned(wanted, merged)
-    logs = {number: PartitionLog(number, concerned) for number in ends}
+    buried = read_buried(bootstrap, held)
+    logs = {number: PartitionLog(number, concerned, buried) for number in ends}
     began: dict[int, int] = {}
     for count, message in enumerate(read_past(bootstrap, PROFILE_EVENTS.name, ends)):
         _take(message, logs, began, concerned)
-        if count % 10_000 == 0:
+        if count % _TOLD_EVERY == 0:
             progress(count)
     return _gathered(logs, ends, _cut_off(held, began))
 
 
-def _read_merges(bootstrap: str, until: Mapping[int, int]) -> dict[str, str]:
+def _read_merges(
+    bootstrap: str, until: Mapping[int, int], progress: Callable[[int], None]
+) -> dict[str, str]:
     merged: dict[str, str] = {}
-    for message in read_past(bootstrap, PROFILE_EVENTS.name, until):
+    for count, message in enumerate(read_past(bootstrap, PROFILE_EVENTS.name, until)):
+        if count % _TOLD_EVERY == 0:
+            progress(count)
         value = message.value()
         if isinstance(value, bytes) and schema_of(value) in _MERGES:
             record = decode(value)
@@ -127,26 +136,27 @@ def _concerned(wanted: Wanted, merged: Mapping[str, str]) -> Wanted:
 def _take(
     message: Message, logs: Mapping[int, PartitionLog], began: dict[int, int], concerned: Wanted
 ) -> None:
-    number, offset, value = message.partition(), message.offset(), message.value()
+    number, offset = message.partition(), message.offset()
     _, timestamp = message.timestamp()
     assert number is not None
     assert offset is not None
     log = logs[number]
     began.setdefault(number, timestamp)
-    record = None
-    if isinstance(value, bytes) and not _is_passed_over(message, value, concerned):
-        record = _decoded(value)
+    record = decoded_if(message, concerned)
     if record is None:
         log.pass_time(timestamp)
     else:
         log.take(offset, timestamp, record)
 
 
-def _is_passed_over(message: Message, value: bytes, concerned: Wanted) -> bool:
-    key = message.key()
-    return (
-        schema_of(value) in _BY_PROFILE and isinstance(key, bytes) and not concerned(key.decode())
-    )
+def decoded_if(message: Message, concerned: Wanted) -> Record | None:
+    """The record; None where it is an event of a profile that does not matter, or unreadable."""
+    key, value = message.key(), message.value()
+    if not isinstance(value, bytes) or not isinstance(key, bytes):
+        return None
+    if schema_of(value) in _BY_PROFILE and not concerned(key.decode()):
+        return None
+    return _decoded(value)
 
 
 def _decoded(value: bytes) -> Record | None:
@@ -182,6 +192,9 @@ def _gathered(
     return Lives(
         {life.profile_id: life for life in lives(logs)},
         merged,
+        frozenset(
+            name for log in logs.values() for name, each in log.chapters.items() if each.has_ended
+        ),
         tuple(each for log in logs.values() for each in log.definitions),
         {number: tuple(log.registered) for number, log in logs.items()},
         {number: log.now for number, log in logs.items()},

@@ -46,3 +46,12 @@ OVERFLOWS = Counter(
     "afflux_segmenter_overflows_total",
     "Profiles that hold too many entries for one condition; their membership in it stays as it is.",
 )
+AUDIT_CHECKED = Counter(
+    "afflux_segment_audit_checked_total",
+    "Memberships that the audit recomputed from the log and compared. Standing still means that the"
+    " audit no longer runs.",
+)
+AUDIT_MISMATCHES = Counter(
+    "afflux_segment_audit_mismatches_total",
+    "Memberships that were not what the log says. Must stay 0: any rise is a fault of Afflux.",
+)

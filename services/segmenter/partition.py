@@ -44,6 +44,11 @@ class Partition:
     _catalogue: Catalogue = field(default_factory=Catalogue)
 
     @property
+    def is_reading(self) -> bool:
+        """Whether some of its log is still to be read again."""
+        return self.reading is not None and self.reading.round == 0
+
+    @property
     def catalogue(self) -> Catalogue:
         """The indexes of the register, made when they are asked for: many definitions may come."""
         if self._catalogue.register is not self.register:

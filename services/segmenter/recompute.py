@@ -7,9 +7,11 @@ from typing import Any
 import duckdb
 
 from services.segmenter.domain.lives import Life
-from services.segmenter.domain.sql.condition import Conditions, members, salts
+from services.segmenter.domain.sql.certain import certain
+from services.segmenter.domain.sql.condition import Conditions, members, profiles, salts
 from services.segmenter.domain.sql.rows import Row, Rows
 from services.segmenter.domain.sql.tables import COLUMNS, DUCKDB, statements
+from services.segmenter.domain.sql.text import Value
 from services.segmenter.domain.tree import Condition
 
 _BATCH = 200_000
@@ -49,7 +51,17 @@ class Recomputation:
     def members(self, condition: Condition, others: Conditions) -> frozenset[str]:
         """The profiles for which a condition holds."""
         self._salt(salts(condition, others))
-        text, values = members(condition, others, DUCKDB)
+        return self._named(*members(condition, others, DUCKDB))
+
+    def certain(
+        self, condition: Condition, others: Conditions, *, since: int, now: int
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Who certainly is a member and who certainly is not, by a log that begins at `since`."""
+        self._salt(salts(condition, others))
+        true, false = certain(condition, others, since=since, now=now)
+        return self._named(*profiles(true, DUCKDB)), self._named(*profiles(false, DUCKDB))
+
+    def _named(self, text: str, values: list[Value]) -> frozenset[str]:
         found = self._connection.execute(text, values).fetchall()
         return frozenset(self._ids[number] for (number,) in found)
 

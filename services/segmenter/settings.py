@@ -14,7 +14,13 @@ class SegmenterSettings(RuntimeSettings):
     """Most profiles brought to a new definition in a cycle."""
     build_slice: int = Field(default=1000, ge=1)
     """Most records read again for a build in a cycle."""
-    build_ms: int = Field(default=10, ge=1)
+    build_ms: int = Field(default=5, ge=1)
     """Longest that a cycle does so."""
+    audit_profiles: int = Field(default=200, ge=0)
+    """So many profiles are recomputed from the log in each pass of the audit; 0 switches it off."""
+    audit_interval_s: float = Field(default=60, gt=0)
+    """Rest between two passes of the audit."""
+    audit_records_per_second: int = Field(default=20_000, ge=1)
+    """So fast the audit reads the log; it is to be unnoticed."""
     tick_ms: int = Field(default=1000, ge=100)
     """A partition without records gets a tick this often."""

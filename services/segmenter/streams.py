@@ -74,7 +74,6 @@ class Segmenter:
             work.finish()
         self._works.clear()
         metrics.WALKING.set(sum(each.walking for each in self._partitions.values()))
-        metrics.READING.set(len(self._reading()))
 
     def status(self) -> Mapping[str, Any]:
         """What is in force and how far the builds are; asked from another thread."""
@@ -94,28 +93,26 @@ class Segmenter:
 
     def _call(self, first: Partition, cycle: Cycle) -> None:
         """The owner of the first partition appends definitions and begins builds, for all."""
-        snapshot, state = self._definitions(), cycle.state(first.number)
+        snapshot, partitions = self._definitions(), self._past.partitions
         if self._appended is not snapshot:
             self._appended = snapshot
-            idle.append_definitions(state, cycle, _segments(snapshot), self._past.partitions)
-        building.begin(first, state, cycle, self._past.partitions)
-
-    def _reading(self) -> list[Partition]:
-        held = self._partitions.values()
-        return [each for each in held if each.reading is not None and each.reading.round == 0]
+            state = cycle.state(first.number)
+            idle.append_definitions(state, cycle, _segments(snapshot), partitions)
+        if first.register.wants_build:
+            building.begin(first, cycle, partitions)
 
     def _read_past(self, cycle: Cycle) -> None:
         """One partition after the other, in slices: live records come first."""
-        if not self._reading():
+        reading = [each for each in self._partitions.values() if each.is_reading]
+        metrics.READING.set(len(reading))
+        if not reading:
             return self._past.close()
+        work = self._work(reading[0].number, cycle)
         ends_at = self._monotonic() + self._settings.build_ms / 1000
-        left = self._settings.build_slice
-        for partition in self._reading()[:1]:
-            work = self._work(partition.number, cycle)
-            while left > 0 and building.read_on(work, self._past, min(left, STEP)):
-                left -= STEP
-                if partition not in self._reading() or self._monotonic() >= ends_at:
-                    break
+        for done in range(0, self._settings.build_slice, STEP):
+            most = min(STEP, self._settings.build_slice - done)
+            if not building.read_on(work, self._past, most) or self._monotonic() >= ends_at:
+                break
         return None
 
     def _advance(self, partition: Partition, cycle: Cycle) -> None:

@@ -1,5 +1,6 @@
 """Reads what was decided: the changes in `memberships.v1`, the present in `profiles.v1`."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from services.segmenter.domain.history import Pair
 Wanted = Callable[[MembershipChanged], bool]
 Named = Callable[[str], bool]
 """Whether records of this profile are asked for; others are not even decoded."""
+
+_TOLD_EVERY = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,25 @@ def decided_of(bootstrap: str, profile_id: str) -> Decided:
     return _decided(bootstrap, own, named=profile_id.__eq__)
 
 
-def decided_among(bootstrap: str, named: Named) -> Decided:
-    """All that was decided about some profiles.
+def decided_among(
+    bootstrap: str, named: Named, progress: Callable[[int], None] = lambda _: None
+) -> Decided:
+    """All that was decided about some profiles; `progress` is told how many records were read.
 
     Raises:
         UnknownTopic: there is no log yet.
         KafkaException: the broker went away.
     """
-    return _decided(bootstrap, reach(bootstrap, MEMBERSHIPS.name), named=named)
+    count = 0
+
+    def counted(profile_id: str) -> bool:
+        nonlocal count
+        count += 1
+        if count % _TOLD_EVERY == 0:
+            progress(count)
+        return named(profile_id)
+
+    return _decided(bootstrap, reach(bootstrap, MEMBERSHIPS.name), named=counted)
 
 
 def decided_for(bootstrap: str, segment_id: str) -> Decided:
@@ -74,7 +88,8 @@ def _decided(
         record = _record(message, named)
         if isinstance(record, MembershipChanged) and wanted(record):
             changes.append(record)
-    lost = [began[n] for n, start in held.starts.items() if start > 0 and n in began]
+    empty = time.time_ns() // 1_000_000
+    lost = [began.get(n, empty) for n, start in held.starts.items() if start > 0]
     present = _present(bootstrap, held, named) if lost else {}
     return Decided(tuple(changes), present, max(lost, default=None))
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.clients.roster import Client
+from tests.clients.roster import CLIENTS, Client
 from tests.clients.service import KEYS
 from tests.integration.ingest_process import until
 
@@ -74,15 +74,31 @@ def driven(
         "pause_s": pause_s,
         "options": client.options,
     }
+    with _started(client.command(), scenario, is_page=client.is_browser) as driver:
+        yield driver
+
+
+@contextmanager
+def opened_page(html: str) -> Iterator[None]:
+    """Show a page that makes its own calls, in a real browser."""
+    with _started(CLIENTS["next"].command(), {"html": html}, is_page=True) as driver:
+        driver.until_called()
+        yield
+
+
+@contextmanager
+def _started(
+    command: Sequence[str], scenario: Mapping[str, Any], *, is_page: bool
+) -> Iterator[Driver]:
     process = subprocess.Popen(
-        client.command(),
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    driver = Driver(process, client.is_browser)
+    driver = Driver(process, is_page)
     listeners = [threading.Thread(target=one, args=(driver,)) for one in (_listen, _overhear)]
     for listener in listeners:
         listener.start()
@@ -90,7 +106,7 @@ def driven(
         assert process.stdin is not None
         process.stdin.write(json.dumps(scenario) + "\n")
         process.stdin.flush()
-        if not client.is_browser:
+        if not is_page:
             process.stdin.close()
         yield driver
     finally:

@@ -34,7 +34,7 @@ class Row:
     """Stored twice under one message id; identity drops them."""
     seconds: float
     is_in_order: bool | None
-    """None where the client itself sends several requests at once."""
+    """None where the client itself does not keep it: it sends several requests at once."""
     excuse: str | None
     """Why this client may lose events here."""
 
@@ -55,8 +55,8 @@ def run(
             case.trouble(world)
             ended = _wait(case, clients, world, drivers, calls)
         until(lambda: world.ingest.metric("afflux_ingest_spool_records") == 0, "an empty spool")
-        seen = _seen(world)
-        return [_row(one, case, calls, seen, ended.get(one.name, 0) - began) for one in clients]
+        seen, now = _seen(world), time.monotonic()
+        return [_row(one, case, calls, seen, ended.get(one.name, now) - began) for one in clients]
 
 
 @contextmanager
@@ -119,6 +119,6 @@ def _row(client: Client, case: Case, calls: int, seen: Seen, seconds: float) -> 
         doubled=len(distinct) - len(numbers),
         copies=len(every) - len(distinct),
         seconds=seconds,
-        is_in_order=numbers == sorted(numbers) if client.is_python else None,
+        is_in_order=numbers == sorted(numbers) if client.is_python and case.keeps_order else None,
         excuse=case.excused.get(client.name),
     )

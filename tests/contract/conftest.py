@@ -1,6 +1,7 @@
 """One ingest server for the suites of the HTTP contract; its counters are checked after each."""
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -26,23 +27,28 @@ def running() -> Iterator[Ingest]:
 def server(running: Ingest) -> Iterator[Ingest]:
     """The shared server, its world as new; what it counted must be what it stored."""
     vars(running.world).update(vars(World()))
-    before = counted()
+    before = by_source()
     yield running
-    counts = {name: now - before[name] for name, now in counted().items()}
-    world = running.world
-    assert counts["received"] == sum(counts.values()) - counts["received"], counts
-    assert counts["accepted"] == len(world.event_records), counts
-    assert counts["rejected"] == len(world.letters), counts
+    stored, aside = (
+        Counter(one.source_id for one in running.world.event_records),
+        Counter(one.source_id for one in running.world.letters),
+    )
+    for source, now in by_source().items():
+        counts = {name: number - before[source][name] for name, number in now.items()}
+        received = counts.pop("received")
+        assert received == sum(counts.values()), (source, counts)
+        assert (counts["accepted"], counts["rejected"]) == (stored[source], aside[source]), source
 
 
-def counted(source: str | None = None) -> dict[str, float]:
-    """The counters of events as they stand, of one source or of all together."""
-    return {
-        name: sum(
-            sample.value
-            for metric in counter.collect()
-            for sample in metric.samples
-            if sample.name.endswith("_total") and source in (None, sample.labels["source"])
-        )
-        for name, counter in COUNTERS.items()
-    }
+def counted(source: str = "web") -> dict[str, float]:
+    """The counters of a source's events as they stand."""
+    return by_source()[source]
+
+
+def by_source() -> Mapping[str, dict[str, float]]:
+    counts: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(COUNTERS, 0.0))
+    for name, counter in COUNTERS.items():
+        for sample in (sample for metric in counter.collect() for sample in metric.samples):
+            if sample.name.endswith("_total"):
+                counts[sample.labels["source"]][name] += sample.value
+    return counts

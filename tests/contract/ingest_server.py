@@ -21,7 +21,7 @@ from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.limits import PROFILES
 from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind
-from services.ingest.front import Front
+from services.ingest.front import Front, OutageStatus
 from services.ingest.handlers import Collector
 from services.ingest.outgoing import Outgoing
 from services.ingest.sender import Unavailable
@@ -162,7 +162,9 @@ def ask(
 
 
 @contextmanager
-def ingest(public_url: str | None = PUBLIC_URL) -> Iterator[Ingest]:
+def ingest(
+    public_url: str | None = PUBLIC_URL, *, outage_status: OutageStatus = 503
+) -> Iterator[Ingest]:
     """A server in a thread of its own, for clients that block."""
     world = World()
     tokens = Tokens(b"secret", public_url=public_url)
@@ -180,6 +182,7 @@ def ingest(public_url: str | None = PUBLIC_URL) -> Iterator[Ingest]:
             new_id=lambda: "new-id",
         ),
         Desk(world, tokens, public_url),
+        outage_status=outage_status,
     )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

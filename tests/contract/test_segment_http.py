@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.ingest_server import Ingest, World, ask
+from tests.contract.ingest_server import Ingest, World, ask, ingest
 
 TRACK = {"event": "Bought", "userId": "u1", "messageId": "m1"}
 EVERY_CORS = {
@@ -251,6 +251,16 @@ def test_12_what_cannot_be_durable_is_a_503_to_be_sent_again(
         assert (reply.status, reply.json["code"]) == (503, "unavailable")
         assert 20 <= int(reply.headers["Retry-After"]) <= 40
     assert server.request("GET", "/health").status == 200
+
+
+def test_12_an_outage_may_be_a_429_for_clients_that_wait_on_nothing_else() -> None:
+    with ingest(outage_status=429) as server:
+        server.world.is_available = False
+        reply = server.post("/v1/track", TRACK)
+        assert (reply.status, reply.json["code"]) == (429, "unavailable")
+        assert 20 <= int(reply.headers["Retry-After"]) <= 40
+        assert reply.headers["X-RateLimit-Reset"] == reply.headers["Retry-After"]
+        assert server.request("GET", "/v1/pixel/track?writeKey=WK").status == 200
 
 
 def test_2_ready_follows_the_log_and_the_keys(server: Ingest) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from jsonschema import Draft202012Validator
 
 from schemas.records import EventType, ProfileEvent
 from services.control.cli import app
-from services.control.segment_schema import CONDITIONS
+from services.control.segment_schema import CONDITIONS, segment_schema
 from services.control.yaml_text import read_yaml
 from services.segmenter.domain.catalogue import Catalogue
 from services.segmenter.domain.evaluate import advance, apply
@@ -63,6 +64,7 @@ def examples() -> Iterator[Example]:
 
 
 EXAMPLES = tuple(examples())
+VALIDATOR = Draft202012Validator(segment_schema())
 
 
 @cache
@@ -181,6 +183,12 @@ def test_an_example_has_the_members_that_the_page_says(example: Example) -> None
     assert stream == example.members
 
 
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_editor_takes_every_example(example: Example) -> None:
+    document = {"kind": "segment", "id": example.name, "where": example.where}
+    assert [error.message for error in VALIDATOR.iter_errors(document)] == []
+
+
 def test_the_page_has_every_operator_and_every_kind() -> None:
     rows = re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.MULTILINE)
     assert rows == list(OPERATORS)
@@ -203,5 +211,5 @@ def _keys(value: Any) -> Iterator[str]:
 
 def test_the_commands_of_the_page_exist() -> None:
     commands = set(re.findall(r"`?afflux ([a-z]+)", PAGE))
-    assert commands >= {"explain", "history", "validate", "status"}
+    assert commands >= {"explain", "history", "audit", "estimate", "validate", "status"}
     assert all(command in app for command in commands)

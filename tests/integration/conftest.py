@@ -42,6 +42,13 @@ def fresh_kafka() -> Iterator[Kafka]:
         yield broker
 
 
+@pytest.fixture(scope="module")
+def module_kafka() -> Iterator[Kafka]:
+    """The same for all tests of a module, which leave it running."""
+    with _skipped_when_missing(), _data_dir() as directory, kafka_server(directory) as broker:
+        yield broker
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresAddress]:
     """The server that all tests share; most want `postgres`, a database of their own."""

@@ -93,12 +93,12 @@ def wait_until(condition: Callable[[], bool], what: str, patience_s: float = PAT
 
 
 def sent(message: str, shorts: str, *, at: int = 0) -> Event:
-    """An event of the person with these ids: `u1 a1`, or `u1 e1`."""
+    """An event of the person with these ids: `u1 a1`, or `u1 e1`; `u!` is a blocked user id."""
     payload: dict[str, object] = {}
     for short in shorts.split():
         match short[0]:
             case "u":
-                payload["userId"] = short
+                payload["userId"] = "undefined" if short == "u!" else short
             case "a":
                 payload["anonymousId"] = short
             case "e":

@@ -77,6 +77,17 @@ class Workers:
             return {}
 
 
+    def metric(self, number: int, name: str) -> float:
+        """What a worker counts; 0 while it does not answer."""
+        url = f"http://127.0.0.1:{self._ports[number]}/metrics"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except (urllib.error.URLError, OSError):
+            return 0
+        return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0)
+
+
 class Feed:
     """Writes what identity would write, and the definitions."""
 

@@ -4,13 +4,14 @@ import asyncio
 import random
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from deploy.local.postgres import postgres_server
+from schemas.records import Identifier
 from schemas.topics import EVENTS, partition_of
 from services.identity.past import PastOfTopic
 from tests.integration.conftest import KafkaAddress, PostgresAddress
@@ -29,6 +30,7 @@ from tests.integration.topics import recreate_topics
 from tests.unit.identity.test_merge_properties import UnionFind
 
 SEED = 20261124
+WORKERS = 4
 
 
 @pytest.fixture
@@ -71,35 +73,90 @@ def crowd(chance: random.Random, count: int, people: int) -> list[str]:
     ]
 
 
-def components(carried: Sequence[str]) -> set[frozenset[str]]:
+def household(chance: random.Random, count: int) -> list[str]:
+    """Families who share a device and a mailbox; some trackers send a placeholder for the user."""
+    found = []
+    for _ in range(count):
+        family, member = chance.randrange(20), chance.randrange(3)
+        own = [f"u9{family}{member}", f"e9{family}{member}", f"a9{family}{member}"]
+        shared = [f"a9{family}x", f"e9{family}x"]
+        carried = chance.sample(own, chance.randint(1, 2)) + chance.sample(
+            shared, chance.randint(0, 1)
+        )
+        placeholder = own[0] not in carried and chance.random() < 0.3
+        found.append(" ".join(carried) + (" u!" if placeholder else ""))
+    return found
+
+
+def components(carried: Iterable[Sequence[str]]) -> set[frozenset[str]]:
     people = UnionFind()
     for shorts in carried:
-        people.union(shorts.split())
+        people.union(shorts)
     return people.groups()
 
 
 def test_s6_workers_that_are_killed_lose_and_double_nothing(
     fleet: Workers, written: Written, kafka: KafkaAddress
 ) -> None:
-    """SIGKILL at any moment, among them between database commit and Kafka commit."""
+    """SIGKILL at any moment, among them between database commit and Kafka commit.
+
+    Where no limit binds, people are what a union-find makes of all that was carried; where one
+    does, of what was accepted, and every refusal kept two users apart.
+    """
     chance = random.Random(SEED)
-    carried = crowd(chance, 3000, 150)
+    free, bound = crowd(chance, 2000, 100), household(chance, 1000)
+    carried = chance.sample(free + bound, len(free) + len(bound))
     events = [sent(f"m{number}", shorts, at=number) for number, shorts in enumerate(carried)]
-    for number in (0, 1):
+    blocked = sent("blocked", "u!")
+    for number in range(WORKERS):
         fleet.start(number)
     for start in range(0, len(events), 750):
         part = events[start : start + 750]
-        append(kafka.bootstrap, part + chance.sample(part, 50))
+        append(kafka.bootstrap, [*part, *chance.sample(part, 50), blocked])
         goal = chance.randint(start, start + 700)
         written.wait_for(goal)
-        victim = chance.randrange(2)
+        victim = chance.randrange(WORKERS)
         fleet.kill(victim)
         fleet.start(victim)
     written.wait_for(len(events))
     wait_for_merges(fleet, written)
     assert sorted(e.message_id for e in written.events) == sorted(e.message_id for e in events)
-    assert written.people() == components(carried)
-    assert written.dead_letters == []
+    accepted = [[name(i) for i in event.identifiers] for event in written.events]
+    assert written.people() == components(accepted)
+    assert components(shorts.split() for shorts in free) <= written.people()
+    assert {letter.code for letter in written.dead_letters} == {"no_identifier"}
+    assert all(len({n for n in person if n[0] == "u"}) <= 1 for person in written.people())
+    assert_refusals_are_explained(fleet, written)
+
+
+def name(identifier: Identifier) -> str:
+    return identifier.value.partition("@")[0]
+
+
+def assert_refusals_are_explained(fleet: Workers, written: Written) -> None:
+    """What an event left out would have joined its person with one of another user id.
+
+    The weakest goes first, so that what goes need not itself be somebody else's.
+    """
+    people = {n: person for person in written.people() for n in person}
+    events = {event.message_id: event for event in written.events}
+    left_out: dict[str, set[str]] = {}
+    for value, profile_id, reason, message_id in asyncio.run(
+        execute(
+            fleet.environment["AFFLUX_POSTGRES_DSN"],
+            "select value, profile_id, reason, message_id from identity.refusals",
+        )
+    ):
+        event = events[str(message_id)]
+        assert reason == "limit"
+        assert value not in {identifier.value for identifier in event.identifiers}
+        assert written.survivor(str(profile_id)) == written.survivor(event.profile_id)
+        left_out.setdefault(event.message_id, set()).add(str(value).partition("@")[0])
+    assert len(left_out) > 20
+    for message_id, names in left_out.items():
+        together = {*names, name(events[message_id].identifiers[0])}
+        union = frozenset[str]().union(*(people.get(n, frozenset()) for n in together))
+        assert len({n for n in union if n[0] == "u"}) > 1
 
 
 def wait_for_merges(fleet: Workers, written: Written) -> None:

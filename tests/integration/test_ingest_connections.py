@@ -71,11 +71,11 @@ def test_12_a_connection_in_use_stays_open(running: IngestProcess) -> None:
 def test_idle_connections_are_bounded_and_cost_little_memory(running: IngestProcess) -> None:
     process = psutil.Process(running.process.pid)
     before = process.memory_info().rss
-    connections = [open_to(running) for _ in range(IDLE)]
+    connections: list[socket.socket] = []
     try:
-        request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
-        for connection in connections:
-            connection.sendall(request)
+        for _ in range(IDLE):
+            connections.append(open_to(running))
+            connections[-1].sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         for connection in connections:
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
         assert process.memory_info().rss - before < 100 * 1024 * 1024

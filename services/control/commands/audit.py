@@ -45,9 +45,11 @@ def audit(
         found = auditing.audit(
             bootstrap,
             newest,
+            auditing.Manner(
+                share=sample / 100,
+                progress=lambda count: status.update(f"reading the log: {count:,} records"),
+            ),
             only=segment,
-            share=sample / 100,
-            progress=lambda count: status.update(f"reading the log: {count:,} records"),
         )
     if segment is not None and segment not in found.segments and segment not in newest:
         print(f'there is no segment "{segment}"', file=sys.stderr)

@@ -72,6 +72,9 @@ def history(
 def _read(
     bootstrap: str, profile_id: str | None, segment: str | None, at: int, *, recomputed: bool
 ) -> History:
+    newest = newest_segments(bootstrap)
+    if segment is not None and segment not in newest:
+        raise NotFound(f'there is no segment "{segment}"')
     if profile_id is not None:
         decided = decided_of(bootstrap, profile_id)
     else:
@@ -79,5 +82,4 @@ def _read(
     found = history_at(decided, at)
     if not recomputed:
         return found
-    segments = newest_segments(bootstrap)
-    return with_recomputation(found, bootstrap, segments, profile_id=profile_id, segment_id=segment)
+    return with_recomputation(found, bootstrap, newest, profile_id=profile_id, segment_id=segment)

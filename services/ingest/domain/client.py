@@ -2,8 +2,9 @@
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from services.ingest.domain.door import Origin
 
@@ -24,8 +25,7 @@ MOBILE_LIBRARIES = frozenset(
 DEVICE_CHANNELS = frozenset({"web", "browser", "client", "mobile"})
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """The other end of the connection, after the address policy of the request."""
 
     ip: str | None

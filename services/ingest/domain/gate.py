@@ -1,7 +1,8 @@
 """What a source asks of a request besides its write key: origin, token, rate, in that order."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from services.ingest.domain.codes import Refused
 from services.ingest.domain.oauth import Grant, OAuth
@@ -9,8 +10,7 @@ from services.ingest.domain.rate import Rate
 from services.ingest.domain.source import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(msgspec.Struct, frozen=True):
     """Lets a request through to its source, or says why not."""
 
     origin: str | None

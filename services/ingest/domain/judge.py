@@ -1,9 +1,11 @@
 """One request's body from bytes to a verdict: what goes into the log, what aside, what is said."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+
+import msgspec
+from msgspec import structs
 
 from services.ingest.domain import answers, decode
 from services.ingest.domain.accept import (
@@ -25,8 +27,7 @@ from services.ingest.domain.subject import SubjectKind, is_suppressed
 from services.ingest.domain.terms import Accepted, Rejected, Taken, Terms
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """What a request says outside its body."""
 
     door: Door
@@ -35,8 +36,7 @@ class Call:
     is_strict: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PutAside:
+class PutAside(msgspec.Struct, frozen=True):
     """A dead letter to be written."""
 
     code: Code
@@ -46,8 +46,7 @@ class PutAside:
     events: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """All that becomes of one request; `answer` holds once the rest is durable."""
 
     answer: Answer
@@ -60,8 +59,7 @@ class Verdict:
     """Why the request was refused whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """What requests are judged by."""
 
     keys: KeyTable
@@ -119,7 +117,7 @@ def refusal(refused: Refused, source: Source | None, body: bytes) -> Verdict:
 
 def unread(verdict: Verdict) -> Verdict:
     """The same, of a request whose body was not read to its end: its connection is spent."""
-    return replace(verdict, answer=replace(verdict.answer, closes=True))
+    return structs.replace(verdict, answer=structs.replace(verdict.answer, closes=True))
 
 
 def _source(content: Mapping[str, Any], rules: Rules) -> Source:
@@ -148,7 +146,7 @@ def _around(content: Mapping[str, Any], call: Call, source: Source) -> Circumsta
     around = Circumstances(source.id, call.received_at, call.client, call.door.origin)
     if call.door.form != "batch":
         return around
-    return replace(
+    return structs.replace(
         around,
         sent_at=content.get("sentAt"),
         context=content.get("context"),
@@ -174,7 +172,7 @@ def _items(content: Mapping[str, Any]) -> list[Any]:
 def _too_large(items: list[Any], source: Source, terms: Terms) -> Verdict:
     taken = put_aside(items, "payload_too_large", terms)
     verdict = _verdict(answers.of_refusal("payload_too_large"), source, taken)
-    return replace(verdict, refused="payload_too_large")
+    return structs.replace(verdict, refused="payload_too_large")
 
 
 def _of_single(taken: Taken, source: Source, door: Door) -> Verdict:

@@ -1,8 +1,9 @@
 """From an event as sent to the event as everybody after us reads it; nothing else is touched."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from schemas.records import CallType
 from services.ingest.domain import client, times
@@ -21,8 +22,7 @@ _DEFAULT_OBJECT: Mapping[CallType, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True):
     """What an event's request says about all its events."""
 
     source_id: str
@@ -36,8 +36,7 @@ class Circumstances:
     integrations: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(msgspec.Struct, frozen=True):
     """When it happened, by the client's clock and by ours."""
 
     original: int

@@ -7,6 +7,7 @@ and the record 1.1.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ _NAMES: Mapping[CallType, str] = {
     "identify": "",
 }
 """The kinds that go this way, and where their name is."""
-_UNUSUAL = frozenset({"groupId", "previousId", "receivedAt", "projectId", "version"})
+_UNUSUAL = ("groupId", "previousId", "receivedAt", "projectId", "version")
 _OBJECTS = ("properties", "traits", "context", "integrations")
 _INSTANTS = ("originalTimestamp", "timestamp", "sentAt")
 _SLACK = 500
@@ -85,8 +86,9 @@ def take_swiftly(event: dict[str, Any], terms: Terms) -> Accepted | Dropped | No
 
 def _is_usual(event: dict[str, Any], named: str, terms: Terms) -> bool:
     """Nothing in it that wants a second look."""
-    if not _UNUSUAL.isdisjoint(event):
-        return False
+    for field in _UNUSUAL:
+        if field in event:
+            return False
     for field in _OBJECTS:
         value = event.get(field)
         if value is not None and type(value) is not dict:
@@ -140,11 +142,22 @@ def _when(event: dict[str, Any], terms: Terms) -> When | None:
     sent = received if sent_text is None else times.read(sent_text)
     text = event.get("originalTimestamp")
     text = event.get("timestamp") if text is None else text
-    original = received if text is None else times.read(text)
-    if sent is None or original is None:
+    if sent is None:
         return None
-    instant = received if text is None else times.corrected(original, sent=sent, received=received)
-    return instant, times.write(original), times.write(sent), times.write(instant)
+    if text is None:
+        written = _written(received)
+        return received, written, _written(sent), written
+    usual = times.read_usual(text)
+    original = times.read(text) if usual is None else usual
+    if original is None:
+        return None
+    instant = times.corrected(original, sent=sent, received=received)
+    written = text if usual is not None else times.write(original)
+    return instant, written, _written(sent), times.write(instant)
+
+
+_written = lru_cache(256)(times.write)
+"""For what all events of a request have in common."""
 
 
 def _result(event: dict[str, Any], kind: CallType, when: When, terms: Terms) -> dict[str, Any]:
@@ -159,7 +172,7 @@ def _result(event: dict[str, Any], kind: CallType, when: When, terms: Terms) -> 
     result.pop("writeKey", None)
     result["type"] = kind
     _, result["originalTimestamp"], result["sentAt"], result["timestamp"] = when
-    result["receivedAt"] = times.write(around.received_at)
+    result["receivedAt"] = _written(around.received_at)
     result["context"] = context
     if channel is None:
         result["channel"] = client.default_channel(context, device=device)

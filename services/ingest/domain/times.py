@@ -34,7 +34,7 @@ _ISO = re.compile(
 def read(value: Any) -> int | None:
     """The instant that was meant, cut to milliseconds; None if it cannot be understood."""
     if isinstance(value, str):
-        usual = _read_usual(value) if len(value) == 24 else None
+        usual = read_usual(value)
         if usual is not None:
             return usual
         # No time is longer; what is must not fill the cache.
@@ -65,9 +65,9 @@ def _read_number(number: int | float) -> int | None:
     return _in_range(math.floor(round(number * 1000, 3)))
 
 
-def _read_usual(text: str) -> int | None:
-    """`YYYY-MM-DDTHH:MM:SS.mmmZ`; None for anything else."""
-    if text[19] != "." or text[23] != "Z":
+def read_usual(text: str) -> int | None:
+    """What is in the form that `write` gives; None for anything else."""
+    if len(text) != 24 or text[10] != "T" or text[19] != "." or text[23] != "Z":
         return None
     minute = _minute(text[:17])
     second, millisecond = _SECOND_VALUES.get(text[17:19]), _MILLISECOND_VALUES.get(text[20:23])

@@ -17,7 +17,8 @@ from services.segmenter.domain.history import Pair, standing_at
 from services.segmenter.domain.lives import Life
 
 Verdict = Literal["equal", "different", "behind", "overflow"]
-"""`behind`: an edit, a resume or an archive that the stream was still bringing to its profiles."""
+"""`behind`: nothing can be said, because an edit was still being brought to the profiles, or a
+decision fell into the very millisecond of the cut."""
 
 _BY_DEFINITION = ("edit", "archive", "resume")
 
@@ -42,7 +43,9 @@ class Checked:
     members: int = 0
     """How many of them are members, by the recomputation."""
     behind: int = 0
-    """Profiles that an edit had not reached yet."""
+    """Profiles that an edit had not reached yet, or that changed in the moment of the cut."""
+    unknown: int = 0
+    """Profiles for which the log is too short to say."""
     overflowed: int = 0
     """Profiles with more entries than are kept; their membership stands still."""
     differences: list[Difference] = field(default_factory=list)
@@ -140,33 +143,34 @@ def conclude(still_open: Iterable[Question], found: Audit) -> None:
         found.of(each.segment_id).differences.append(difference)
 
 
+def lingering(
+    decided: Told, ended: AbstractSet[str], found: Audit, only: str | None = None
+) -> None:
+    """Whoever was merged or erased has left everything, and for ever."""
+    for (profile_id, segment_id), changes in decided.changes.items():
+        asked = only in (None, segment_id)
+        if asked and profile_id in ended and changes[-1].member:
+            difference = Difference(profile_id, segment_id, stream=True, recomputed=False)
+            found.of(segment_id).differences.append(difference)
+
+
 def judge(pair: Pair, life: Life, decided: Told, *, recomputed: bool) -> Verdict:
     """Compare one profile in one segment at the profile's own time at the cut."""
     changes = decided.changes.get(pair, ())
     if decided.at(pair, life.clock) is recomputed:
         return "equal"
-    if _before_what_follows(pair, life, decided) is recomputed:
-        return "equal"
+    if any(_may_follow(each, life) for each in changes):
+        return "behind"
     onward = next((each for each in changes if each.occurred_at > life.clock), None)
     if onward is not None and onward.cause in _BY_DEFINITION and onward.member is recomputed:
         return "behind"
     return "overflow" if len(life.applied) > ENTRIES else "different"
 
 
-def _before_what_follows(pair: Pair, life: Life, decided: Told) -> bool:
-    """The same without changes whose cause lies behind the cut, though in its millisecond."""
-    known = _causes(life)
-    changes = decided.changes.get(pair, ())
-    before = [
-        each
-        for each in changes
-        if each.occurred_at < life.clock or each.cause == "time" or each.cause_id in known
-    ]
-    later = [each for each in changes if each.occurred_at > life.clock]
-    if len(before) + len(later) == len(changes):
-        return decided.at(pair, life.clock)
-    present = decided.present.get(pair, False)
-    return standing_at(pair, before, present=present, at=life.clock).member
+def _may_follow(change: MembershipChanged, life: Life) -> bool:
+    """Whether its cause may lie behind the cut, though in its millisecond."""
+    is_now = change.occurred_at == life.clock and change.cause != "time"
+    return is_now and change.cause_id not in _causes(life)
 
 
 def _causes(life: Life) -> AbstractSet[str]:

@@ -50,6 +50,8 @@ class Filter:
 
     def span(self, event: Happened) -> Span | None:
         """The stream times at which the event matches; its name is known to fit."""
+        if not self.where:
+            return ALWAYS
         matching: Span | None = ALWAYS
         for path, compared in self.where:
             span = compared.span(path.of(event))

@@ -9,7 +9,7 @@ from services.segmenter.domain.facts import consent_entries, trait_writes
 from services.segmenter.domain.filters import Happened
 from services.segmenter.domain.payload import Payload, RowChange
 from services.segmenter.domain.profile import Profile
-from services.segmenter.domain.refresh import refresh, refresh_kept
+from services.segmenter.domain.refresh import refresh, refresh_history
 from services.segmenter.domain.rows import Row
 
 CALLS = {"page": "$page", "screen": "$screen"}
@@ -97,11 +97,13 @@ class Intake:
         happened = Happened(
             name, self.at, event.message_id, self._properties(), self.content.context
         )
+        now, limit = self.now, self.catalogue.limit
         for leaf in leaves:
             match = leaf.matches(happened)
             if match is not None and leaf.key not in profile.overflowed:
-                leaf.record(profile.history(leaf), match, self.now)
-                if refresh_kept(self.catalogue, profile, leaf, self.now):
+                history = profile.history(leaf)
+                leaf.record(history, match, now)
+                if refresh_history(profile, leaf, history, now, limit):
                     self._touch(leaf.key)
 
     def _properties(self) -> object:

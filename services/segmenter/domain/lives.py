@@ -7,6 +7,7 @@ state that travelled, because it may have been ahead of the winner's partition.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from schemas.records import (
     BuildCalled,
@@ -51,9 +52,9 @@ class Absorbed:
 
 @dataclass(frozen=True, slots=True)
 class Defined:
-    """From this position on a version of a segment counts in the partition."""
+    """Here the partition learned of a version of a segment, or of a build."""
 
-    record: SegmentDefined
+    record: SegmentDefined | BuildCalled
     partition: int
     offset: int
     now: int
@@ -91,7 +92,13 @@ class Life:
 class PartitionLog:
     """Reads one partition's records in order, and keeps what concerns the profiles wanted."""
 
-    def __init__(self, number: int, wanted: Wanted = lambda _: True) -> None:
+    def __init__(
+        self,
+        number: int,
+        wanted: Wanted = lambda _: True,
+        buried: Mapping[str, str | None] = MappingProxyType({}),
+    ) -> None:
+        """`buried` were merged, into whom, or erased (None) before the log begins."""
         self.number = number
         self.now = 0
         """Stream time, Unix milliseconds."""
@@ -100,6 +107,7 @@ class PartitionLog:
         self.registered: list[SegmentDefined | BuildCalled] = []
         """What says which versions are in force, in order."""
         self._wanted = wanted
+        self._buried = buried
 
     def take(self, offset: int, timestamp: int, record: Record) -> None:
         """One more record, with the broker's time."""
@@ -115,10 +123,8 @@ class PartitionLog:
                 self._erase(record.profile_id)
             case ProfileTransferred() if self._wanted(record.winner):
                 self._absorb(offset, record)
-            case SegmentDefined():
+            case SegmentDefined() | BuildCalled():
                 self.definitions.append(Defined(record, self.number, offset, self.now))
-                self.registered.append(record)
-            case BuildCalled():
                 self.registered.append(record)
             case _:
                 pass
@@ -158,7 +164,13 @@ class PartitionLog:
             chapter.entries.clear()
 
     def _chapter(self, profile_id: str) -> Chapter:
-        return self.chapters.setdefault(profile_id, Chapter())
+        chapter = self.chapters.get(profile_id)
+        if chapter is None:
+            chapter = self.chapters[profile_id] = Chapter()
+            if profile_id in self._buried:
+                chapter.merged_into = self._buried[profile_id]
+                chapter.erased = chapter.merged_into is None
+        return chapter
 
 
 def survivor(profile_id: str, merged: Mapping[str, str]) -> str:

@@ -26,20 +26,28 @@ def refresh_kept(catalogue: Catalogue, profile: Profile, leaf: KeptLeaf[Any], no
     """The same for a leaf that is known to keep a history, without the costly question."""
     if leaf.key in profile.overflowed:
         return False
-    history = profile.history(leaf)
+    return refresh_history(profile, leaf, profile.history(leaf), now, catalogue.limit)
+
+
+def refresh_history(
+    profile: Profile, leaf: KeptLeaf[Any], history: History, now: int, limit: int
+) -> bool:
+    """The same for a leaf that has not overflowed, with its history at hand."""
     leaf.settle(history, now)
-    if history.entries() > catalogue.limit:
+    if history.entries() > limit:
         profile.overflow(leaf)
         return False
-    return _note(profile, leaf, history, *leaf.outlook(history, now))
+    holds, due = leaf.outlook(history, now)
+    return _note(profile, leaf, history, holds, due)
 
 
 def _note(
     profile: Profile, leaf: Leaf[Any], history: History, holds: bool, due: int | None
 ) -> bool:
-    history.due = due
-    if due is not None and (profile.next_due is None or due < profile.next_due):
-        profile.next_due = due
+    if due != history.due:
+        history.due = due
+        if due is not None and (profile.next_due is None or due < profile.next_due):
+            profile.next_due = due
     deviates = holds is not leaf.initial
     if deviates is history.deviates:
         return False

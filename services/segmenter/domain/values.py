@@ -44,7 +44,8 @@ def at_path(value: Any, parts: tuple[str, ...]) -> Any:
         if type(value) is not dict:
             return None
         value = value.get(part)
-    return settled(value)
+    kind = type(value)
+    return settled(value) if kind is int or kind is float else value
 
 
 def settled(value: Any) -> Any:
@@ -79,8 +80,9 @@ def scalar(value: Any) -> Scalar | None:
 
 def number(value: Any) -> int | float | None:
     """A number; a boolean is none. Python compares integers and doubles exactly."""
-    kind = type(value)
-    if kind is int or kind is float:
+    if type(value) is int and _LOWEST <= value <= _HIGHEST:
+        return int(value)
+    if type(value) is int or type(value) is float:
         known: int | float | None = settled(value)
         return known
     return None

@@ -28,10 +28,10 @@ const CLIENTS = {
       errorHandler: (error) => dropped.push(error.message),
       ...options,
     });
-    const finish = async () => {
-      while (client.queue.length) await client.flush().catch(() => {});
-    };
-    return { call: described(client), finish };
+    // Its flush() knows nothing of batches on their way: wait for what each call is told.
+    const told = [];
+    const call = (one) => told.push(new Promise((resolve) => described(client, resolve)(one)));
+    return { call, finish: () => Promise.all(told) };
   },
   "jitsu-node": ({ key, host, options }) => {
     const { jitsuAnalytics } = require("@jitsu/js");
@@ -42,10 +42,10 @@ const CLIENTS = {
 };
 
 /** Calls of clients that take one description of an event. */
-function described(client) {
+function described(client, told) {
   return ({ kind, values, ...fields }) => {
     const field = kind === "identify" || kind === "group" ? "traits" : "properties";
-    client[kind](kind === "alias" ? fields : { ...fields, [field]: revived(values) });
+    client[kind](kind === "alias" ? fields : { ...fields, [field]: revived(values) }, told);
   };
 }
 

@@ -1,6 +1,7 @@
 """The schemas for editors: up to date, and of one mind with the services on the examples."""
 
 import copy
+from random import Random
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from jsonschema import Draft202012Validator
 
 from services.control.documents import Document, read_folder
 from services.control.json_schemas import FOLDER, json_schemas, path_of, rendered
+from tests.unit.segmenter import histories
 
 SHOP = FOLDER.parents[1] / "examples" / "shop" / "workspace"
 
@@ -39,3 +41,10 @@ def test_each_file_of_the_shop_names_its_schema() -> None:
         name = first.removeprefix("# yaml-language-server: $schema=")
         assert (path.parent / name).resolve().parent == FOLDER
         assert (path.parent / name).resolve().exists()
+
+
+def test_every_condition_that_can_be_drawn_fits_the_schema_of_segments() -> None:
+    validator = Draft202012Validator(json_schemas()["segment"])
+    for seed in range(200):
+        document = {"kind": "segment", "id": "a", "where": histories.leaf(Random(seed))}
+        assert validator.is_valid(document), document

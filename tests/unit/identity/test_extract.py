@@ -1,6 +1,6 @@
 """identity.md §1 and §2.1: the identifiers that one event carries."""
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -124,6 +124,12 @@ def test_odd_shapes_on_the_way_are_no_identifiers() -> None:
 
 def test_a_nul_is_replaced() -> None:
     assert pairs(extract({"userId": "a\0b"})) == [("user_id", "a\ufffdb")]
+
+
+@pytest.mark.parametrize("type_", get_args(EventType))
+def test_s2_all_event_types_link(type_: EventType) -> None:
+    payload = {"userId": "u1", "anonymousId": "a1", "groupId": "g1"}
+    assert pairs(extract(payload, type_)) == [("user_id", "u1"), ("anonymous_id", "a1")]
 
 
 def test_s2_5_the_traits_of_a_group_are_not_the_persons() -> None:

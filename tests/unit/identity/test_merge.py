@@ -212,6 +212,12 @@ def test_lower_limits_do_not_part_what_is_together_nor_stop_it() -> None:
     assert (plan.refusals, plan.links) == ((), ())
 
 
+def test_s2_a_link_is_never_weakened_by_time() -> None:
+    ten_years = 10 * 365 * 86_400_000
+    world = World().play(event("u1 a1", at=0), event("a1 e1", at=ten_years))
+    assert world.together("u1", "e1")
+
+
 @pytest.mark.parametrize("shorts", ["u1 a1", "u2 a1", "e1 a2"])
 def test_planning_an_applied_plan_finds_nothing_to_do(shorts: str) -> None:
     world = World().play(event("u1 a1"), event("e1"), event("a2"), event(shorts))

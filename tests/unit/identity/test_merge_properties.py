@@ -1,5 +1,6 @@
 """identity.md §6: random graphs, in random order, with duplicates, against a union-find."""
 
+import os
 import random
 from collections.abc import Sequence
 
@@ -12,7 +13,10 @@ from services.identity.domain.merge import Limits
 from tests.unit.identity.people import World, event, limits
 
 RELAXED = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=int(os.environ.get("AFFLUX_EXAMPLES", "100")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
 )
 
 shorts = st.builds(

@@ -143,6 +143,16 @@ def test_s4_an_event_goes_out_as_it_came_with_its_profile(worker: Worker) -> Non
     assert (record.historical, record.payload, record.at) == (True, event.payload, None)
 
 
+def test_a_relation_event_passes_with_its_row_to_its_owner(worker: Worker) -> None:
+    row = {"key": "5f1c", "op": "link", "position": "1", "columns": {"total": 5}}
+    owner = sent("m1", {"userId": "u1"})
+    event = sent("m2", {"userId": "u1", "row": row}, type_="relation")
+    (_, record) = worker.play(owner, event).emitted[-1]
+    assert isinstance(record, ProfileEvent)
+    assert (record.type, record.name, record.payload) == ("relation", event.name, event.payload)
+    assert [(i.type, i.value) for i in record.identifiers] == [("user_id", "u1")]
+
+
 def test_s2_1_without_an_identifier_it_is_put_aside(worker: Worker) -> None:
     cycle = worker.play(sent("m1", {"userId": "null"}), sent("m2", {"userId": "u1"}))
     assert cycle.rejected == ["no_identifier"]

@@ -17,9 +17,11 @@ def test_limits_are_changed_by_profile_and_name(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("LIMITS", '{"segment": {"size": 1}}', "`size` is no limit"),
-        ("LIMITS", '{"jitsu": {}}', "'segment' or 'rudderstack'"),
-        ("PORT", "90000", "less than or equal to 65535"),
+        ("INGEST_LIMITS", '{"segment": {"size": 1}}', "`size` is no limit"),
+        ("INGEST_LIMITS", '{"jitsu": {}}', "'segment' or 'rudderstack'"),
+        ("INGEST_PORT", "90000", "less than or equal to 65535"),
+        ("ADMIN_TOKEN", "short", "at least 16"),
+        ("ADMIN_TOKEN", "long enough to be a token", "set AFFLUX_SUPPRESSION_SECRET, too"),
     ],
 )
 def test_a_wrong_setting_ends_the_start_with_a_sentence(
@@ -29,7 +31,13 @@ def test_a_wrong_setting_ends_the_start_with_a_sentence(
     value: str,
     sentence: str,
 ) -> None:
-    monkeypatch.setenv(f"AFFLUX_INGEST_{name}", value)
+    monkeypatch.setenv(f"AFFLUX_{name}", value)
     with pytest.raises(SystemExit):
         read(Settings)
     assert sentence in capsys.readouterr().err
+
+
+def test_an_empty_token_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `docker compose` passes on what is not set."""
+    monkeypatch.setenv("AFFLUX_ADMIN_TOKEN", "")
+    assert read(Settings).admin_token is None

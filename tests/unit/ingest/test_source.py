@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from services.control.kinds import WORKSPACE_KINDS
 from services.control.model_problems import check_model
 from services.ingest.domain.source import Source
 
@@ -20,7 +21,14 @@ PAGE = (ROOT / "docs" / "ingest.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
 def test_the_sources_of_the_page_are_right(text: str) -> None:
-    assert check_model(Source, YAML(typ="safe").load(text)) == ()
+    assert WORKSPACE_KINDS["source"].check(YAML(typ="safe").load(text)) == ()
+
+
+def test_3_2_a_public_key_that_cannot_be_read_is_a_problem_of_the_workspace() -> None:
+    oauth = {"clients": [{"id": "c", "public_keys": {"k": PEM}}]}
+    (problem,) = WORKSPACE_KINDS["source"].check(SOURCE | {"oauth": oauth})
+    assert problem.place == "oauth.clients[0].public_keys.k"
+    assert problem.message == "is no RSA public key that can be read"
 
 
 def problems(**changes: Any) -> list[tuple[str, str]]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from services.ingest import disk
 from services.ingest.domain.frames import OVERHEAD
-from services.ingest.spool_files import ERASED, Position, SpoolFiles, SpoolRefused
+from services.ingest.segment import Position
+from services.ingest.spool_files import ERASED, SpoolFiles, SpoolRefused
 
 FRAME_BYTES = OVERHEAD + 40
 """Of the bodies here."""

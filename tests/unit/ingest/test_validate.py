@@ -114,6 +114,12 @@ def test_7_the_first_failure_in_order_is_the_code(code: str, item: dict[str, Any
     assert code_of(item) == code
 
 
+def test_a_relation_is_nothing_that_a_tracker_may_send() -> None:
+    assert code_of({"type": "relation", "userId": "u1"}) == code_of(
+        {"type": "nonsense", "userId": "u1"}
+    )
+
+
 def test_2_the_type_in_the_path_wins() -> None:
     assert code_of({"type": "nonsense", "userId": "u1"}, "identify") == "accepted"
 

@@ -187,7 +187,7 @@ class Log:
         return unread or any(
             each.walking
             or each.fired_until <= each.now
-            or (each.reading is not None and each.reading.round == 0)
+            or each.is_reading
             or (each.number == 0 and each.register.wants_build)
             for each in held
         )

@@ -71,6 +71,11 @@ class Crowd:
             naive.Seen(at=at, message_id=message_id, **{"name": None, **what})
         )
 
+    def cut_off(self) -> int:
+        """The log loses all that it holds; the instant since when it is whole."""
+        self.logs = {number: PartitionLog(number) for number in range(PARTITIONS)}
+        return max(self.times.values())
+
     def lives(self) -> list[Life]:
         """What the log says of them."""
         return list(lives(self.logs))

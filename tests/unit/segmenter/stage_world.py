@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.records import ProfileEvent, ProfileMerged, State
+from schemas.records import ProfileErased, ProfileEvent, ProfileMerged, State
 from tests.unit.segmenter import histories, naive
 from tests.unit.segmenter.memory_log import Log
 
@@ -15,6 +15,9 @@ LEAP = tuple(
 )
 LATE = (0, 0, 0, *(length + step for length in (2, 3, 5, 9, 16) for step in (-1, 0, 1)))
 """So late that the event comes right before, at and right after the end of a window."""
+
+
+TIMED = ("within", "wait", "for_at_least", "in_last", "in_next", "over_ago")
 
 
 class StageWorld:
@@ -30,6 +33,7 @@ class StageWorld:
         """Who was in a paused segment when it was paused."""
         self.people = {name: naive.Person(id=name) for name in PEOPLE}
         self.survivor = {name: name for name in PEOPLE}
+        self.erased: set[str] = set()
         self.count = 0
         self.log = Log(self.wheres, start=histories.START, workers=workers)
 
@@ -53,11 +57,14 @@ class StageWorld:
         self.log.append(who, event)
         at = min(timestamp, self.log.clock)
         seen = naive.Seen(at=at, message_id=message_id, **{"name": None, **what})
-        self.people[self.survivor[who]].events.append(seen)
+        if self.survivor[who] not in self.erased:
+            self.people[self.survivor[who]].events.append(seen)
 
     def merge(self, one: int, other: int) -> None:
         """Two living profiles become one; the lesser name survives, as identity would have it."""
-        living = sorted(set(self.survivor.values()))
+        living = self._living()
+        if not living:
+            return
         winner, loser = sorted((living[one % len(living)], living[other % len(living)]))
         if winner == loser:
             return
@@ -71,6 +78,16 @@ class StageWorld:
         for name, who in self.survivor.items():
             if who == loser:
                 self.survivor[name] = winner
+
+    def erase(self, one: int) -> None:
+        """A living profile is forgotten; what still comes for it is dropped."""
+        for who in self._living()[one : one + 1]:
+            erasure = ProfileErased(
+                profile_id=who, regulation_id="r", at=self.log.clock, destinations=False
+            )
+            self.log.append(who, erasure)
+            self.erased.add(who)
+            self.people[who].events = []
 
     def edit(self, name: str, rng: Random) -> None:
         """Another condition, whatever is on its way; of some leaves the past must be read."""
@@ -119,7 +136,7 @@ class StageWorld:
 
     def expected(self, name: str, who: str) -> bool:
         """Membership as it must be at the present instant."""
-        if self.survivor[who] != who or self.states[name] == "archived":
+        if who not in self._living() or self.states[name] == "archived":
             return False
         if self.states[name] == "paused":
             return who in self.frozen[name]
@@ -129,16 +146,22 @@ class StageWorld:
         """What a recomputation from everything says of the condition."""
         return naive.member(self.wheres[name], self.people[who], now, self.wheres)
 
+    def _living(self) -> list[str]:
+        return sorted(set(self.survivor.values()) - self.erased)
+
     def _define(self, name: str, where: Any, state: State) -> None:
         self.wheres[name], self.states[name] = where, state
         self.log.define(name, where, state)
 
 
 def _leaf(rng: Random) -> dict[str, Any]:
-    if rng.random() < 0.9:
-        return histories.leaf(rng)
-    where = {"property": "d", "op": rng.choice(("on", "before", "after")), "value": "2024-02-29"}
-    return {"event": "A", "where": [where], **histories.window(rng)}
+    """Mostly one that time alone can change."""
+    if rng.random() < 0.1:
+        op = rng.choice(("on", "before", "after"))
+        where = {"property": "d", "op": op, "value": "2024-02-29"}
+        return {"event": "A", "where": [where], **histories.window(rng)}
+    drawn = [histories.leaf(rng) for _ in range(3)]
+    return next((each for each in drawn if any(word in str(each) for word in TIMED)), drawn[0])
 
 
 def _event(rng: Random) -> dict[str, Any]:

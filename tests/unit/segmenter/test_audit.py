@@ -12,19 +12,20 @@ import pytest
 
 from schemas.records import MembershipChanged, ProfileEvent, ProfileMerged
 from services.segmenter.audit import asked
-from services.segmenter.domain.audit import Audit, compare, conclude, told
+from services.segmenter.domain.audit import Audit, compare, conclude, lingering, told
 from services.segmenter.domain.lives import PartitionLog, lives
 from services.segmenter.domain.sql.reach import looks_back_to
 from services.segmenter.lives import Lives
 from tests.unit.segmenter import histories
 from tests.unit.segmenter.memory_log import PARTITIONS, Log
 from tests.unit.segmenter.sql_world import parsed
+from tests.unit.segmenter.test_lives import happen, merge
 
 STORIES = max(4, int(os.environ.get("AFFLUX_EXAMPLES", "50")) // 5)
 PEOPLE = tuple(f"p_{number}" for number in range(8))
 
 
-class Told:
+class Story:
     """A random story with the positions at which it is to be cut."""
 
     def __init__(self, rng: Random) -> None:
@@ -83,53 +84,71 @@ class Told:
         for name, who in self.survivor.items():
             self.survivor[name] = winner if who == loser else who
 
-    def lives(self, cut: list[int]) -> Lives:
-        """What the log says up to a cut."""
-        logs = {number: PartitionLog(number) for number in range(PARTITIONS)}
-        for number, records in enumerate(self.log.records):
-            for received in records[: cut[number]]:
-                logs[number].take(received.offset, received.timestamp, received.record)
-        return Lives(
-            {life.profile_id: life for life in lives(logs)},
-            {},
-            (),
-            {number: tuple(log.registered) for number, log in logs.items()},
-            {number: log.now for number, log in logs.items()},
-            dict(enumerate(cut)),
-            None,
-        )
+
+def lives_until(log: Log, cut: list[int]) -> Lives:
+    """What the log says up to a cut."""
+    logs = {number: PartitionLog(number) for number in range(PARTITIONS)}
+    for number, records in enumerate(log.records):
+        for received in records[: cut[number]]:
+            logs[number].take(received.offset, received.timestamp, received.record)
+    return Lives(
+        {life.profile_id: life for life in lives(logs)},
+        {},
+        frozenset(
+            name for log in logs.values() for name, each in log.chapters.items() if each.has_ended
+        ),
+        (),
+        {number: tuple(log.registered) for number, log in logs.items()},
+        {number: log.now for number, log in logs.items()},
+        dict(enumerate(cut)),
+        None,
+    )
 
 
 @pytest.mark.parametrize("seed", range(STORIES))
 def test_s8_an_audit_at_any_cut_finds_no_difference(seed: int) -> None:
-    story = Told(Random(f"audit {seed}"))
+    story = Story(Random(f"audit {seed}"))
     decided = told(story.log.changes, {})
     for cut in story.cuts[-4:]:
         found = Audit()
-        still_open = compare(asked(story.lives(cut), {}, found), decided, found)
+        still_open = compare(asked(lives_until(story.log, cut), {}, found), decided, found)
         assert still_open == []
-        assert found.compared + sum(each.behind for each in found.segments.values()) > 0
+        lingering(decided, lives_until(story.log, cut).ended, found)
+        assert found.differences == []
+    assert _audited(story.log, story.log.changes).compared > 0
 
 
 def test_s8_an_audit_finds_a_decision_that_is_missing_or_wrong() -> None:
-    story = Told(Random("wrong"))
-    cut, changes = list(story.log.read), story.log.changes
-    assert _audited(story, cut, changes).differences == []
-    member = next(
-        each for each in reversed(changes) if story.log.members[each.segment_id, each.profile_id]
-    )
-    missing = [each for each in changes if each.profile_id != member.profile_id]
-    left = msgspec.structs.replace(member, member=False, sequence=member.sequence + 1)
-    for told_wrong in (missing, [*changes, left]):
-        differences = _audited(story, cut, told_wrong).differences
-        assert (member.profile_id, member.segment_id) in {
-            (each.profile_id, each.segment_id) for each in differences
-        }
+    log = Log({"s": {"event": "A"}}, start=histories.START)
+    happen(log, "p_0", 0, 0)
+    log.clock += 1000
+    log.settle()
+    (entry,) = log.changes
+    assert _audited(log, [entry]).differences == []
+    left = msgspec.structs.replace(entry, member=False, sequence=2)
+    for decided in ([], [entry, left]):
+        (difference,) = _audited(log, decided).differences
+        assert (difference.profile_id, difference.segment_id) == ("p_0", "s")
+        assert (difference.stream, difference.recomputed) == (False, True)
 
 
-def _audited(story: Told, cut: list[int], changes: list[MembershipChanged]) -> Audit:
+def test_s8_an_audit_finds_who_was_merged_and_is_still_a_member() -> None:
+    log = Log({"s": {"event": "A"}}, start=histories.START)
+    happen(log, "p_1", 0, 0)
+    merge(log, {"p_0": "p_0", "p_1": "p_1"}, "p_0", "p_1")
+    log.settle()
+    ended = lives_until(log, list(log.read)).ended
+    assert ended == {"p_1"}
     found = Audit()
-    conclude(compare(asked(story.lives(cut), {}, found), told(changes, {}), found), found)
+    lingering(told([each for each in log.changes if each.member], {}), ended, found)
+    (difference,) = found.differences
+    assert (difference.profile_id, difference.segment_id) == ("p_1", "s")
+
+
+def _audited(log: Log, changes: list[MembershipChanged]) -> Audit:
+    found = Audit()
+    questions = asked(lives_until(log, list(log.read)), {}, found)
+    conclude(compare(questions, told(changes, {}), found), found)
     return found
 
 

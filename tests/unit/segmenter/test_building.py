@@ -89,8 +89,9 @@ class World:
         if not self.wheres:
             return
         name = rng.choice(sorted(self.wheres))
-        self.settle()
-        self.frozen[name] = {who for who in PEOPLE if self.log.members.get((name, who), False)}
+        if state == "paused":
+            self.settle()
+            self.frozen[name] = {who for who in PEOPLE if self.log.members.get((name, who), False)}
         self._define(name, self.wheres[name], state)
         if state == "paused":
             self.log.settle()

@@ -189,3 +189,23 @@ def test_a_profile_of_which_nothing_is_known_is_in_no_segment() -> None:
     explanation = Told().explained({"not": ORDER}, T)
     assert explanation.holds
     assert not explanation.member
+
+
+def test_a_large_condition_is_answered_too() -> None:
+    """Fifty pairs of which one each must turn, and a hundred references to all of them."""
+    pairs = [
+        {"any": [{"trait": f"a{n}", "op": "exists"}, {"trait": f"b{n}", "op": "exists"}]}
+        for n in range(50)
+    ]
+    told = Told()
+    told.track(T, "Something Else")
+    explanation = told.explained({"all": [{"in_segment": "pairs"}] * 100}, T, pairs={"all": pairs})
+    assert explanation.smallest is not None
+    assert len(explanation.smallest) == 50
+
+
+def test_a_contradiction_has_no_smallest_change() -> None:
+    told = Told()
+    told.track(T, "Something Else")
+    pro = {"trait": "plan", "op": "equals", "value": "pro"}
+    assert told.explained({"all": [pro, {"not": pro}]}, T).smallest is None

@@ -128,6 +128,17 @@ def test_a_merge_never_takes_a_profile_back_in_time() -> None:
     assert winner.changes == [(True, T + 5, "merge"), (False, T + 15, "time")]
 
 
+def test_s1_a_profiles_own_clock_has_no_say_in_when_an_event_happened() -> None:
+    """Else a partition that reads its log again would find another instant."""
+    where = {"event": "E", "within": "60ms"}
+    winner, loser = Story(where), Story(where)
+    loser.track(T + 100, "F")
+    winner.track(T, "F")
+    winner.absorb(loser, T + 1)
+    winner.track(T + 2, "E", at=T + 90)
+    assert not winner.is_member(T + 100)
+
+
 CONSENT: list[tuple[str, Any, Any, Any]] = [
     ("ad_user_data", "granted", "denied", "denied"),
     ("ad_user_data", "granted", "unknown", "unknown"),

@@ -17,7 +17,7 @@ from tests.unit.segmenter.stage_world import PEOPLE, StageWorld
 
 MACHINES = int(os.environ.get("AFFLUX_MACHINES", "500"))
 PROBES = 20
-ASKS_SQL = 8
+ASKS_SQL = 12
 """One machine in so many."""
 
 seeds = st.integers(0, 2**40)
@@ -27,31 +27,34 @@ trees = st.sampled_from(("tree0", "tree1"))
 
 
 class Stage(RuleBasedStateMachine):
-    """Events, merges, edits, the clock, crashes and workers that come and go, in any order."""
+    """Events, merges, erasures, edits, time, crashes, workers that come and go, in any order."""
 
     @initialize(seed=seeds, workers=st.integers(1, 4))
     def begin(self, seed: int, workers: int) -> None:
         self.rng = Random(seed)
         self.world = StageWorld(self.rng, workers)
+        self._things_happen(PEOPLE, self.rng, self.rng.randint(0, 15))
 
     @rule(seed=seeds, count=st.integers(1, 6))
     def things_happen(self, seed: int, count: int) -> None:
-        rng = Random(seed)
-        for _ in range(count):
-            self.world.happen(rng.choice(PEOPLE), rng)
-            self.world.log.clock += rng.choice((0, 0, 1, 2))
+        self._things_happen(PEOPLE, Random(seed), count)
 
-    @rule(seed=seeds, count=st.integers(2, 6))
-    def one_person_is_busy(self, seed: int, count: int) -> None:
-        rng = Random(seed)
-        who = rng.choice(PEOPLE)
+    @rule(seed=seeds, who=st.sampled_from(PEOPLE), count=st.integers(2, 6))
+    def one_person_is_busy(self, seed: int, who: str, count: int) -> None:
+        self._things_happen((who,), Random(seed), count)
+
+    def _things_happen(self, people: tuple[str, ...], rng: Random, count: int) -> None:
         for _ in range(count):
-            self.world.happen(who, rng)
+            self.world.happen(rng.choice(people), rng)
             self.world.log.clock += rng.choice((0, 0, 1, 2))
 
     @rule(one=st.integers(0, 3), other=st.integers(0, 3))
     def two_become_one(self, one: int, other: int) -> None:
         self.world.merge(one, other)
+
+    @rule(one=st.integers(0, 15))
+    def somebody_is_erased(self, one: int) -> None:
+        self.world.erase(one)
 
     @rule(partition=partitions, count=counts)
     def a_worker_works(self, partition: int, count: int) -> None:
@@ -65,7 +68,7 @@ class Stage(RuleBasedStateMachine):
     def workers_come_and_go(self, workers: int) -> None:
         self.world.log.rebalance(workers)
 
-    @rule(milliseconds=st.sampled_from((1, 1, 2, 3, 10)))
+    @rule(milliseconds=st.sampled_from((1, 1, 1, 2, 3, 10, 86_400_000)))
     def time_goes_by(self, milliseconds: int) -> None:
         self.world.log.clock += milliseconds
 
@@ -95,7 +98,7 @@ class Stage(RuleBasedStateMachine):
 TestStage = Stage.TestCase
 TestStage.settings = settings(
     max_examples=MACHINES,
-    stateful_step_count=30,
+    stateful_step_count=25,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),

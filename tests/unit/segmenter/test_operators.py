@@ -147,7 +147,15 @@ def test_s3_dates_change_by_time_at_the_exact_instant() -> None:
     assert span("in_last", "1d", START) is None
 
 
-def test_s9_6_integers_and_doubles_compare_exactly() -> None:
+def test_s1_a_day_is_86_400_s_across_the_leap_day_too() -> None:
+    start = instant("2024-02-28T12:00:00Z")
+    assert start is not None
+    assert span("over_ago", "2d", "2024-02-28T12:00:00Z") == (start + 2 * DAY, END)
+    assert instant("2024-03-01T12:00:00Z") == start + 2 * DAY
+    assert span("on", "2024-02-29", "2024-03-01T00:30:00+01:00") == ALWAYS
+
+
+def test_reading_06_integers_and_doubles_compare_exactly() -> None:
     assert span("equals", 2.0**53, 2**53 + 1) is None
     assert span("greater_than", 2.0**53, 2**53 + 1) == ALWAYS
     assert span("equals", float(10**30), 10**30) == ALWAYS
@@ -157,7 +165,27 @@ def test_s9_6_integers_and_doubles_compare_exactly() -> None:
     assert span("at_least", 0, 10**400) is None
 
 
-def test_s9_10_ignore_case_folds_fully() -> None:
+@pytest.mark.parametrize(
+    ("op", "value", "actual", "expected"),
+    [
+        ("not_equals", 1, "1", False),
+        ("not_equals", True, 1, False),
+        ("none_of", ["a"], ["b", 1, None, {"a": 1}, ["a"]], True),
+        ("none_of", [1], [True, "1"], True),
+        ("none_of", [1], [1.0], False),
+        ("none_of", ["a"], [], True),
+        ("none_of", ["a", 2], True, True),
+        ("not_contains", "a", ["b", None, ["a"]], True),
+        ("not_contains", 1, [True], True),
+        ("not_contains", 1, [], True),
+        ("any_of", [1], [None, [1], {"x": 1}], False),
+    ],
+)
+def test_reading_07_types_and_elements(op: str, value: Any, actual: Any, expected: bool) -> None:
+    assert span(op, value, actual) == (ALWAYS if expected else None)
+
+
+def test_reading_10_ignore_case_folds_fully() -> None:
     assert span("equals", "STRASSE", "straße", ignore_case=True) == ALWAYS
     assert span("any_of", ["A", 1], ["x", "a"], ignore_case=True) == ALWAYS
     assert span("contains", "SS", "aßb", ignore_case=True) == ALWAYS
@@ -190,6 +218,10 @@ INSTANTS: list[tuple[Any, int | None]] = [
     ("10000-01-01", None),
     ("1970-13-01", None),
     ("1970-02-30", None),
+    ("2024-02-29T23:59:59.999Z", 1709251199999),
+    ("2023-02-29", None),
+    ("2000-02-29", 951782400000),
+    ("1900-02-29", None),
     ("1970-01-01T00:00:00+0100", None),
     ("1970-01-01T00:00:00+24:00", None),
     ("1970-01-01T00:00:00.Z", None),
@@ -203,7 +235,7 @@ INSTANTS: list[tuple[Any, int | None]] = [
 
 
 @pytest.mark.parametrize(("text", "expected"), INSTANTS)
-def test_s9_2_instants_in_values(text: Any, expected: int | None) -> None:
+def test_reading_02_instants_in_values(text: Any, expected: int | None) -> None:
     assert instant(text) == expected
 
 

@@ -106,17 +106,48 @@ PLACES: list[tuple[Any, list[str]]] = [
         ["sequence[1].wait"],
     ),
     ({"sequence": [{"event": "A"}, {"event": "B"}], "by": "a..b"}, ["by"]),
+    ({"event": "E", "sum": "x", "op": "equals", "value": 1}, ["op"]),
+    ({"event": "E", "sum": "x", "value": 1}, ["op"]),
+    ({"event": "E", "sum": "", "op": "at_least", "value": 1}, ["sum"]),
+    ({"event": "E", "sum": "x", "op": "between", "value": [2, 1]}, ["value"]),
+    ({"event": "E", "sum": "x", "op": "at_least", "value": 1, "count": {}}, ["count"]),
+    ({"event": "E", "op": "at_least", "value": 1}, ["op", "value"]),
+    ({"event": "E", "distinct": "x", "op": "contains", "value": "1"}, ["op"]),
+    ({"event": "E", "distinct": "x", "op": "equals", "value": "1"}, ["value"]),
+    ({"event": "E", "distinct": "x", "op": "any_of", "value": [1, True]}, ["value"]),
+    ({"event": "E", "distinct": "x.", "op": "equals", "value": 1}, ["distinct"]),
+    ({"first": "E", "op": "exists"}, ["property"]),
+    ({"last": "E", "property": "x"}, ["op"]),
+    ({"last": "E", "property": "x", "op": "exists", "within": "1d"}, ["within"]),
+    ({"first": "", "property": "x", "op": "exists"}, ["first"]),
+    ({"first": "E", "last": "E", "property": "x", "op": "exists"}, ["where"]),
+    ({"related": "", "count": {"at_least": 1}}, ["related"]),
+    ({"related": "r", "within": "1d"}, ["within"]),
+    (
+        {"related": "r", "where": [{"property": "x", "op": "exists"}]},
+        ["where[0].property", "where[0].column"],
+    ),
+    ({"related": "r", "sum": "x", "op": "at_least"}, ["value"]),
+    ({"related": "r", "distinct": "x", "op": "starts_with", "value": "a"}, ["op"]),
+    ({"percent": 5}, ["salt"]),
+    ({"percent": 5, "salt": ""}, ["salt"]),
+    ({"percent": 100.1, "salt": "a"}, ["percent"]),
+    ({"percent": -1, "salt": "a"}, ["percent"]),
+    ({"percent": "5", "salt": "a"}, ["percent"]),
+    ({"percent": True, "salt": "a"}, ["percent"]),
+    ({"percent": 33.333, "salt": "a"}, ["percent"]),
+    ({"percent": 5, "salt": "a", "within": "1d"}, ["within"]),
     ({"in_segment": "Not An Id"}, ["in_segment"]),
     ({"in_segment": "s"}, ["where"]),
 ]
 
 
 @pytest.mark.parametrize(("where", "expected"), PLACES)
-def test_s9_17_places_start_below_where(where: Any, expected: list[str]) -> None:
+def test_reading_17_places_start_below_where(where: Any, expected: list[str]) -> None:
     assert places(where) == expected
 
 
-def test_s9_13_nesting_up_to_8_and_100_leaves() -> None:
+def test_reading_13_nesting_up_to_8_and_100_leaves() -> None:
     segment(nested(8))
     assert places(nested(9)) == [".".join(["not"] * 8)]
     segment({"all": [LEAF] * 100})

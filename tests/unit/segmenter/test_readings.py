@@ -55,7 +55,7 @@ def test_s1_since_and_between() -> None:
     assert between.is_member(T + 10**12)
 
 
-def test_s9_1_for_at_least_holds_exactly_d_after_the_write() -> None:
+def test_reading_01_for_at_least_holds_exactly_d_after_the_write() -> None:
     story = Story({"trait": "plan", "op": "equals", "value": "pro", "for_at_least": "14d"})
     story.identify(T, plan="pro")
     story.identify(T + 5, plan="pro")
@@ -67,7 +67,7 @@ def test_s9_1_for_at_least_holds_exactly_d_after_the_write() -> None:
     ]
 
 
-def test_s9_1_a_late_write_may_break_or_prolong_the_spell() -> None:
+def test_reading_01_a_late_write_may_break_or_prolong_the_spell() -> None:
     story = Story({"trait": "plan", "op": "equals", "value": "pro", "for_at_least": "10ms"})
     story.identify(T, plan="pro")
     story.identify(T + 5, plan="pro")
@@ -76,7 +76,7 @@ def test_s9_1_a_late_write_may_break_or_prolong_the_spell() -> None:
     assert story.changes == [(True, T + 15, "time")]
 
 
-def test_s9_1_never_written_is_absent_for_any_time() -> None:
+def test_reading_01_never_written_is_absent_for_any_time() -> None:
     story = Story({"trait": "plan", "op": "is_absent", "for_at_least": "14d"})
     story.identify(T, other=1)
     assert story.changes == [(True, T, "event")]
@@ -95,7 +95,7 @@ def test_s9_1_never_written_is_absent_for_any_time() -> None:
         {"trait": "x", "op": "is_absent"},
     ],
 )
-def test_s9_4_a_profile_exists_from_its_first_record(where: Any) -> None:
+def test_reading_04_a_profile_exists_from_its_first_record(where: Any) -> None:
     story = Story(where)
     story.pass_to(T + DAY)
     assert story.changes == []
@@ -103,7 +103,7 @@ def test_s9_4_a_profile_exists_from_its_first_record(where: Any) -> None:
     assert story.changes == [(True, T + 2 * DAY, "event")]
 
 
-def test_s9_5_the_state_after_all_of_one_instant_counts() -> None:
+def test_reading_05_the_state_after_all_of_one_instant_counts() -> None:
     story = Story({"event": "E", "count": {"exactly": 1}, "within": "10ms"})
     story.track(T, "E")
     story.track(T + 10, "E")
@@ -112,7 +112,7 @@ def test_s9_5_the_state_after_all_of_one_instant_counts() -> None:
     assert members == [True, False, True]
 
 
-def test_s9_6_numbers_of_any_length_are_read() -> None:
+def test_reading_06_numbers_of_any_length_are_read() -> None:
     story = Story({"event": "E", "where": [{"property": "n", "op": "at_least", "value": 1}]})
     story.happen(T, "track", name="E", payload=b'{"properties":{"n":' + b"9" * 500 + b"}}")
     assert not story.is_member(T)
@@ -129,7 +129,7 @@ def test_s9_6_numbers_of_any_length_are_read() -> None:
     assert story.profile.traits_json() == b'{"n":1.2345678901234568e29}'
 
 
-def test_s9_9_by_takes_scalars_equal_within_a_type() -> None:
+def test_reading_09_by_takes_scalars_equal_within_a_type() -> None:
     story = Story({"sequence": [{"event": "A"}, {"event": "B"}], "by": "k"})
     for at, (a, b) in enumerate([(1, "1"), (True, 2), (None, None), ([1], [1]), ("x", "y")]):
         story.track(T + 10 * at, "A", k=a)
@@ -139,7 +139,7 @@ def test_s9_9_by_takes_scalars_equal_within_a_type() -> None:
     assert story.is_member(T + 101)
 
 
-def test_s9_9_a_single_step_before_absent_needs_a_present_value_too() -> None:
+def test_reading_09_a_single_step_before_absent_needs_a_present_value_too() -> None:
     steps = [{"event": "A"}, {"absent": {"event": "B"}, "wait": "5ms"}]
     story = Story({"sequence": steps, "by": "k"})
     story.track(T, "A")
@@ -148,7 +148,7 @@ def test_s9_9_a_single_step_before_absent_needs_a_present_value_too() -> None:
     assert story.is_member(T + 15)
 
 
-def test_s9_14_dates_in_where_are_asked_at_stream_time() -> None:
+def test_reading_14_dates_in_where_are_asked_at_stream_time() -> None:
     clause = {"property": "due", "op": "in_next", "value": "5ms"}
     story = Story({"event": "E", "where": [clause]})
     story.track(T, "E", due=text_of(T + 20))
@@ -156,7 +156,7 @@ def test_s9_14_dates_in_where_are_asked_at_stream_time() -> None:
     assert story.changes == [(True, T + 15, "time"), (False, T + 20, "time")]
 
 
-def test_s9_14_dates_in_a_step_too() -> None:
+def test_reading_14_dates_in_a_step_too() -> None:
     clause = {"property": "due", "op": "over_ago", "value": "5ms"}
     story = Story({"sequence": [{"event": "A", "where": [clause]}, {"event": "B"}]})
     story.track(T, "A", due=text_of(T + 10))
@@ -165,7 +165,7 @@ def test_s9_14_dates_in_a_step_too() -> None:
     assert story.changes == [(True, T + 15, "time")]
 
 
-def test_s9_15_the_name_of_the_call_wins() -> None:
+def test_reading_15_the_name_of_the_call_wins() -> None:
     clause = {"property": "name", "op": "equals", "value": "Home"}
     story = Story({"event": "$page", "where": [clause]})
     story.happen(T, "page", name="Other", properties={"name": "Home"})
@@ -178,7 +178,7 @@ def test_s9_15_the_name_of_the_call_wins() -> None:
     assert named.is_member(T)
 
 
-def test_s9_15_ties_go_by_message_id() -> None:
+def test_reading_15_ties_go_by_message_id() -> None:
     for first, second in (("a", "b"), ("b", "a")):
         story = Story({"trait": "x", "op": "equals", "value": "b"})
         story.happen(T, "identify", message_id=first, traits={"x": first})
@@ -186,7 +186,7 @@ def test_s9_15_ties_go_by_message_id() -> None:
         assert story.is_member(T)
 
 
-def test_s9_15_ties_go_by_message_id_in_the_past_too() -> None:
+def test_reading_15_ties_go_by_message_id_in_the_past_too() -> None:
     for first, second in (("a", "b"), ("b", "a")):
         story = Story({"trait": "x", "op": "equals", "value": "b", "for_at_least": "5ms"})
         story.happen(T, "identify", message_id=first, traits={"x": first})
@@ -194,7 +194,7 @@ def test_s9_15_ties_go_by_message_id_in_the_past_too() -> None:
         assert story.is_member(T + 5)
 
 
-def test_s9_16_group_traits_and_an_identify_trait_named_group() -> None:
+def test_reading_16_group_traits_and_an_identify_trait_named_group() -> None:
     story = Story({"trait": "group.plan", "op": "equals", "value": "pro"})
     story.happen(T, "group", traits={"plan": "pro"})
     assert story.is_member(T)
@@ -207,7 +207,7 @@ def test_s9_16_group_traits_and_an_identify_trait_named_group() -> None:
     assert story.profile.traits_json() == b'{"group":{"plan":"pro"}}'
 
 
-def test_s9_18_at_travels_with_a_forwarded_event() -> None:
+def test_reading_18_at_travels_with_a_forwarded_event() -> None:
     story = Story({"event": "E", "within": "10ms"})
     event = ProfileEvent(
         profile_id="p_1",
@@ -225,7 +225,7 @@ def test_s9_18_at_travels_with_a_forwarded_event() -> None:
     assert story.changes == [(True, T, "event"), (False, T + 7, "time")]
 
 
-def test_s9_20_keys_with_dots() -> None:
+def test_reading_20_keys_with_dots() -> None:
     story = Story({"trait": r"a\.b.c", "op": "equals", "value": 1})
     story.happen(T, "identify", traits={"a.b": {"c": 1}, "a": {"b": {"c": 2}}})
     assert story.is_member(T)

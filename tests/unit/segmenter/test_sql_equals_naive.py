@@ -46,16 +46,21 @@ def test_s8_sql_equals_stream_and_naive_at_every_instant(
 ) -> None:
     rng = Random(f"{seed}")
     crowd = Crowd(rng, segments(rng, leaf), size=100)
-    for _ in range(1000):
-        if rng.random() < 0.15:
-            crowd.pass_time()
-        crowd.happen(rng.randrange(97), event(rng))
+    go_on(crowd, 1000, event)
     recomputation = Recomputation(threads=1)
     recomputation.load(crowd.lives())
     for _ in range(4):
         compare(crowd, recomputation)
         crowd.pass_time()
     recomputation.close()
+
+
+def go_on(crowd: Crowd, count: int, event: Draw) -> None:
+    """So much happens, and now and then time goes by."""
+    for _ in range(count):
+        if crowd.rng.random() < 0.15:
+            crowd.pass_time()
+        crowd.happen(crowd.rng.randrange(len(crowd.people) - 2), event(crowd.rng))
 
 
 def compare(crowd: Crowd, recomputation: Recomputation) -> None:
@@ -71,6 +76,31 @@ def test_segments_in_a_circle_are_nobody_in_sql_too() -> None:
     documents = [{"id": one, "where": {"in_segment": other}} for one, other in ("ab", "ba")]
     found = cycles(parse_segment(each, version=1, state="live") for each in documents)
     assert found == (("a", "b"),)
+
+
+@pytest.mark.parametrize("seed", range(CROWDS))
+def test_s8_what_a_log_cut_off_says_for_certain_is_true(seed: int) -> None:
+    rng = Random(f"cut off {seed}")
+    crowd = Crowd(rng, segments(rng, of_each_kind), size=60)
+    go_on(crowd, 300, histories.event)
+    since = crowd.cut_off()
+    crowd.times = dict.fromkeys(crowd.times, since + 1)
+    go_on(crowd, 500, histories.event)
+    recomputation = Recomputation(threads=1)
+    lives = crowd.lives()
+    recomputation.load(lives)
+    recomputation.at(crowd.times)
+    said = 0
+    for name, condition in crowd.conditions.items():
+        true, false = recomputation.certain(
+            condition, crowd.conditions, since=since, now=min(crowd.times.values())
+        )
+        members = crowd.thought(name)
+        assert true <= members, crowd.wheres[name]
+        assert not false & members, crowd.wheres[name]
+        said += len(true) + len(false)
+    assert said > len(crowd.conditions) * len(lives) / 4
+    recomputation.close()
 
 
 ANSWERED = {"sequence": [{"event": "A"}, {"absent": {"event": "B"}, "wait": "2ms"}]}

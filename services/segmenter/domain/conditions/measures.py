@@ -39,10 +39,14 @@ MEASURES: Mapping[str, Callable[[Counted], Fraction]] = {
 
 def millionths(value: Number) -> int:
     """The exact value in millionths, rounded half to even."""
-    return value * MILLION if isinstance(value, int) else round(Fraction(value) * MILLION)
+    if isinstance(value, int):
+        return value * MILLION
+    numerator, denominator = value.as_integer_ratio()
+    whole, rest = divmod(numerator * MILLION, denominator)
+    return whole + (2 * rest + (whole & 1) > denominator)
 
 
-def holds(bound: Comparison, found: Fraction) -> bool:
+def holds(bound: Comparison, found: int | Fraction) -> bool:
     """Whether the measure, in millionths, compares as asked."""
     test = bound.operator.test
     assert test is not None
@@ -51,7 +55,9 @@ def holds(bound: Comparison, found: Fraction) -> bool:
 
 def so_many(bound: Comparison, count: int) -> bool:
     """Whether the number of different values compares as asked."""
-    return bound.span(count) is not None
+    operator = bound.operator
+    assert operator.test is not None
+    return operator.test(operator.reads(count), bound.operand)
 
 
 def measure_bound(piece: Piece) -> Comparison | None:

@@ -27,7 +27,7 @@ class Explanation:
     changes_at: int | None
     """When the condition changes by itself, if nothing else happens."""
     smallest: tuple[Node, ...] | None
-    """The fewest leaves that would have to turn; None when no such change can happen."""
+    """The fewest leaves that would have to turn; None when none was found that can happen."""
 
     @property
     def member(self) -> bool:
@@ -56,11 +56,14 @@ class Explainer:
         self._segments = segments
         self._remembered = remembered
         self._now = now
+        self._known: dict[str, Node] = {}
         self._circling = {name for circle in cycles(segments.values()) for name in circle}
 
     def segment(self, segment: Segment) -> Node:
-        """The condition of a segment."""
-        return self._node(segment.condition, segment.document["where"])
+        """The condition of a segment, one object however often it is referred to."""
+        if segment.id not in self._known:
+            self._known[segment.id] = self._node(segment.condition, segment.document["where"])
+        return self._known[segment.id]
 
     def _node(self, condition: Condition, written: Written) -> Node:
         match condition:

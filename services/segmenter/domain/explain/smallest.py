@@ -1,11 +1,12 @@
 """The fewest leaves that would have to turn for a condition to turn."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 
 from services.segmenter.domain.explain.node import Node
 
-Goals = tuple[tuple[Node, bool], ...]
+Goal = tuple[Node, bool]
+Goals = tuple[Goal, ...]
 Chosen = Mapping[bytes, bool]
 PATIENCE = 20_000
 """Steps of the search. Where no leaf is asked twice, the first way found is the shortest."""
@@ -13,7 +14,7 @@ NEVER = 10**6
 
 
 def smallest_change(tree: Node, now: int) -> tuple[Node, ...] | None:
-    """The leaves to turn; None when nothing that can happen turns the condition."""
+    """The leaves to turn; None when nothing was found that can happen and turns the condition."""
     search = Search(now)
     wanted = not tree.holds_at(now)
     if search.cost(tree, wanted) < NEVER or _repeats(tree):
@@ -43,40 +44,50 @@ class Search:
         self._steps = 0
         self.cost = cache(self._cost)
 
-    def look(self, goals: Goals, chosen: Chosen, cost: int = 0) -> None:
-        """Reach all goals, each leaf being what was chosen for it."""
-        self._steps += 1
-        if cost >= self._least or (self._steps > PATIENCE and self.best is not None):
-            return
-        if not goals:
+    def look(
+        self, goals: Goals, chosen: Chosen, cost: int = 0, met: frozenset[Goal] = frozenset()
+    ) -> None:
+        """Reach all goals but those `met` already, each leaf being what was chosen for it."""
+        ahead, chosen = [goal for goal in goals if goal not in met], dict(chosen)
+        while ahead:
+            self._steps += 1
+            if cost >= self._least or self._steps > self._most:
+                return
+            node, wanted = ahead.pop()
+            if node.kind == "leaf":
+                cost += self._price(node, wanted, chosen)
+                chosen[node.key] = wanted
+                continue
+            ways, met = self._ways(node, wanted), met | {(node, wanted)}
+            if len(ways) != 1:
+                for way in ways:
+                    self.look((*ahead, *way), chosen, cost, met)
+                return
+            ahead.extend(ways[0])
+        if cost < self._least:
             self.best, self._least = chosen, cost
-            return
-        (node, wanted), *others = goals
-        if node.kind == "leaf":
-            self._choose(node, wanted, tuple(others), chosen, cost)
-            return
-        for branch in self._ways(node, wanted):
-            self.look((*branch, *others), chosen, cost)
 
-    def _choose(self, leaf: Node, wanted: bool, others: Goals, chosen: Chosen, cost: int) -> None:
-        extra = self.cost(leaf, wanted)
+    @property
+    def _most(self) -> int:
+        """Steps: more of them as long as nothing was found at all."""
+        return PATIENCE if self.best is not None else 10 * PATIENCE
+
+    def _price(self, leaf: Node, wanted: bool, chosen: Chosen) -> int:
+        """What it costs to have a leaf so; it cannot be both."""
         known = chosen.get(leaf.key)
-        if known is not None:
-            extra = 0 if known is wanted else NEVER
-        if extra < NEVER:
-            self.look(others, {**chosen, leaf.key: wanted}, cost + extra)
+        if known is None:
+            return self.cost(leaf, wanted)
+        return 0 if known is wanted else NEVER
 
-    def _ways(self, node: Node, wanted: bool) -> Iterator[Goals]:
-        """The goals below a node: all of its members, or one of them."""
+    def _ways(self, node: Node, wanted: bool) -> list[Goals]:
+        """The goals below a node: all of its members, or one of them, the cheapest first."""
         below = wanted is not (node.kind == "not")
         goals = tuple((member, below) for member in node.members)
         if not goals and wanted:
-            return
+            return []
         if (node.kind == "all" and not wanted) or (node.kind == "any" and wanted):
-            for goal in sorted(goals, key=lambda goal: self.cost(*goal)):
-                yield (goal,)
-        else:
-            yield goals
+            return [(goal,) for goal in sorted(goals, key=lambda goal: self.cost(*goal))]
+        return [goals]
 
     def _cost(self, node: Node, wanted: bool) -> int:
         """Leaves to turn, were each asked once only."""

@@ -38,8 +38,12 @@ Conditions = Mapping[str, Condition]
 
 def members(condition: Condition, others: Conditions, dialect: Dialect) -> tuple[str, list[Value]]:
     """The statement that names the profiles for which a condition holds, and its parameters."""
-    found = sql("SELECT p.profile FROM profiles p WHERE ", condition_sql(condition, others))
-    text, values = found.render()
+    return profiles(condition_sql(condition, others), dialect)
+
+
+def profiles(holds: Sql, dialect: Dialect) -> tuple[str, list[Value]]:
+    """The statement that names the profiles `p` for which this holds, and its parameters."""
+    text, values = sql("SELECT p.profile FROM profiles p WHERE ", holds).render()
     return text.replace("exact_integer", dialect.exact), values
 
 

@@ -34,7 +34,7 @@ class Rows:
 
     def life(self, number: int, life: Life) -> None:
         """A profile with all that it knows."""
-        self.add("known", number, life.profile_id, number, life.partition, life.clock)
+        self.add("known", number, life.profile_id, number, life.partition, life.clock, True)
         for applied in life.applied:
             self.applied(number, applied)
 

@@ -41,6 +41,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "survivor": "BIGINT",
         "partition": "INTEGER",
         "clock": "BIGINT",
+        "seen": "BOOLEAN",
     },
     "clocks": {"partition": "INTEGER", "now": "BIGINT"},
     "happened": {
@@ -83,14 +84,14 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
 """Ids count on in the order in which things became known; `owner` is the id of one of the three.
 
 A number is `high`, its nearest double, and `low`, what is left of a large integer: so the pair
-compares exactly. `text` is equal for equal values of one kind.
+compares exactly. `text` is equal for equal values of one kind. A profile exists once it is `seen`.
 """
 
 VIEWS: Mapping[str, str] = {
     "profiles": """
         SELECT k.profile, k.id, greatest(k.clock, c.now) AS now
         FROM known k JOIN clocks c ON c.partition = k.partition
-        WHERE k.survivor = k.profile""",
+        WHERE k.survivor = k.profile AND k.seen""",
     "events": """
         SELECT h.id, k.survivor AS profile, h.name, h."at", h.message_id
         FROM happened h JOIN known k ON k.profile = h.profile""",

@@ -11,14 +11,15 @@ from services.segmenter.domain.conditions.measures import (
     holds,
     millionths,
 )
+from services.segmenter.domain.explain.counting import counting
 from services.segmenter.domain.explain.reading import Reading, edges_of, in_order, shown
 from services.segmenter.domain.explain.remembered import Remembered
 from services.segmenter.domain.explain.words import Written, compared, happening, window
 from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.spans import Span, overlap
+from services.segmenter.domain.spans import Span
 from services.segmenter.domain.values import number
 
-Counting = list[tuple[Happened, Span, Number]]
+Numbers = list[tuple[Happened, Span, Number]]
 
 
 def asks(written: Written) -> str:
@@ -28,19 +29,19 @@ def asks(written: Written) -> str:
 
 def explain(leaf: EventAggregate, written: Written, remembered: Remembered, now: int) -> Reading:
     """Every number that counts at some time."""
-    counting = _counting(leaf, remembered)
-    measured = _measured(leaf, counting, now)
+    numbers = _numbers(leaf, remembered)
+    measured = _measured(leaf, numbers, now)
     is_true = measured is not None and holds(leaf.bound, measured)
     wanted = compared(_subject(written), written, holds=not is_true)
     return Reading(
         found="no numbers" if measured is None else f"{_subject(written)} is {_plain(measured)}",
         evidence=in_order(
-            shown(event, span, value) for event, span, value in counting if span[0] <= now < span[1]
+            shown(event, span, value) for event, span, value in numbers if span[0] <= now < span[1]
         ),
         holds_at=lambda t: (
-            (found := _measured(leaf, counting, t)) is not None and holds(leaf.bound, found)
+            (found := _measured(leaf, numbers, t)) is not None and holds(leaf.bound, found)
         ),
-        edges=edges_of(span for _, span, _ in counting),
+        edges=edges_of(span for _, span, _ in numbers),
         turn=f"{happening(written)}{window(written)}, so that {wanted}",
         waiting=f"no further {happening(written)}{window(written)}",
     )
@@ -51,20 +52,17 @@ def _subject(written: Written) -> str:
     return f"the {name} of {written[name]}"
 
 
-def _counting(leaf: EventAggregate, remembered: Remembered) -> Counting:
-    found = []
-    for event in remembered.events.get(leaf.filter.event, ()):
-        value = number(leaf.path.of(event))
-        matching, inside = leaf.filter.span(event), leaf.window.span(event.at)
-        span = overlap(matching, inside) if matching and inside else None
-        if value is not None and span is not None:
-            found.append((event, span, value))
-    return found
+def _numbers(leaf: EventAggregate, remembered: Remembered) -> Numbers:
+    return [
+        (event, span, value)
+        for event, span in counting(leaf.filter, leaf.window, remembered)
+        if (value := number(leaf.path.of(event))) is not None
+    ]
 
 
-def _measured(leaf: EventAggregate, counting: Counting, now: int) -> Fraction | None:
+def _measured(leaf: EventAggregate, numbers: Numbers, now: int) -> Fraction | None:
     """What the numbers come to, in millionths; None without any."""
-    values = [millionths(value) for _, (start, end), value in counting if start <= now < end]
+    values = [millionths(value) for _, (start, end), value in numbers if start <= now < end]
     if not values:
         return None
     return MEASURES[leaf.measure](Counted(len(values), sum(values), min(values), max(values)))

@@ -1,14 +1,13 @@
 """The leaf: its shape, update, truth, next change and merge."""
 
-from bisect import insort
+from bisect import bisect_right, insort
 from dataclasses import dataclass
+from fractions import Fraction
 
 import msgspec
 
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
 from services.segmenter.domain.conditions.measures import (
-    MEASURES,
-    Counted,
     Number,
     holds,
     measure_bound,
@@ -17,7 +16,7 @@ from services.segmenter.domain.conditions.measures import (
 from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
 from services.segmenter.domain.operators import Comparison
 from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import END, overlap
+from services.segmenter.domain.spans import ALWAYS, END, overlap
 from services.segmenter.domain.values import number
 from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
 from services.segmenter.domain.windows import Window, window
@@ -27,27 +26,44 @@ Entry = tuple[int, int, Number]
 
 
 class Numbers(History, array_like=True):
-    """What is known of the numbers that count for ever, and each of the others."""
+    """What is known of the numbers that count now, and each of those that will not for ever."""
 
-    lasting: int = 0
+    count: int = 0
+    """How many count now."""
     total: str = "0"
-    """Sum of the lasting ones in millionths, as decimal text: it has no upper limit."""
+    """Their sum in millionths, as decimal text: it has no upper limit."""
     low: Number | None = None
     high: Number | None = None
-    """The least and the greatest of the lasting ones."""
-    passing: list[Entry] = msgspec.field(default_factory=list)
-    """Those that stop to count some day, or begin later; in order of their beginning."""
+    """The least and the greatest of those that count for ever."""
+    passing: list[tuple[int, Number]] = msgspec.field(default_factory=list)
+    """Of those that count now and stop some day: when, and the number; in that order."""
+    pending: list[Entry] = msgspec.field(default_factory=list)
+    """Those that begin to count later, when a date in their event comes into reach; in order."""
 
     def entries(self) -> int:
-        return len(self.passing)
+        return len(self.passing) + len(self.pending)
 
     def is_empty(self) -> bool:
-        return not (self.lasting or self.passing)
+        return not (self.count or self.pending)
 
-    def fold(self, count: int, total: int, low: Number, high: Number) -> None:
-        """So many more numbers that count from now on and for ever."""
-        self.lasting += count
-        self.total = str(int(self.total) + total)
+    def begin(self, end: int, value: Number) -> None:
+        """One more number counts."""
+        self.count += 1
+        self.total = str(int(self.total) + millionths(value))
+        if end == END:
+            self.widen(value, value)
+        else:
+            insort(self.passing, (end, value))
+
+    def drop(self, how_many: int) -> None:
+        """The first of the passing ones do not count any more."""
+        gone = sum(millionths(value) for _, value in self.passing[:how_many])
+        del self.passing[:how_many]
+        self.count -= how_many
+        self.total = str(int(self.total) - gone)
+
+    def widen(self, low: Number, high: Number) -> None:
+        """These count for ever."""
         self.low = low if self.low is None else min(self.low, low)
         self.high = high if self.high is None else max(self.high, high)
 
@@ -90,49 +106,67 @@ class EventAggregate(EventLeaf[Numbers]):
         inside = self.window.span(event.at)
         if value is None or matching is None or inside is None:
             return None
-        span = overlap(matching, inside)
+        span = inside if matching is ALWAYS else overlap(matching, inside)
         return None if span is None else (*span, value)
 
     def record(self, history: Numbers, match: Entry, now: int) -> None:
-        insort(history.passing, match)
+        start, end, value = match
+        if start > now:
+            insort(history.pending, match)
+        elif end > now:
+            history.begin(end, value)
 
     def settle(self, history: Numbers, now: int) -> None:
-        """Fold what counts for ever, drop what has ended."""
-        passing = []
-        for start, end, value in history.passing:
-            if start <= now and end == END:
-                history.fold(1, millionths(value), value, value)
-            elif end > now:
-                passing.append((start, end, value))
-        history.passing = passing
+        """Let those count whose time has come, drop those whose time is over."""
+        pending, passing = history.pending, history.passing
+        while pending and pending[0][0] <= now:
+            self.record(history, pending.pop(0), now)
+        if passing and passing[0][0] <= now:
+            history.drop(bisect_right(passing, now, key=_end))
 
     def holds(self, history: Numbers, now: int) -> bool:
-        counted = _counted(history, now)
-        return counted is not None and holds(self.bound, MEASURES[self.measure](counted))
+        return history.count > 0 and holds(self.bound, self._measured(history))
 
     def next_change(self, history: Numbers, now: int) -> int | None:
-        edges = (start if start > now else end for start, end, _ in history.passing)
-        return min(edges, default=None)
+        begin = history.pending[0][0] if history.pending else END
+        end = history.passing[0][0] if history.passing else END
+        change = min(begin, end)
+        return None if change == END else change
 
     def merge(self, one: Numbers, other: Numbers, now: int) -> Numbers:
         both = Numbers(
-            lasting=one.lasting,
-            total=one.total,
+            count=one.count + other.count,
+            total=str(int(one.total) + int(other.total)),
             low=one.low,
             high=one.high,
             passing=sorted(one.passing + other.passing),
+            pending=sorted(one.pending + other.pending),
         )
         if other.low is not None and other.high is not None:
-            both.fold(other.lasting, int(other.total), other.low, other.high)
+            both.widen(other.low, other.high)
         self.settle(both, now)
         return both
 
+    def _measured(self, history: Numbers) -> int | Fraction:
+        """In millionths."""
+        match self.measure:
+            case "sum":
+                return int(history.total)
+            case "average":
+                return Fraction(int(history.total), history.count)
+            case "minimum":
+                return millionths(min(_values(history, history.low)))
+            case _:
+                return millionths(max(_values(history, history.high)))
 
-def _counted(history: Numbers, now: int) -> Counted | None:
-    values = [millionths(value) for start, _, value in history.passing if start <= now]
-    count, total = history.lasting + len(values), int(history.total) + sum(values)
-    values += [millionths(value) for value in (history.low, history.high) if value is not None]
-    return Counted(count, total, min(values), max(values)) if count else None
+
+def _values(history: Numbers, lasting: Number | None) -> list[Number]:
+    values = [value for _, value in history.passing]
+    return values if lasting is None else [*values, lasting]
+
+
+def _end(passing: tuple[int, Number]) -> int:
+    return passing[0]
 
 
 def parse_aggregate(piece: Piece, name: str) -> EventAggregate | None:

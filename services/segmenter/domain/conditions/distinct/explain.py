@@ -2,6 +2,7 @@
 
 from services.segmenter.domain.conditions.distinct.leaf import EventDistinct
 from services.segmenter.domain.conditions.measures import DISTINCT, so_many
+from services.segmenter.domain.explain.counting import counting
 from services.segmenter.domain.explain.reading import Reading, edges_of, in_order, shown
 from services.segmenter.domain.explain.remembered import Remembered
 from services.segmenter.domain.explain.words import (
@@ -13,10 +14,10 @@ from services.segmenter.domain.explain.words import (
     window,
 )
 from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.spans import Span, overlap
+from services.segmenter.domain.spans import Span
 from services.segmenter.domain.values import Scalar, scalar
 
-Counting = list[tuple[Happened, Span, Scalar]]
+Values = list[tuple[Happened, Span, Scalar]]
 
 
 def asks(written: Written) -> str:
@@ -26,9 +27,9 @@ def asks(written: Written) -> str:
 
 def explain(leaf: EventDistinct, written: Written, remembered: Remembered, now: int) -> Reading:
     """Every value that counts at some time."""
-    counting = _counting(leaf, remembered)
+    values = _values(leaf, remembered)
     lasting: dict[Scalar, tuple[Happened, Span]] = {}
-    for event, span, found in counting:
+    for event, span, found in values:
         if span[0] <= now < span[1] and (found not in lasting or lasting[found][1][1] < span[1]):
             lasting[found] = (event, span)
     wanted = compared(_subject(written), written, holds=not so_many(leaf.bound, len(lasting)))
@@ -38,9 +39,9 @@ def explain(leaf: EventDistinct, written: Written, remembered: Remembered, now: 
             shown(event, span, leaf.path.of(event)) for event, span in lasting.values()
         ),
         holds_at=lambda t: so_many(
-            leaf.bound, len({found for _, (start, end), found in counting if start <= t < end})
+            leaf.bound, len({found for _, (start, end), found in values if start <= t < end})
         ),
-        edges=edges_of(span for _, span, _ in counting),
+        edges=edges_of(span for _, span, _ in values),
         turn=f"{happening(written)}{window(written)}, so that {wanted}",
         waiting=f"no further {happening(written)}{window(written)}",
     )
@@ -50,12 +51,9 @@ def _subject(written: Written) -> str:
     return f"the number of different {value(written[DISTINCT])}"
 
 
-def _counting(leaf: EventDistinct, remembered: Remembered) -> Counting:
-    found = []
-    for event in remembered.events.get(leaf.filter.event, ()):
-        read = scalar(leaf.path.of(event))
-        matching, inside = leaf.filter.span(event), leaf.window.span(event.at)
-        span = overlap(matching, inside) if matching and inside else None
-        if read is not None and span is not None:
-            found.append((event, span, read))
-    return found
+def _values(leaf: EventDistinct, remembered: Remembered) -> Values:
+    return [
+        (event, span, found)
+        for event, span in counting(leaf.filter, leaf.window, remembered)
+        if (found := scalar(leaf.path.of(event))) is not None
+    ]

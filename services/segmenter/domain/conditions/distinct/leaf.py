@@ -15,11 +15,12 @@ from services.segmenter.domain.conditions.measures import (
 from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
 from services.segmenter.domain.operators import Comparison
 from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import END, overlap
+from services.segmenter.domain.spans import ALWAYS, END, overlap
 from services.segmenter.domain.values import Scalar, scalar
 from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
 from services.segmenter.domain.windows import Window, window
 
+FEW = 64
 Entry = tuple[int, int, str]
 """From when until when an event's value counts, and the value as text."""
 
@@ -47,10 +48,14 @@ class EventDistinct(EventLeaf[Values]):
     window: Window
     path: EventPath
     bound: Comparison
+    keep: int
+    """So many different values compare like any greater number of them."""
+    truths: tuple[bool, ...]
+    """How the first few numbers of values compare."""
 
     @property
     def initial(self) -> bool:
-        return so_many(self.bound, 0)
+        return self.truths[0]
 
     @property
     def events(self) -> frozenset[str]:
@@ -71,7 +76,7 @@ class EventDistinct(EventLeaf[Values]):
         inside = self.window.span(event.at)
         if value is None or matching is None or inside is None:
             return None
-        span = overlap(matching, inside)
+        span = inside if matching is ALWAYS else overlap(matching, inside)
         return None if span is None else (*span, _text(value))
 
     def record(self, history: Values, match: Entry, now: int) -> None:
@@ -90,31 +95,37 @@ class EventDistinct(EventLeaf[Values]):
         while history.pending and history.pending[0][0] <= now:
             self.record(history, history.pending.pop(0), now)
         ends = history.ends
-        if any(end <= now for end in ends.values()):
+        if ends and min(ends.values()) <= now:
             history.ends = ends = {value: end for value, end in ends.items() if end > now}
-        keep = most_that_matter(self.bound)
-        if len(ends) > keep:
-            latest = sorted(ends.items(), key=lambda item: (-item[1], item[0]))
-            history.ends = dict(latest[:keep])
+        while len(ends) > self.keep:
+            del ends[min(ends, key=ends.__getitem__)]
 
     def holds(self, history: Values, now: int) -> bool:
-        return so_many(self.bound, len(history.ends))
+        return self._true(len(history.ends))
 
     def next_change(self, history: Values, now: int) -> int | None:
-        begin = history.pending[0][0] if history.pending else END
-        change = min(begin, self._fall(history))
-        return None if change == END else change
+        return self.outlook(history, now)[1]
 
-    def _fall(self, history: Values) -> int:
+    def outlook(self, history: Values, now: int) -> tuple[bool, int | None]:
+        """Truth and next change at once: both look at how many there are."""
+        holds = self.holds(history, now)
+        begin = history.pending[0][0] if history.pending else END
+        change = min(begin, self._fall(history, now_holds=holds))
+        return holds, None if change == END else change
+
+    def _fall(self, history: Values, *, now_holds: bool) -> int:
         """When so many values have ended that the truth is another, if none begins before."""
-        count = len(history.ends)
-        now_holds = so_many(self.bound, count)
         ends = sorted(history.ends.values())
+        left = len(ends)
         for index, end in enumerate(ends):
-            last_of_its_instant = index + 1 == count or ends[index + 1] > end
-            if last_of_its_instant and so_many(self.bound, count - index - 1) is not now_holds:
+            left -= 1
+            last_of_its_instant = left == 0 or ends[index + 1] > end
+            if last_of_its_instant and self._true(left) is not now_holds:
                 return end
         return END
+
+    def _true(self, count: int) -> bool:
+        return self.truths[count] if count < len(self.truths) else so_many(self.bound, count)
 
     def merge(self, one: Values, other: Values, now: int) -> Values:
         both = Values(ends=dict(one.ends), pending=sorted(one.pending + other.pending))
@@ -143,4 +154,6 @@ def parse_distinct(piece: Piece) -> EventDistinct | None:
     bound = distinct_bound(piece)
     if events is None or inside is None or path is None or bound is None:
         return None
-    return EventDistinct(leaf_key(piece.value), events, inside, path, bound)
+    keep = most_that_matter(bound)
+    truths = tuple(so_many(bound, count) for count in range(min(keep, FEW) + 1))
+    return EventDistinct(leaf_key(piece.value), events, inside, path, bound, keep, truths)

@@ -1,6 +1,7 @@
 """The explanation: which events count, until when, how many more or fewer it takes."""
 
 from services.segmenter.domain.conditions.event.leaf import EventCount
+from services.segmenter.domain.explain.counting import counting
 from services.segmenter.domain.explain.reading import (
     Reading,
     edges_of,
@@ -17,8 +18,7 @@ from services.segmenter.domain.explain.words import (
     times,
     window,
 )
-from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.spans import Span, covered, overlap
+from services.segmenter.domain.spans import Span, covered
 
 
 def asks(written: Written) -> str:
@@ -28,9 +28,9 @@ def asks(written: Written) -> str:
 
 def explain(leaf: EventCount, written: Written, remembered: Remembered, now: int) -> Reading:
     """Every matching event, and for how long it counts."""
-    counting = _counting(leaf, remembered)
-    spans = [span for _, span in counting]
-    present = [(event, span) for event, span in counting if covered((span,), now)]
+    counted = counting(leaf.filter, leaf.window, remembered)
+    spans = [span for _, span in counted]
+    present = [(event, span) for event, span in counted if covered((span,), now)]
     return Reading(
         found=f"{number_of(len(present), 'time')}",
         evidence=in_order(shown(event, span) for event, span in present),
@@ -39,17 +39,6 @@ def explain(leaf: EventCount, written: Written, remembered: Remembered, now: int
         turn=_turn(leaf, written, [span for _, span in present]),
         waiting=f"no further {happening(written)}{window(written)}",
     )
-
-
-def _counting(leaf: EventCount, remembered: Remembered) -> list[tuple[Happened, Span]]:
-    """The events that match and lie in the window at some time."""
-    found = []
-    for event in remembered.events.get(leaf.filter.event, ()):
-        matching, inside = leaf.filter.span(event), leaf.window.span(event.at)
-        span = overlap(matching, inside) if matching and inside else None
-        if span is not None:
-            found.append((event, span))
-    return found
 
 
 def _is_within(leaf: EventCount, count: int) -> bool:

@@ -57,11 +57,6 @@ class EventCount(EventLeaf[Tally]):
     def matters(self, at: int, now: int) -> bool:
         return self.window.reaches(at, now)
 
-    @property
-    def keep(self) -> int:
-        """More than so many are the same as so many."""
-        return self.low if self.high is None else self.high + 1
-
     def fresh(self) -> Tally:
         return Tally()
 
@@ -88,6 +83,15 @@ class EventCount(EventLeaf[Tally]):
         count = history.lasting + len(history.ends)
         return self.low <= count and (self.high is None or count <= self.high)
 
+    def outlook(self, history: Tally, now: int) -> tuple[bool, int | None]:
+        """Most ask for at least so many, of events that count from the first."""
+        if self.high is not None or history.pending or self.low == 0:
+            return self.holds(history, now), self.next_change(history, now)
+        ends = history.ends
+        if history.lasting + len(ends) < self.low:
+            return False, None
+        return True, ends[0] if ends else None
+
     def next_change(self, history: Tally, now: int) -> int | None:
         ends, pending = history.ends, history.pending
         if pending:
@@ -107,7 +111,10 @@ class EventCount(EventLeaf[Tally]):
         return both
 
     def settle(self, history: Tally, now: int) -> None:
-        """Move what has begun, drop what has ended and what cannot make a difference."""
+        """Move what has begun, drop what has ended and what cannot make a difference.
+
+        One more than can still hold is the same as any number more.
+        """
         pending, ends = history.pending, history.ends
         while pending and pending[0][0] <= now:
             _, end = pending.pop(0)
@@ -115,10 +122,12 @@ class EventCount(EventLeaf[Tally]):
                 history.lasting += 1
             else:
                 insort(ends, end)
-        history.lasting = min(history.lasting, self.keep)
-        gone = max(bisect_right(ends, now), len(ends) + history.lasting - self.keep)
-        if gone > 0:
-            del ends[:gone]
+        keep = self.low if self.high is None else self.high + 1
+        surplus = history.lasting + len(ends) - keep
+        if surplus > 0 or (ends and ends[0] <= now):
+            history.lasting = min(history.lasting, keep)
+            surplus = history.lasting + len(ends) - keep
+            del ends[: max(bisect_right(ends, now), surplus)]
 
 
 def parse_event(piece: Piece) -> EventCount | EventAggregate | EventDistinct | None:

@@ -1,5 +1,6 @@
 """The leaf: its shape, update, truth, next change and merge."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,18 +10,31 @@ from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_k
 from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
 from services.segmenter.domain.operators import Comparison, comparison
 from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import END, NEVER
+from services.segmenter.domain.spans import ALWAYS, END, NEVER, Span
 
 
 class Candidate(NamedTuple):
-    """One event that may be the first or last, and when it matches and compares as asked."""
+    """One event that may be the first or last. What holds for good is written short."""
 
     at: int
     message_id: str
-    start: int
-    end: int
-    true_from: int
-    true_until: int
+    matching: Span | None
+    """The stream times at which it matches; None for all."""
+    true: Span | bool
+    """The same of the comparison."""
+
+    def matches(self, now: int) -> bool:
+        return self.matching is None or self.matching[0] <= now < self.matching[1]
+
+    def holds(self, now: int) -> bool:
+        true = self.true
+        return true if isinstance(true, bool) else true[0] <= now < true[1]
+
+    def edges(self) -> Iterator[int]:
+        """The instants at which either changes."""
+        yield from self.matching or ()
+        if not isinstance(self.true, bool):
+            yield from self.true
 
 
 class Candidates(History, array_like=True):
@@ -62,36 +76,56 @@ class EndEvent(EventLeaf[Candidates]):
         matching = self.filter.span(event)
         if matching is None:
             return None
-        true = self.comparison.span(self.path.of(event)) or NEVER
-        return Candidate(event.at, event.message_id, *matching, *true)
+        span = self.comparison.span(self.path.of(event))
+        true = span is not None if span is None or span is ALWAYS else span
+        return Candidate(event.at, event.message_id, None if matching is ALWAYS else matching, true)
 
     def record(self, history: Candidates, match: Candidate, now: int) -> None:
-        history.found.append(match)
+        found = history.found
+        if match.matching is None and len(found) == 1 and found[0].matching is None:
+            found[0] = (max if self.is_last else min)(match, found[0], key=_rank)
+        else:
+            found.append(match)
 
     def settle(self, history: Candidates, now: int) -> None:
         """Behind one that matches for good no other can come to be the one."""
+        if len(history.found) == 1 and history.found[0].matching is None:
+            return
+        history.found.sort(key=_rank, reverse=self.is_last)
         found = []
-        for candidate in sorted(history.found, reverse=self.is_last):
-            if candidate.end > now:
+        for candidate in history.found:
+            start, end = candidate.matching or ALWAYS
+            if end > now:
                 found.append(candidate)
-                if candidate.start <= now and candidate.end == END:
+                if start <= now and end == END:
                     break
         history.found = found
 
     def holds(self, history: Candidates, now: int) -> bool:
         for candidate in history.found:
-            if candidate.start <= now < candidate.end:
-                return candidate.true_from <= now < candidate.true_until
+            if candidate.matches(now):
+                return candidate.holds(now)
         return False
 
     def next_change(self, history: Candidates, now: int) -> int | None:
-        edges = (edge for candidate in history.found for edge in candidate[2:])
-        return min((edge for edge in edges if now < edge < END), default=None)
+        change = END
+        for candidate in history.found:
+            for edge in candidate.edges():
+                if now < edge < change:
+                    change = edge
+        return None if change == END else change
 
     def merge(self, one: Candidates, other: Candidates, now: int) -> Candidates:
         both = Candidates(found=one.found + other.found)
         self.settle(both, now)
         return both
+
+
+def _rank(candidate: Candidate) -> tuple[int, str, Span, Span]:
+    """Two events of one instant and id, which sources may send, still have an order."""
+    true = candidate.true
+    when = (ALWAYS if true else NEVER) if isinstance(true, bool) else true
+    return candidate.at, candidate.message_id, candidate.matching or ALWAYS, when
 
 
 def parse_first(piece: Piece) -> EndEvent | None:

@@ -43,6 +43,12 @@ def steady_sql(leaf: SteadyTrait) -> Sql:
     return both(never_failed, sql("p.profile IN (", old, ")"))
 
 
+def written_since(leaf: Trait | SteadyTrait, since: int, before: Bound) -> Sql:
+    """Whether a write of the trait lies behind an instant, and so long before now."""
+    recent = sql(' AND w."at" > ', Bound(since), ' AND w."at" <= c.now - ', before)
+    return sql("p.profile IN (SELECT c.profile ", _writes(leaf), recent, ")")
+
+
 def _writes(leaf: Trait | SteadyTrait) -> Sql:
     slots = either(*(sql("w.slot = ", Bound(slot)) for slot in leaf.slots))
     start = 'FROM writes w JOIN profiles c ON c.profile = w.profile AND w."at" <= c.now WHERE '

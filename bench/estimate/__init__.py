@@ -1,0 +1,1 @@
+"""How long an estimate takes: `python -m bench.estimate`."""

@@ -1,0 +1,1 @@
+"""What the segmenter alone costs: `make bench-segments`."""
