@@ -115,6 +115,8 @@ class Caller:
 
     async def _once(self, tasks: Sequence[Task]) -> dict[Key, Called]:
         ids = await self._vendor_ids.known([task.change.profile_id for task in tasks])
+        if self._instance.settings.dry_run is not None:
+            ids = {task.change.profile_id: task.change.profile_id for task in tasks} | dict(ids)
         unknown = [t for t in tasks if t.endpoint.requires and t.change.profile_id not in ids]
         found = await self._introduced(unknown)
         ready = [task for task in tasks if task.change.key not in found]
