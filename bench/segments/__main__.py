@@ -47,7 +47,7 @@ def main(*, quick: bool = False, events: int = 1_000_000) -> int:
 
 def _tables(directory: Path, events: int, *, quick: bool) -> Iterator[Table]:
     yield _cost(directory, 10_000 if quick else 30_000)
-    yield _size(directory, 2_000 if quick else 20_000)
+    yield _size(directory, 1_000 if quick else 10_000)
     yield _delays(directory, 10_000 if quick else 100_000)
     yield _against(directory, 100_000 if quick else events)
 
@@ -98,8 +98,7 @@ def _against(directory: Path, events: int) -> Table:
         f"CPU ms for one second of the world, 20 segments over {events} events",
         *("new events", "stage", "range", "DuckDB", "range", "times less"),
     )
-    for per_second in (1000,):
-        found = list(seconds(directory, events=events, per_second=per_second))
+    for per_second, found in seconds(directory, events=events, rates=(10, 100, 1000)):
         stage = [1000 * each.stage for each in found]
         other = [1000 * each.duckdb for each in found]
         ratio = statistics.median(other) / statistics.median(stage)
