@@ -18,6 +18,7 @@ from bench.segments.exits import delays
 from bench.segments.rest import size
 
 RUNS = 3
+LIVE = 1000
 
 app = cyclopts.App(name="make bench-segments", help=__doc__, version_flags=())
 
@@ -47,7 +48,7 @@ def main(*, quick: bool = False, events: int = 1_000_000) -> int:
 
 def _tables(directory: Path, events: int, *, quick: bool) -> Iterator[Table]:
     yield _cost(directory, 10_000 if quick else 30_000)
-    yield _size(directory, 2_000 if quick else 20_000)
+    yield _size(directory, 1_000 if quick else 10_000)
     yield _delays(directory, 10_000 if quick else 100_000)
     yield _against(directory, 100_000 if quick else events)
 
@@ -79,17 +80,13 @@ def _size(directory: Path, people: int) -> Table:
 
 def _delays(directory: Path, exits: int) -> Table:
     table = _table(
-        f"{exits} exits within a minute, ms until decided and written",
-        *("live events a second", "exits p50", "p99", "live p50", "p99"),
+        f"{exits} exits within a minute beside {LIVE} live events a second",
+        *("ms until decided and written", "p50", "p99", "most"),
     )
-    for per_second in (200.0, 1000.0):
-        found = delays(directory, exits=exits, per_second=per_second)
-        cuts = [
-            f"{statistics.quantiles(times, n=100)[percent - 1]:.0f}"
-            for times in (found.exits, found.live)
-            for percent in (50, 99)
-        ]
-        table.add_row(f"{per_second:.0f}", *cuts)
+    found = delays(directory, exits=exits, per_second=LIVE)
+    for name, times in (("exits", found.exits), ("live events", found.live)):
+        cuts = statistics.quantiles(times, n=100)
+        table.add_row(name, f"{cuts[49]:.0f}", f"{cuts[98]:.0f}", f"{max(times):.0f}")
     return table
 
 
@@ -98,8 +95,7 @@ def _against(directory: Path, events: int) -> Table:
         f"CPU ms for one second of the world, 20 segments over {events} events",
         *("new events", "stage", "range", "DuckDB", "range", "times less"),
     )
-    for per_second in (1000,):
-        found = list(seconds(directory, events=events, per_second=per_second))
+    for per_second, found in seconds(directory, events=events, rates=(10, 100, 1000)):
         stage = [1000 * each.stage for each in found]
         other = [1000 * each.duckdb for each in found]
         ratio = statistics.median(other) / statistics.median(stage)

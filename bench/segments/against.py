@@ -1,7 +1,7 @@
 """Incremental against recomputed: a second of new events in the stage, and all of it in DuckDB."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -45,8 +45,10 @@ class Second:
     duckdb: float
 
 
-def seconds(directory: Path, *, events: int, per_second: int) -> Iterator[Second]:
-    """After a history of so many events, second by second.
+def seconds(
+    directory: Path, *, events: int, rates: Sequence[int]
+) -> Iterator[tuple[int, list[Second]]]:
+    """After a history of so many events some seconds of each rate of new ones.
 
     Raises:
         Refused: the two do not agree.
@@ -56,20 +58,25 @@ def seconds(directory: Path, *, events: int, per_second: int) -> Iterator[Second
     with opened(directory / "against") as bench:
         bench.define(segments(NAMES), since)
         _remember(bench, expected, people, since)
-        live = list(
-            happenings(
-                per_second * SECONDS,
-                people=people,
-                names=NAMES,
-                per_second=float(per_second),
-                since=START,
-                first=events,
-            )
-        )
-        for number in range(SECONDS):
-            yield _second(bench, expected, live[number * per_second : (number + 1) * per_second])
-        if bench.members != expected.members():
-            raise Refused("memberships differ from the recomputation; there is no figure")
+        since, first = START, events
+        for rate in rates:
+            found = []
+            for _ in range(SECONDS):
+                told = list(
+                    happenings(
+                        rate,
+                        people=people,
+                        names=NAMES,
+                        per_second=float(rate),
+                        since=since,
+                        first=first,
+                    )
+                )
+                since, first = since + 1000, first + rate
+                found.append(_second(bench, expected, told))
+            if bench.members != expected.members():
+                raise Refused("memberships differ from the recomputation; there is no figure")
+            yield rate, found
 
 
 def _second(bench: Bench, expected: Recomputation, told: list[Happening]) -> Second:

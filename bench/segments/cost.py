@@ -9,7 +9,7 @@ from bench.segments.expected import Recomputation
 from bench.segments.stage import opened
 from bench.segments.workload import RULES, happenings, messages, segments
 
-PEOPLE = 2000
+PEOPLE = 1000
 WARM = 40_000
 CYCLE = 500
 PER_SECOND = 10_000.0

@@ -5,6 +5,7 @@ the loop. So the figures are of one worker that has a core to itself, and of no 
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Delays:
     live: list[float]
 
 
-def delays(directory: Path, *, exits: int, per_second: float) -> Delays:
+def delays(directory: Path, *, exits: int, per_second: int) -> Delays:
     """Everybody leaves one after the other within a minute, beside so many live events a second.
 
     Raises:
@@ -35,27 +36,27 @@ def delays(directory: Path, *, exits: int, per_second: float) -> Delays:
     """
     live = list(
         happenings(
-            int(per_second * MINUTE / 1000),
+            per_second * MINUTE // 1000,
             people=2000,
             names=NAMES,
-            per_second=per_second,
+            per_second=float(per_second),
             since=START + DAY,
         )
     )
-    with opened(directory / f"exits-{per_second:.0f}") as bench:
+    with opened(directory / "exits") as bench:
         bench.define({"leaving": FAREWELL, **segments(NAMES)}, START - 1)
         leaving = [
             Happening(number, 10**6 + number, 99, START + number * MINUTE // exits, 0, 0)
             for number in range(exits)
         ]
         bench.run(messages(leaving), 4000)
-        found = _minute(bench, live)
+        found = _minute(bench, live, {each.profile_id: each.at + DAY for each in leaving})
         if any(segment == "leaving" for segment, _ in bench.members) or len(found.exits) != exits:
             raise Refused("not everybody left; there is no figure")
     return found
 
 
-def _minute(bench: Bench, live: list[Happening]) -> Delays:
+def _minute(bench: Bench, live: list[Happening], due: Mapping[str, int]) -> Delays:
     log, found = messages(live), Delays([], [])
     cadence = SegmenterSettings().cadence_ms
     now, read = float(START + DAY - 1000), 0
@@ -72,6 +73,8 @@ def _minute(bench: Bench, live: list[Happening]) -> Delays:
         found.live.extend(now - message.timestamp for message in log[read:until])
         for change in bench.take(outputs):
             if change.segment_id == "leaving":
+                if change.occurred_at != due[change.profile_id]:
+                    raise Refused("an exit was not at its exact instant; there is no figure")
                 found.exits.append(now - change.occurred_at)
         read = until
     return found

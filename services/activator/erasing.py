@@ -44,7 +44,10 @@ set status = case when l.outcome = 'permanent' then 'FAILED' else 'FINISHED' end
 from activator.ledger l
 where r.status = 'RUNNING' and l.destination_id = r.destination_id
   and l.audience_id = r.audience_id and l.profile_id = r.profile_id and l.version >= r.version
-  and l.outcome in ('delivered', 'accepted', 'skipped', 'permanent')
+  and (l.outcome in ('delivered', 'skipped', 'permanent') or l.outcome = 'accepted'
+    and not exists (
+      select from activator.job_items i
+      where i.destination_id = l.destination_id and i.profile_id = l.profile_id))
 """
 
 _END_UNREACHABLE = """
@@ -71,17 +74,13 @@ where not x.settled and l.profile_id = x.profile_id and not {_LEAVING} and not {
   and (l.outcome is not null or not l.destination_id = any($1))
 """  # noqa: S608 - constants
 
-_FORGET_VENDOR_IDS = f"""
-delete from activator.vendor_ids v using activator.erased x
-where v.profile_id = x.profile_id and not x.settled and not {_LEAVING} and not exists (
-    select from activator.removals r where r.profile_id = v.profile_id
-      and r.destination_id = v.destination_id and r.status = 'RUNNING')
-"""  # noqa: S608 - constants
-
-_FORGET_JOB_ITEMS = f"""
-delete from activator.job_items i using activator.erased x
-where i.profile_id = x.profile_id and not x.settled and not {_LEAVING}
-"""  # noqa: S608 - constants
+_UNNEEDED = f"""
+where k.profile_id = x.profile_id and not x.settled and not {_LEAVING} and not exists (
+    select from activator.removals r where r.profile_id = k.profile_id
+      and r.destination_id = k.destination_id and r.status = 'RUNNING')
+"""
+_FORGET_VENDOR_IDS = f"delete from activator.vendor_ids k using activator.erased x {_UNNEEDED}"  # noqa: S608
+_FORGET_JOB_ITEMS = f"delete from activator.job_items k using activator.erased x {_UNNEEDED}"  # noqa: S608
 
 _FORGET_MEMBERSHIPS = """
 delete from activator.memberships m using activator.erased x

@@ -100,8 +100,8 @@ class Router:
             match received.record:
                 case MembershipChanged() as membership:
                     memberships.append(membership)
-                    self._membership(membership, received, cycle)
-                    removals += self._removals(membership)
+                    told = self._membership(membership, received, cycle)
+                    removals += _removals(membership, told)
                 case ProfileUpdated() as profile:
                     profiles.append(profile)
                     self._profile(profile, cycle)
@@ -144,15 +144,20 @@ class Router:
         self._snapshot, self._subscriptions = snapshot, subscriptions
         self._pairs, self._settled = subscriptions.pairs(), False
 
-    def _membership(self, membership: MembershipChanged, received: Received, cycle: Cycle) -> None:
+    def _membership(
+        self, membership: MembershipChanged, received: Received, cycle: Cycle
+    ) -> Sequence[Activation]:
+        """What the destinations are told of it."""
         state = cycle.state(received.partition)
         key = _member_key(membership.segment_id, membership.profile_id)
         if membership.member:
             state.put(key, received.value)
         else:
             state.delete(key)
-        for destination in self._told(membership):
-            self._emit(cycle, self._change(destination, membership, state))
+        changes = [self._change(each, membership, state) for each in self._told(membership)]
+        for change in changes:
+            self._emit(cycle, change)
+        return changes
 
     def _change(
         self,
@@ -179,6 +184,9 @@ class Router:
     def _follow_consent(self, profile: ProfileUpdated, partition: int, cycle: Cycle) -> None:
         """Who denies ads the use of their data leaves the audiences there, until they grant it."""
         state = cycle.state(partition)
+        if profile.erased:
+            state.delete(_consent_key(profile.profile_id))
+            return
         flips = _flips(state, profile.profile_id)
         denied = denies_ads(msgspec.json.decode(profile.consent))
         if denied == bool(flips % 2) or profile.merged_into is not None:
@@ -205,17 +213,6 @@ class Router:
         if membership.cause == "erasure" and not _names_somebody(membership):
             return ()
         return self._subscriptions.by_segment.get(membership.segment_id, ())
-
-    def _removals(self, membership: MembershipChanged) -> Iterator[Removal]:
-        if membership.cause == "erasure":
-            for destination in self._told(membership):
-                yield Removal(
-                    regulation_id=membership.cause_id,
-                    destination_id=destination,
-                    audience_id=membership.segment_id,
-                    profile_id=membership.profile_id,
-                    version=membership.sequence,
-                )
 
     def _settle_erasures(self) -> None:
         now = time.monotonic()
@@ -346,6 +343,19 @@ def _profile_activation(
         cause="event",
         profile=msgspec.json.encode(person),
     )
+
+
+def _removals(membership: MembershipChanged, told: Sequence[Activation]) -> Iterator[Removal]:
+    """Those whose end an erasure waits for."""
+    if membership.cause == "erasure":
+        for change in told:
+            yield Removal(
+                regulation_id=membership.cause_id,
+                destination_id=change.destination_id,
+                audience_id=membership.segment_id,
+                profile_id=change.profile_id,
+                version=change.version,
+            )
 
 
 def _names_somebody(membership: MembershipChanged) -> bool:

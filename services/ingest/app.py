@@ -17,8 +17,8 @@ from services.ingest.desk import Desk
 from services.ingest.domain.decode import LONG_INTEGER
 from services.ingest.front import Front
 from services.ingest.handlers import Collector
-from services.ingest.managed import door, manage
 from services.ingest.memory import Recent
+from services.ingest.privacy.wiring import door, manage
 from services.ingest.producer import Broker
 from services.ingest.sender import Sender
 from services.ingest.server import Patience, Server

@@ -70,7 +70,8 @@ class Auditing:
                 log.exception("an audit failed")
 
     def _pass(self, salt: bytes) -> None:
-        manner = Manner(self._share, salt, self._pace, self._rest)
+        patience_s = self._settings.audit_patience_s
+        manner = Manner(self._share, salt, self._pace, self._rest, patience_s)
         newest = _segments(self._definitions())
         found = audit(self._settings.kafka_bootstrap, newest, manner)
         _report(found)

@@ -1,6 +1,5 @@
 """One function for each kind of record: what it does to the profiles of its partition."""
 
-from dataclasses import replace
 from typing import assert_never
 
 import msgspec
@@ -118,7 +117,9 @@ def erased(erasure: ProfileErased, work: Work) -> Outcome[None]:
     regulation = erasure.regulation_id
     exits = depart(partition.catalogue, found.profile, partition.now, regulation, cause="erasure")
     if not erasure.destinations:
-        exits = [replace(e, profile=NOBODY) if e.cause == "erasure" else e for e in exits]
+        exits = [
+            msgspec.structs.replace(e, profile=NOBODY) if e.cause == "erasure" else e for e in exits
+        ]
     work.report(exits)
     work.bury(found, None)
     return DONE

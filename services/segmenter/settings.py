@@ -20,6 +20,8 @@ class SegmenterSettings(RuntimeSettings):
     """So many profiles are recomputed from the log in each pass of the audit; 0 switches it off."""
     audit_interval_s: float = Field(default=60, gt=0)
     """Rest between two passes of the audit."""
+    audit_patience_s: float = Field(default=30, gt=0)
+    """So long the audit looks at a difference again, for what is still being worked off."""
     audit_records_per_second: int = Field(default=20_000, ge=1)
     """So fast the audit reads the log; it is to be unnoticed."""
     tick_ms: int = Field(default=1000, ge=100)

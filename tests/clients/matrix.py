@@ -11,7 +11,7 @@ from deploy.local.kafka import Kafka
 from tests.clients.cases import Case, World, opened
 from tests.clients.driving import Driver, driven
 from tests.clients.roster import Client
-from tests.clients.service import events
+from tests.clients.service import assert_counters_agree, events
 from tests.integration.ingest_process import until
 
 Seen = Mapping[str, Sequence[tuple[int, str]]]
@@ -55,6 +55,7 @@ def run(
             case.trouble(world)
             ended = _wait(case, clients, world, drivers, calls)
         until(lambda: world.ingest.metric("afflux_ingest_spool_records") == 0, "an empty spool")
+        assert_counters_agree(world.ingest)
         seen, now = _seen(world), time.monotonic()
         return [_row(one, case, calls, seen, ended.get(one.name, now) - began) for one in clients]
 

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from schemas.codec import decode_as
 from schemas.records import DeadLetter, Event
 from schemas.topics import DEAD_LETTERS, DEFINITIONS, EVENTS
+from tests.contract.ingest_server import ask, connected
 from tests.integration.ingest_process import IngestProcess, define_source, ingest_process, stored
 from tests.integration.topics import recreate_topics
 
@@ -48,3 +51,20 @@ def events(bootstrap: str) -> list[Event]:
 def letters(bootstrap: str) -> list[DeadLetter]:
     (messages,) = stored(bootstrap, DEAD_LETTERS, PARTITIONS)
     return [decode_as(DeadLetter, message.value()) for message in messages]
+
+
+def assert_counters_agree(ingest: IngestProcess) -> None:
+    """Every event that was ever received was accepted, dropped as a copy or suppressed, or refused.
+
+    Raises:
+        AssertionError: they do not add up.
+    """
+    with connected(ingest.line("health is served")["port"]) as connection:
+        text = ask(connection, "GET", "/metrics").body.decode()
+    counts = dict.fromkeys(("received", "accepted", "duplicate", "suppressed", "rejected"), 0.0)
+    for family in text_string_to_metric_families(text):
+        name = family.name.removeprefix("afflux_ingest_events_")
+        if name in counts:
+            counts[name] = sum(one.value for one in family.samples if one.name.endswith("_total"))
+    received = counts.pop("received")
+    assert received == sum(counts.values()), (received, counts)

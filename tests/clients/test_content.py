@@ -12,7 +12,7 @@ from tests.clients.comparison import assert_same
 from tests.clients.driving import driven
 from tests.clients.recorder import Recorder, recorder
 from tests.clients.roster import Client
-from tests.clients.service import empty, events, ready_ingest
+from tests.clients.service import assert_counters_agree, empty, events, ready_ingest
 from tests.integration.ingest_process import IngestProcess, until
 
 
@@ -21,6 +21,7 @@ def running(broker: Kafka) -> Iterator[IngestProcess]:
     empty(broker.bootstrap)
     with ready_ingest(broker.bootstrap) as process:
         yield process
+        assert_counters_agree(process)
 
 
 @pytest.fixture

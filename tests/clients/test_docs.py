@@ -13,7 +13,7 @@ from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
 from tests.clients import environments
 from tests.clients.driving import opened_page
-from tests.clients.service import KEYS, empty, events, ready_ingest
+from tests.clients.service import KEYS, assert_counters_agree, empty, events, ready_ingest
 from tests.integration.ingest_process import IngestProcess, until
 
 PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
@@ -38,6 +38,7 @@ def ingest(broker: Kafka) -> Iterator[IngestProcess]:
     }
     with ready_ingest(broker.bootstrap, settings) as running:
         yield running
+        assert_counters_agree(running)
 
 
 @pytest.mark.parametrize("name", SNIPPETS)

@@ -9,10 +9,12 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
-from services.ingest.management import SEGMENT_JSON, Management
-from services.ingest.migrations import STEPS
-from services.ingest.progress import Progress
-from services.ingest.regulations import Regulations
+from services.ingest.privacy.asked import SEGMENT_JSON
+from services.ingest.privacy.listener import Management
+from services.ingest.privacy.migrations import STEPS
+from services.ingest.privacy.progress import Progress
+from services.ingest.privacy.regulations import Regulations
+from services.ingest.privacy.suppressed import Suppressed
 from services.runtime.postgres import connect, migrate
 from tests.integration.conftest import PostgresAddress, postgres, postgres_server
 
@@ -62,6 +64,7 @@ async def client(postgres: PostgresAddress) -> AsyncIterator[Client]:
     woken: list[bool] = []
     management = Management(
         Regulations(pool),
+        Suppressed(pool),
         Progress(pool),
         SecretStr(TOKEN),
         is_source=lambda source: source in ("web", "app"),
@@ -166,6 +169,12 @@ async def test_17_a_wrong_field_is_named(
     assert client.woken == []
 
 
+async def test_17_a_nul_in_an_id_is_what_events_carry_for_it(client: Client) -> None:
+    status, _ = await client.regulate("SUPPRESS_ONLY", "a\0b")
+    (group,) = (await client.data("/suppressions"))["suppressed"]
+    assert (status, group["subjectIds"]) == (200, ["a\ufffdb"])
+
+
 async def test_17_five_thousand_ids_are_one_request(client: Client) -> None:
     status, _ = await client.regulate("DELETE_ONLY", *(f"u{n}" for n in range(5000)))
     assert status == 200
@@ -175,6 +184,7 @@ async def test_17_five_thousand_ids_are_one_request(client: Client) -> None:
     ("method", "path", "status"),
     [
         ("GET", "/regulations/nobody", 404),
+        ("GET", "/regulations/%00", 404),
         ("GET", "/regulations/sources/unknown", 404),
         ("POST", "/regulations/sources/unknown", 404),
         ("GET", "/", 404),
@@ -202,7 +212,8 @@ async def test_17_a_body_of_another_type_is_refused(client: Client) -> None:
 async def test_17_a_list_is_read_page_by_page_in_both_directions(client: Client) -> None:
     for number in range(5):
         await client.regulate("DELETE_ONLY", f"u{number}")
-    seen, cursor, pages = [], "", []
+    cursor: str | None = ""
+    seen, pages = [], []
     while cursor is not None:
         page = await client.data(f"/regulations?pagination[count]=2&pagination[cursor]={cursor}")
         seen += [regulation["subjects"][0] for regulation in page["regulations"]]

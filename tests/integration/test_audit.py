@@ -90,7 +90,11 @@ def test_s8_an_audit_finds_nothing_while_events_flow_and_a_lie_at_once(
 ) -> None:
     recreate_topics(kafka.bootstrap, (*TOPICS, changelog("segmenter")), PARTITIONS)
     feed, crowd = Feed(kafka.bootstrap, PARTITIONS), Crowd()
-    often = {"AFFLUX_AUDIT_INTERVAL_S": "0.5", "AFFLUX_AUDIT_RECORDS_PER_SECOND": "1000000"}
+    often = {
+        "AFFLUX_AUDIT_INTERVAL_S": "0.5",
+        "AFFLUX_AUDIT_PATIENCE_S": "10",
+        "AFFLUX_AUDIT_RECORDS_PER_SECOND": "1000000",
+    }
     workers = Workers(kafka.bootstrap, tmp_path, PARTITIONS, often)
     try:
         for name, where in SEGMENTS.items():

@@ -8,7 +8,7 @@ from confluent_kafka import Message, Producer, TopicPartition
 from schemas.codec import decode_as, encode
 from schemas.records import DeadLetter
 from schemas.topics import DEAD_LETTERS
-from services.ingest.letters import MARK, Letters, Rewrite
+from services.ingest.privacy.letters import MARK, Letters, Rewrite
 from services.runtime.kafka import client, wait_for_kafka
 from tests.integration.conftest import KafkaAddress
 from tests.integration.ingest_process import stored

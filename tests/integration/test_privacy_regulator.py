@@ -9,15 +9,10 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.topics import DEAD_LETTERS, EVENTS, SUPPRESSIONS
-from services.ingest.archive import Archive
 from services.ingest.domain.regulation import RegulationRequest, RegulationType
-from services.ingest.domain.suppression import Digests
-from services.ingest.letters import Letters
-from services.ingest.migrations import STEPS
-from services.ingest.privacy_log import PrivacyLog
-from services.ingest.progress import Progress
-from services.ingest.regulations import Regulations
-from services.ingest.regulator import Regulator
+from services.ingest.privacy.migrations import STEPS
+from services.ingest.privacy.regulations import Regulations
+from services.ingest.privacy.wiring import regulator_on
 from services.ingest.suppressed import Suppressions
 from services.runtime.postgres import connect, migrate
 from tests.integration.conftest import KafkaAddress, PostgresAddress
@@ -40,18 +35,10 @@ async def pool(kafka: KafkaAddress, postgres: PostgresAddress) -> AsyncIterator[
 
 @asynccontextmanager
 async def regulating(pool: Any, bootstrap: str, secret: str) -> AsyncIterator[Regulations]:
-    regulations, progress = Regulations(pool), Progress(pool)
-    regulator = Regulator(
-        pool,
-        regulations,
-        progress,
-        log=PrivacyLog(bootstrap, 2),
-        archive=Archive(Letters(bootstrap, 2, "test-letters"), regulations, progress),
-        digests=Digests(secret.encode()),
-    )
+    regulator = regulator_on(pool, bootstrap, 2, secret.encode())
     running = asyncio.create_task(regulator.run())
     try:
-        yield regulations
+        yield regulator.regulations
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

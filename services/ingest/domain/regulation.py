@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from schemas.records import SubjectType
+from services.ingest.domain.suppression import without_nul
 
 RegulationType = Literal[
     "SUPPRESS_ONLY",
@@ -65,7 +66,10 @@ class RegulationRequest(BaseModel):
     regulationType: RegulationType  # noqa: N815
     subjectType: SubjectType  # noqa: N815
     subjectIds: Annotated[  # noqa: N815
-        tuple[Annotated[str, Field(min_length=1, max_length=LONGEST_ID)], ...],
+        tuple[
+            Annotated[str, Field(min_length=1, max_length=LONGEST_ID), AfterValidator(without_nul)],
+            ...,
+        ],
         Field(min_length=1, max_length=MOST_SUBJECTS),
     ]
 

@@ -15,11 +15,16 @@ class Digests:
 
     def of(self, subject_type: SubjectType, subject_id: str) -> str:
         """The digest of an id of this kind; white space around it does not matter."""
-        return self._hex(f"{subject_type}\0{subject_id.strip()}")
+        return self._hex(f"{subject_type}\0{without_nul(subject_id.strip())}")
 
     def _hex(self, text: str) -> str:
         message = text.encode("utf-8", "surrogatepass")
         return blake2b(message, key=self._key, digest_size=20).hexdigest()
+
+
+def without_nul(text: str) -> str:
+    """As events carry it once they are accepted; PostgreSQL takes no NUL."""
+    return text.replace("\0", "\ufffd")
 
 
 def suppression_key(source_id: str | None, digest: str, *, regulation_id: str = "") -> str:

@@ -1,7 +1,8 @@
 """From leaf truths to membership changes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from schemas.records import Cause
 from services.segmenter.domain.catalogue import Catalogue, Placed
@@ -9,8 +10,7 @@ from services.segmenter.domain.profile import Membership, Profile
 from services.segmenter.domain.tree import Truths
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(msgspec.Struct, frozen=True):
     """A profile entered or left a segment, as in `schemas.records.MembershipChanged`."""
 
     profile_id: str
@@ -25,8 +25,7 @@ class Transition:
     profile: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """When and why segments are looked at."""
 
     occurred_at: int

@@ -74,7 +74,6 @@ class Profile:
         "_stored_facts",
         "_stored_memberships",
         "changed",
-        "flipped",
         "generation",
         "id",
         "linked",
@@ -104,7 +103,6 @@ class Profile:
         self._facts: Facts | None = None
         self._histories = stored.histories
         self._open: dict[bytes, History] = {}
-        self.flipped = Flipped(self._open, self._histories)
         self._stored_memberships = stored.memberships
         self._memberships: dict[str, Membership] | None = None
         self._json: bytes | None = None
@@ -149,6 +147,11 @@ class Profile:
     def exists(self) -> bool:
         """Whether any record was applied to it."""
         return self.generation != UNSEEN
+
+    @property
+    def flipped(self) -> Flipped:
+        """Of all leaves, those that are not as they are without any history."""
+        return Flipped(self._open, self._histories)
 
     @property
     def memberships(self) -> dict[str, Membership]:

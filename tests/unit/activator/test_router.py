@@ -222,6 +222,27 @@ def test_an_exit_by_erasure_is_told_and_waited_for() -> None:
     assert house.views.told == [frozenset({"ads", "crm"})]
 
 
+META = {"access_token": "env:META_TOKEN", "ad_account_id": "123"}
+
+
+def test_a_removal_of_an_ads_platform_waits_for_the_version_it_is_told_under() -> None:
+    """There a turn of consent is a change, too."""
+    house = House(definition(type="meta_custom_audiences", settings=META))
+    house.decide(membership(), erased())
+    _, exit_ = house.cycle.activations
+    (removal,) = house.views.removals
+    assert (removal.version, exit_.member) == (exit_.version, False)
+    assert removal.version > 2
+
+
+def test_of_an_erased_profile_no_consent_is_kept_and_nobody_is_told_of_it() -> None:
+    house = House(definition(type="meta_custom_audiences", settings=META))
+    house.cycle.memory.put(b"c/p1", b"1")
+    house.decide(membership(), msgspec.structs.replace(profile(2), erased=True), erased())
+    assert [a.member for a in house.cycle.activations] == [True, False]
+    assert not any(key.endswith(b"p1") for key in house.cycle.memory.entries)
+
+
 def test_an_erasure_that_is_ours_alone_reaches_no_destination() -> None:
     house = House(definition())
     house.decide(membership(), erased(named=False))

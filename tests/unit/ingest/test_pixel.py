@@ -70,6 +70,13 @@ def test_5_numbers_and_text_in_data_are_read_like_those_of_a_body() -> None:
     assert body({"data": data}).decode() == '{"a":null,"b":"\ufffd","c":' + "9" * 5_000 + "}"
 
 
+def test_5_what_cannot_be_stored_becomes_a_replacement_character() -> None:
+    assert event_of({"na\ud800me": "\udfff", "event": "a\x00b"}) == {
+        "na\ufffdme": "\ufffd",
+        "event": "a\ufffdb",
+    }
+
+
 def test_2_1_a_path_too_deep_to_be_an_event_is_refused() -> None:
     with pytest.raises(Refused, match="invalid_json"):
         body({"a." * 20_000 + "b": "1"})

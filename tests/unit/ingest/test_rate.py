@@ -19,6 +19,7 @@ def test_6_the_wait_is_long_enough_and_never_over_300_s() -> None:
     wait = buckets.spend("web", rate, 1.0)
     assert wait == 9
     assert buckets.spend("web", rate, 1.0 + wait) == 0
+    assert buckets.spend("web", rate, 1.0 + wait + 0.5) == 10
     assert Buckets().spend("web", rate, 0.0) == 0
     slowest = Rate(per_second=0.0001, burst=1)
     assert [buckets.spend("slow", slowest, 0.0) for _ in range(2)] == [0, 300]

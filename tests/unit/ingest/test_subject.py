@@ -72,6 +72,13 @@ def test_12_within_a_batch_the_first_wins() -> None:
     assert verdict.duplicates == 3
 
 
+def test_12_within_a_batch_the_first_wins_whatever_its_type() -> None:
+    items = [alias(), track(), alias(messageId="m2"), alias(messageId="m2", userId="u2")]
+    verdict = judge(as_json({"batch": items}), call(), rules(), source())
+    assert [one.message_id for one in verdict.accepted] == ["m1", "m2"]
+    assert verdict.duplicates == 2
+
+
 def test_12_a_rejected_event_is_not_remembered() -> None:
     items = [track(event=""), track()]
     verdict = judge(as_json({"batch": items}), call(), rules(), source())

@@ -34,6 +34,7 @@ class StageWorld:
         self.people = {name: naive.Person(id=name) for name in PEOPLE}
         self.survivor = {name: name for name in PEOPLE}
         self.erased: set[str] = set()
+        self.used: set[tuple[int, str]] = set()
         self.count = 0
         self.log = Log(self.wheres, start=histories.START, workers=workers)
 
@@ -41,13 +42,14 @@ class StageWorld:
         """Something random, in time, late, or stamped in the future of the log."""
         self.count += 1
         what = _event(rng)
-        message_id = f"{rng.choice('abz')}{self.count:03}"
         timestamp = self.log.clock - rng.choice(LATE) + rng.choice((0, 0, 0, 4))
+        at = min(timestamp, self.log.clock)
+        message_id = self._message_id(at, rng)
         content = {k: v for k, v in what.items() if k not in ("type", "name") and v is not None}
         event = ProfileEvent(
             profile_id=who,
             message_id=message_id,
-            source_id="web",
+            source_id=f"source-{self.count}",
             type=what["type"],
             name=what["name"],
             timestamp=timestamp,
@@ -55,10 +57,19 @@ class StageWorld:
             payload=msgspec.json.encode(content),
         )
         self.log.append(who, event)
-        at = min(timestamp, self.log.clock)
         seen = naive.Seen(at=at, message_id=message_id, **{"name": None, **what})
         if self.survivor[who] not in self.erased:
             self.people[self.survivor[who]].events.append(seen)
+
+    def _message_id(self, at: int, rng: Random) -> str:
+        """Another source may have used it, but not at the same instant: then nothing would say
+        which of two writes is the later.
+        """
+        message_id = f"{rng.choice('abz')}{self.count // 4:03}"
+        if (at, message_id) in self.used:
+            message_id += f"-{self.count}"
+        self.used.add((at, message_id))
+        return message_id
 
     def merge(self, one: int, other: int) -> None:
         """Two living profiles become one; the lesser name survives, as identity would have it."""

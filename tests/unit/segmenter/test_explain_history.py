@@ -1,5 +1,7 @@
 """Memberships at a past instant, and a profile as it was then."""
 
+import pytest
+
 from schemas.records import (
     Cause,
     MembershipChanged,
@@ -13,6 +15,8 @@ from services.segmenter.domain.explain.then import holder_at, life_at
 from services.segmenter.domain.history import standing_at, standings_at
 from services.segmenter.domain.lives import Life, PartitionLog, lives
 from services.segmenter.domain.profile import Profile
+from services.segmenter.past_memberships import BeforeTheLog, history_at
+from services.segmenter.transitions import Decided
 from tests.unit.segmenter.histories import START as T
 
 PAIR = ("p_1", "s")
@@ -109,3 +113,12 @@ def test_a_profile_knew_then_what_had_come_to_it_by_then() -> None:
     assert sorted(known["p_1", T + 5]) == ["mine", "theirs"]
     assert known["p_2", T + 6] == known["p_1", T + 6]
     assert len(known["p_1", T + 6]) == 3
+
+
+def test_an_instant_before_the_log_is_refused_and_changes_behind_it_are_not_told() -> None:
+    decided = Decided((IN, OUT), {}, T + 5)
+    with pytest.raises(BeforeTheLog, match="reaches back to 2025-11-24T16:00:00"):
+        history_at(decided, T + 4)
+    found = history_at(decided, T + 12)
+    assert found.changes == (IN,)
+    assert [each.member for each in found.standings] == [True]

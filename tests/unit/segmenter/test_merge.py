@@ -87,6 +87,10 @@ def test_a_profile_survives_its_bytes(seed: int) -> None:
     assert again.as_json() == story.profile.as_json()
     assert again.member_of() == story.profile.member_of()
     assert not again.changed
+    again.rearm()
+    if again.next_due is not None:
+        assert story.profile.next_due is not None
+        assert story.profile.next_due <= again.next_due
 
 
 def test_s1_what_is_due_happens_before_a_merge_at_its_own_instant() -> None:

@@ -1,5 +1,7 @@
 """The explanation: which events count, until when, how many more or fewer it takes."""
 
+from bisect import bisect_right
+
 from services.segmenter.domain.conditions.event.leaf import EventCount
 from services.segmenter.domain.explain.counting import counting
 from services.segmenter.domain.explain.reading import (
@@ -30,11 +32,12 @@ def explain(leaf: EventCount, written: Written, remembered: Remembered, now: int
     """Every matching event, and for how long it counts."""
     counted = counting(leaf.filter, leaf.window, remembered)
     spans = [span for _, span in counted]
+    starts, ends = sorted(start for start, _ in spans), sorted(end for _, end in spans)
     present = [(event, span) for event, span in counted if covered((span,), now)]
     return Reading(
         found=f"{number_of(len(present), 'time')}",
         evidence=in_order(shown(event, span) for event, span in present),
-        holds_at=lambda t: _is_within(leaf, sum(start <= t < end for start, end in spans)),
+        holds_at=lambda t: _is_within(leaf, bisect_right(starts, t) - bisect_right(ends, t)),
         edges=edges_of(spans),
         turn=_turn(leaf, written, [span for _, span in present]),
         waiting=f"no further {happening(written)}{window(written)}",

@@ -1,6 +1,7 @@
 """The explanation: the latest chain of events that gets furthest, and which step comes next."""
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from services.segmenter.domain.conditions.sequence.leaf import Sequence
@@ -8,7 +9,7 @@ from services.segmenter.domain.explain.reading import Evidence, Reading, edges_o
 from services.segmenter.domain.explain.remembered import Remembered
 from services.segmenter.domain.explain.words import Written, happening, window
 from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.spans import Span, covered
+from services.segmenter.domain.spans import BEGINNING, Span, covered
 from services.segmenter.domain.values import Scalar, scalar
 
 Marks = list[list[tuple[Happened, Span]]]
@@ -24,7 +25,10 @@ class Trail:
     marks: Marks
 
     def chains(self, length: int, now: int) -> list[Chain]:
-        """For each event that ends such a chain of the first steps, the latest way to it."""
+        """For each event that ends such a chain of the first steps, the latest way to it.
+
+        In the order of those events.
+        """
         chains: list[Chain] = [(event,) for event in self._matching(0, now)]
         for step in range(1, length):
             chains = [
@@ -39,8 +43,9 @@ class Trail:
         complete = self.chains(len(self.leaf.reaches), now)
         if not self.leaf.ends_absent:
             return complete
-        answers = [event.at for event in self._matching(len(self.leaf.reaches), now)]
-        return [chain for chain in complete if all(at <= chain[-1].at for at in answers)]
+        answers = (event.at for event in self._matching(len(self.leaf.reaches), now))
+        answered = max(answers, default=BEGINNING)
+        return [chain for chain in complete if chain[-1].at >= answered]
 
     def standing(self, now: int) -> list[tuple[Chain, Span]]:
         """Those whose end lies in the window now or later, and when it does."""
@@ -81,13 +86,23 @@ def explain(leaf: Sequence, written: Written, remembered: Remembered, now: int) 
     return Reading(
         found=_found(leaf, nearest, is_true=holding is not None),
         evidence=_evidence(leaf, nearest),
-        holds_at=lambda t: any(
-            covered((span,), t) for trail in trails for _, span in trail.standing(t)
-        ),
+        holds_at=_truth(leaf, trails, now),
         edges=tuple(edge for trail in trails for edge in trail.edges()),
         turn=_turn(leaf, written, nearest, is_true=holding is not None),
         waiting=_waiting(leaf, written, nearest, is_true=holding is not None),
     )
+
+
+def _truth(leaf: Sequence, trails: list[Trail], now: int) -> Callable[[int], bool]:
+    """Which chains there are changes by time only where events match by time."""
+
+    def spans(instant: int) -> list[Span]:
+        return [span for trail in trails for _, span in trail.standing(instant)]
+
+    if any(wanted.timed for wanted in leaf.filters):
+        return lambda t: covered(spans(t), t)
+    lasting = spans(now)
+    return lambda t: covered(lasting, t)
 
 
 def _trails(leaf: Sequence, remembered: Remembered) -> list[Trail]:
@@ -103,10 +118,12 @@ def _trails(leaf: Sequence, remembered: Remembered) -> list[Trail]:
     return list(trails.values())
 
 
-def _latest(chains: Iterable[Chain], at: int, within: int | None) -> Chain | None:
-    """The chain that ended last before `at`, near enough."""
-    near = [c for c in chains if c[-1].at < at and (within is None or at - c[-1].at <= within)]
-    return _latest_of(near)
+def _latest(chains: list[Chain], at: int, within: int | None) -> Chain | None:
+    """The chain that ended last before `at`, if it is near enough."""
+    before = bisect_left(chains, at, key=lambda chain: chain[-1].at)
+    if before == 0 or (within is not None and at - chains[before - 1][-1].at > within):
+        return None
+    return chains[before - 1]
 
 
 def _latest_of(chains: Iterable[Chain]) -> Chain | None:

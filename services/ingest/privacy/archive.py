@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 from schemas.records import DeadLetter
 from services.ingest.domain.traces import traces
-from services.ingest.letters import Letters, Rewrite
-from services.ingest.progress import Progress
-from services.ingest.regulations import Regulations
+from services.ingest.privacy.letters import Letters, Rewrite
+from services.ingest.privacy.progress import Progress
+from services.ingest.privacy.regulations import Regulations
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ class Erased:
 class Archive:
     """The dead letters."""
 
-    def __init__(self, letters: Letters, regulations: Regulations, progress: Progress) -> None:
+    def __init__(
+        self, pool: Any, letters: Letters, regulations: Regulations, progress: Progress
+    ) -> None:
+        self._pool = pool
         self._letters = letters
         self._regulations = regulations
         self._progress = progress
@@ -46,20 +50,26 @@ class Archive:
     async def clean(self, *, anew: bool) -> None:
         """Look at the letters that came since the last time, or `anew` at all of them."""
         erased = await self._erased()
-        for rewrite in await self._regulations.rewrites():
-            await self._carry_out(rewrite, erased)
+        begun = "select partition, until_offset, mark from privacy.rewrites"
+        for row in await self._pool.fetch(begun):
+            await self._carry_out(Rewrite(*row), erased)
         if erased.is_empty:
             return
         if anew:
             self._letters.look_again()
         found = await asyncio.to_thread(self._letters.found, erased.names, str(uuid4()))
         for rewrite in found:
-            await self._regulations.begin_rewrite(rewrite)
+            await self._pool.execute(
+                "insert into privacy.rewrites (partition, until_offset, mark) values ($1, $2, $3)",
+                *(rewrite.partition, rewrite.until, rewrite.mark),
+            )
             await self._carry_out(rewrite, erased)
 
     async def _carry_out(self, rewrite: Rewrite, erased: Erased) -> None:
         await asyncio.to_thread(self._letters.rewrite, rewrite, erased.names)
-        await self._regulations.end_rewrite(rewrite)
+        await self._pool.execute(
+            "delete from privacy.rewrites where partition = $1", rewrite.partition
+        )
 
     async def _erased(self) -> Erased:
         everywhere = dict(await self._progress.erased())

@@ -17,7 +17,7 @@ FLUSH_S = 10.0
 READ_S = 30.0
 
 
-class PrivacyLog:
+class CommandsLog:
     """One writer at a time."""
 
     def __init__(self, bootstrap: str, partitions: int) -> None:

@@ -1,0 +1,66 @@
+"""What is said of an answer, on the terminal and to programs."""
+
+from dataclasses import replace
+from typing import Any
+
+from schemas.records import State
+from services.control.explained import explanation_lines
+from services.control.explained_document import explanation_document
+from services.segmenter.checking import Check
+from services.segmenter.domain.history import Standing
+from services.segmenter.explaining import Answer
+from tests.unit.segmenter.histories import START as T
+from tests.unit.segmenter.story import segment
+from tests.unit.segmenter.told import WHO, Told
+
+ORDER = {"event": "Order Completed"}
+NO_STANDING = Standing(WHO, "s", member=False, since=None, until=None)
+
+
+def answer(*, state: State = "live", says: bool | None = True, why_not: str = "") -> Answer:
+    """Somebody with one order is in a segment that asks for one."""
+    told = Told()
+    told.track(T, "Order Completed")
+    check = Check("the running membership", says, why_not)
+    asked = segment(ORDER, state=state)
+    explanation = told.explained(ORDER, T)
+    return Answer(WHO, asked, None, explanation, NO_STANDING, None, (check,))
+
+
+def lines(found: Answer, named: str = WHO) -> list[str]:
+    return list(explanation_lines(found, named))
+
+
+def test_a_disagreement_stands_out() -> None:
+    assert not answer().disagrees
+    wrong = answer(says=False)
+    assert wrong.disagrees
+    assert any(line.startswith("DISAGREEMENT: the running") for line in lines(wrong))
+    assert explanation_document(wrong, WHO)["checks"][0]["agrees"] is False
+
+
+def test_what_cannot_be_compared_is_no_disagreement() -> None:
+    paused = answer(state="paused", says=None, why_not="it is paused")
+    assert not paused.disagrees
+    assert "not compared with the running membership: it is paused" in lines(paused)
+
+
+def test_nobody_is_in_an_archived_segment() -> None:
+    archived = answer(state="archived", says=False)
+    assert not archived.member
+    assert not archived.disagrees
+    assert "the segment is archived, so nobody is in it" in lines(archived)
+
+
+def test_what_the_answer_rests_on_is_said() -> None:
+    built = segment({"not": ORDER}, version=7)
+    found = replace(answer(), waiting=built, since=T - 86_400_000)
+    said = lines(found, "p_old")
+    assert "p_old was merged and is p_1 now" in said
+    assert "version 7 is being built from the log and is not asked yet" in said
+    assert "built from the log, which reaches back to 2025-11-23T16:00:00Z" in said
+    document: dict[str, Any] = explanation_document(found, "p_old")
+    assert (document["merged_from"], document["being_built"]) == ("p_old", 7)
+    assert document["log_since"] == "2025-11-23T16:00:00Z"
+    assert document["smallest_change"] is None
+    assert document["condition"]["evidence"][0]["message_id"] == "m1"
