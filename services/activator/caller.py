@@ -19,6 +19,7 @@ from services.activator.domain.classify import Asked, readings, worst
 from services.activator.domain.contract import Endpoint
 from services.activator.domain.job import Job, JobRef
 from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading, Response
+from services.activator.domain.person import each_own_id
 from services.activator.domain.platform import Audience, Batch, Entry, Setup, Unsendable
 from services.activator.limiter import Group, Paused
 from services.activator.line import Line
@@ -177,7 +178,11 @@ class Caller:
 
     def _entries(self, task: Task, setup: Setup[Any]) -> list[Part]:
         change, endpoint, audience = task.change, task.endpoint, task.audience
-        drafts = self._instance.destination.drafts(change, endpoint, audience, setup)
+        drafts = [
+            draft
+            for one in each_own_id(change)
+            for draft in self._instance.destination.drafts(one, endpoint, audience, setup)
+        ]
         if not drafts:
             raise Unsendable("no_identifiers")
         found = [part(change, endpoint, audience, draft, again=task.again) for draft in drafts]

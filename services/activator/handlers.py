@@ -88,9 +88,7 @@ class Deliverer:
     async def take(self, changes: Sequence[Change]) -> None:
         """Handle new changes; when it returns they are sent, or durable in the ledger."""
         async with self._one_at_a_time:
-            exits = [change for change in changes if change.merged_into is not None]
-            if exits:
-                await self._ledger.inherit(exits, self._clock.now())
+            await self._pass_on(changes)
             known = await self._ledger.read([change.key for change in changes])
             planned = plan(changes, known)
             items = [_item(change, known) for change in planned.send]
@@ -98,6 +96,12 @@ class Deliverer:
             await self._ledger.claim([*items, *settled], self._clock.now())
             never_sent = [_unsent(item, Outcome.SKIPPED, "never_sent") for item in settled]
             await self._settle([*never_sent, *await self._send(items)], planned.skipped)
+
+    async def _pass_on(self, changes: Sequence[Change]) -> None:
+        """What was sent of merged profiles is their survivors', where one may be the other."""
+        exits = [change for change in changes if change.merged_into is not None]
+        if exits and not self._instance.destination.contract.by_profile:
+            await self._ledger.inherit(exits, self._clock.now())
 
     async def retry_due(self) -> int:
         """Another attempt for what waits and is due; returns how many there were."""

@@ -442,7 +442,7 @@ def _claim_row(item: Item) -> tuple[Any, ...]:
 
 def _sent_as(item: Item) -> str:
     """As whom the platform may hold the person once this add is sent, as JSON."""
-    person = kept(item.change.person)
+    person = kept(item.change.person, item.change.profile_id)
     if item.touched and item.sent is not None:
         person = joined(item.sent, person)
     return msgspec.json.encode(person).decode()

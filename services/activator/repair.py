@@ -5,6 +5,7 @@ All of it is written into the ledger, from which the running sender takes it up 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -96,8 +97,8 @@ _ENQUEUE = """
 insert into activator.ledger as l
     (destination_id, audience_id, profile_id, version, member, operation, idempotency_key, outcome,
      reason, next_attempt_at, payload, touched, updated_at)
-select $1, $2, c.profile_id, c.version, $5, $6, '', 'retry', 'reconciled', now(), c.payload, $5,
-       now()
+select $1, $2, c.profile_id, c.version, $5, $6, '', 'retry', 'reconciled', $8, c.payload, $5,
+       $8
 from unnest($3::text[], $4::bigint[], $7::bytea[]) as c(profile_id, version, payload)
 on conflict (destination_id, audience_id, profile_id) do update set
     version = greatest(l.version, excluded.version), member = excluded.member,
@@ -117,47 +118,48 @@ where p.profile_id is not null
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One audience of one destination, and the connection to its ledger."""
+
+    connection: Any
+    destination_id: str
+    audience_id: str
+    is_ads: bool
+
+
 async def enqueue(
-    connection: Any,
-    destination_id: str,
-    audience_id: str,
-    profile_ids: Collection[str],
-    *,
-    member: bool,
-    is_ads: bool,
+    target: Target, profile_ids: Collection[str], *, member: bool, now: datetime
 ) -> int:
     """Have these sent (again); how many there were."""
-    rows = await connection.fetch(_SUBJECTS, destination_id, audience_id, list(profile_ids))
-    changes = [
-        _activation(destination_id, audience_id, row, member=member, is_ads=is_ads) for row in rows
-    ]
-    await connection.execute(
+    place = (target.destination_id, target.audience_id)
+    rows = await target.connection.fetch(_SUBJECTS, *place, list(profile_ids))
+    changes = [_activation(target, row, member=member) for row in rows]
+    await target.connection.execute(
         _ENQUEUE,
-        destination_id,
-        audience_id,
+        *place,
         [change.profile_id for change in changes],
         [change.version for change in changes],
         member,
         "add_member" if member else "remove_member",
         [encode(change) for change in changes],
+        now,
     )
     return len(changes)
 
 
-def _activation(
-    destination_id: str, audience_id: str, row: Mapping[str, Any], *, member: bool, is_ads: bool
-) -> Activation:
-    version = version_of(row["sequence"], 0 if is_ads else None)
+def _activation(target: Target, row: Mapping[str, Any], *, member: bool) -> Activation:
+    version = version_of(row["sequence"], 0 if target.is_ads else None)
     person = {
         "identifiers": msgspec.Raw(row["identifiers"].encode()),
         "traits": msgspec.Raw(row["traits"].encode()),
         "consent": msgspec.Raw(row["consent"].encode()),
     }
     return Activation(
-        destination_id=destination_id,
+        destination_id=target.destination_id,
         kind="membership",
         profile_id=row["profile_id"],
-        audience_id=audience_id,
+        audience_id=target.audience_id,
         member=member,
         version=max(row["version"], version),
         occurred_at=0,
@@ -166,20 +168,21 @@ def _activation(
     )
 
 
-async def replay(connection: Any, destination_id: str, keys: Sequence[str]) -> int:
+async def replay(connection: Any, destination_id: str, keys: Sequence[str], now: datetime) -> int:
     """Try again what was given up; how many changes that were."""
     done: str = await connection.execute(
         "update activator.ledger set outcome = 'retry', reason = 'replayed', attempts = 0,"
-        " waiting_since = null, next_attempt_at = now()"
+        " waiting_since = null, next_attempt_at = $3"
         " where destination_id = $1 and idempotency_key = any($2) and outcome = 'permanent'"
         " and payload is not null",
         destination_id,
         list(keys),
+        now,
     )
     return int(done.rpartition(" ")[2])
 
 
-async def discard(connection: Any, destination_id: str, keys: Sequence[str]) -> int:
+async def discard(connection: Any, destination_id: str, keys: Sequence[str], _now: datetime) -> int:
     """Give up for good, and forget who it was about; how many changes that were."""
     done: str = await connection.execute(
         "update activator.ledger set payload = null, reason = 'discarded'"

@@ -29,6 +29,7 @@ from services.activator.domain.requests import Request
 CONTRACT = Contract(
     name="salesforce",
     category="crm",
+    by_profile=True,
     token_url="https://login.salesforce.com/services/oauth2/token",
     api_version="v66.0",
     endpoints=(

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -105,7 +106,7 @@ def discard(which: Which = ANY) -> int:
     return _each_destination(which, repair.discard, "discarded")
 
 
-Mend = Callable[[Any, str, Sequence[str]], Awaitable[int]]
+Mend = Callable[[Any, str, Sequence[str], datetime], Awaitable[int]]
 
 
 def _each_destination(which: Which, mend: Mend, done: str) -> int:
@@ -122,7 +123,7 @@ def _each_destination(which: Which, mend: Mend, done: str) -> int:
 
 
 async def _mended(mend: Mend, destination: str, keys: Sequence[str], connection: Any) -> int:
-    return await mend(connection, destination, keys)
+    return await mend(connection, destination, keys, datetime.now(UTC))
 
 
 def _read(which: Which) -> Sequence[DeadLetter]:

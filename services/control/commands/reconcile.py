@@ -1,6 +1,7 @@
 """`afflux reconcile`: a platform's audiences are compared with the segments, and mended."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from services.activator import repair
 from services.activator.domain.destination import DestinationDefinition
-from services.activator.repair import Drift
+from services.activator.repair import Drift, Target
 from services.control.console import console
 from services.control.destinations import destination_of, with_ledger
 from services.control.settings import ControlSettings
@@ -65,9 +66,8 @@ async def _reconcile(
             continue
         adds = await repair.members(connection, audience_id) if full else drift.missing
         for profiles, member in ((adds, True), (drift.extra, False)):
-            await repair.enqueue(
-                connection, definition.id, audience_id, profiles, member=member, is_ads=is_ads
-            )
+            target = Target(connection, definition.id, audience_id, is_ads)
+            await repair.enqueue(target, profiles, member=member, now=datetime.now(UTC))
     return found
 
 
