@@ -173,6 +173,8 @@ class Round:
 
     quiet: list[int]
     building: list[int]
+    swapping: list[int]
+    """While the profiles are brought to the new segment, after its log has been read."""
     seconds: float
 
     @property
@@ -251,8 +253,12 @@ def _round(
     (_, begin), (_, end) = [call for call in watcher.calls if call[0] != "report"][-2:]
     expected = {who for who, count in counts.items() if count >= least}
     until(lambda: watcher.audience(name) == expected, "the new segment right")
+    right = int(time.time() * 1000)
     return Round(
-        watcher.latencies(began, defined), watcher.latencies(begin, end), (end - begin) / 1000
+        watcher.latencies(began, defined),
+        watcher.latencies(begin, end),
+        watcher.latencies(end, right),
+        (end - begin) / 1000,
     )
 
 
@@ -279,18 +285,24 @@ def _segmenter(bootstrap: str, directory: Path) -> Iterator[None]:
 
 def _table(found: list[Round], events: int, rate: float) -> Table:
     table = Table(title=f"{events:,} events read again, {rate:.0f} live events a second, correct")
-    for column in ("build", "quiet p50 / p99 ms", "building p50 / p99 ms", "p99 ratio", "seconds"):
+    for column in ("build", "quiet", "building", "p99 ratio", "swapping", "seconds"):
         table.add_column(column)
     for number, each in enumerate(found):
         table.add_row(
             str(number + 1),
-            f"{statistics.median(each.quiet):.0f} / {p99(each.quiet):.0f}",
-            f"{statistics.median(each.building):.0f} / {p99(each.building):.0f}",
+            _shown(each.quiet),
+            _shown(each.building),
             f"{each.ratio:.2f}",
+            _shown(each.swapping),
             f"{each.seconds:.0f}",
         )
-    table.caption = f"median ratio {statistics.median(each.ratio for each in found):.2f}"
+    median = statistics.median(each.ratio for each in found)
+    table.caption = f"latencies: p50 / p99 in ms; median ratio {median:.2f}"
     return table
+
+
+def _shown(latencies: list[int]) -> str:
+    return f"{statistics.median(latencies):.0f} / {p99(latencies):.0f}"
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ def _evidence(each: Evidence) -> str:
 def _decided(answer: Answer) -> str:
     since = answer.standing.since
     if since is None:
-        return "no change of this membership is in the log"
+        inside = "in" if answer.standing.member else "out"
+        return f"the running segmenter has it {inside}; no change of that is in the log"
     verb = "entered" if since.member else "left"
     cause = f"{since.cause} {since.cause_id}".strip()
     return f"{verb} at {instant(since.occurred_at)}, cause: {cause}"

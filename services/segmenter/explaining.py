@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from schemas.problems import nearest
 from services.segmenter.checking import (
     Check,
+    Ground,
     catches_up,
     check_by_sql,
     check_running,
+    conditions_of,
     standing_of,
 )
 from services.segmenter.domain.explain.explanation import Explanation, explain
@@ -19,6 +21,7 @@ from services.segmenter.domain.history import Standing
 from services.segmenter.domain.lives import Life
 from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import Segment
+from services.segmenter.domain.sql.reach import looks_back_to
 from services.segmenter.in_force import register_after, standing_register
 from services.segmenter.lives import Lives, named, read_lives
 from services.segmenter.transitions import decided_of
@@ -95,10 +98,14 @@ def _attempt(bootstrap: str, asked: Asked, newest: Mapping[str, Segment]) -> Ans
     segment = _segment(register, asked, now)
     segments = {name: each.segment for name, each in register.in_force.items()}
     explanation = explain(segment, segments, remember(who, life.applied), now)
-    is_level = catches_up(bootstrap, life.partition, lives.positions[life.partition])
+    log = Ground(
+        is_level=catches_up(bootstrap, life.partition, lives.positions[life.partition]),
+        since=lives.since,
+        looks_back_to=looks_back_to(segment.condition, conditions_of(segments), now),
+    )
     decided = decided_of(bootstrap, who)
     standing = standing_of(decided, who, segment.id, now)
-    running = check_running(decided, standing, segment, now, is_level=is_level)
+    running = check_running(decided, standing, segment, now, log=log)
     checks = (running, check_by_sql(life, segment, segments))
     waiting = register.waiting.get(segment.id)
     return Answer(who, segment, waiting, explanation, standing, lives.since, checks)

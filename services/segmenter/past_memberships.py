@@ -5,10 +5,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from schemas.records import MembershipChanged
+from services.segmenter.checking import conditions_of
 from services.segmenter.domain.explain.words import instant
 from services.segmenter.domain.history import Pair, Standing, standings_at
 from services.segmenter.domain.lives import Life
-from services.segmenter.domain.segment import Segment, cycles
+from services.segmenter.domain.segment import Segment
 from services.segmenter.lives import everyone, named, read_lives
 from services.segmenter.recompute import Recomputation
 from services.segmenter.transitions import Decided
@@ -85,8 +86,7 @@ def _until(life: Life, at: int) -> Life:
 def _members(
     lives: list[Life], asked: list[Segment], segments: Mapping[str, Segment], at: int
 ) -> list[Pair]:
-    circling = {name for circle in cycles(segments.values()) for name in circle}
-    others = {name: each.condition for name, each in segments.items() if name not in circling}
+    others = conditions_of(segments)
     with closing(Recomputation()) as recomputation:
         recomputation.load(lives)
         recomputation.at({life.partition: at for life in lives})

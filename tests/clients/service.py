@@ -18,7 +18,12 @@ SOURCES: Mapping[str, Mapping[str, Any]] = {
     "rudder": {"write_keys": ["env:RUDDER_KEY"], "profile": "rudderstack"},
     "jitsu": {"write_keys": ["env:JITSU_KEY"]},
 }
-KEYS: Mapping[str, str] = {"segment": "WK_SEGMENT", "rudder": "WK_RUDDER", "jitsu": "keyid:secret"}
+KEYS: Mapping[str, str] = {
+    "segment": "WK_SEGMENT",
+    "rudder": "WK_RUDDER",
+    "jitsu": "keyid:secret",
+    "oauth": "WK_OAUTH",
+}
 """Source → its write key; Jitsu's clients insist on two parts."""
 PARTITIONS = 1
 

@@ -140,8 +140,8 @@ class Ingest:
 
 
 @contextmanager
-def connected(port: int) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+def connected(port: int, timeout: float = 10) -> Iterator[http.client.HTTPConnection]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         yield connection
     finally:

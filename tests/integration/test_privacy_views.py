@@ -111,6 +111,23 @@ def test_the_ledger_keeps_what_a_removal_needs_until_it_was_delivered(
     assert database.value("select count(*) from activator.memberships") == 0
 
 
+def test_a_removal_in_a_job_is_done_when_the_job_has_ended(
+    views: Views, database: Database
+) -> None:
+    views.write([profile(erased=True)], [left()], [REMOVAL])
+    database.outcome("accepted", 2)
+    database.run("insert into activator.jobs values ('ads', 'j1', 'remove', 'a', now(), 0, now())")
+    database.run(
+        "insert into activator.job_items values ('ads', 'j1', 0, 'p1', 1, true, 'ada@shop.example')"
+    )
+    database.run("insert into activator.vendor_ids values ('ads', 'p1', 'ada@shop.example')")
+    assert not views.settle(["ads"])
+    assert status(database) == [("RUNNING", None)]
+    database.run("delete from activator.jobs")
+    assert views.settle(["ads"])
+    assert (database.names_ada(), status(database)) == (False, [("FINISHED", None)])
+
+
 def test_a_removal_that_fails_for_good_says_so(views: Views, database: Database) -> None:
     views.write([profile(erased=True)], [left()], [REMOVAL])
     database.run("update activator.ledger set outcome = 'permanent', reason = 'gone', version = 2")

@@ -1,8 +1,7 @@
 """One event from the request to the log: limits, validation, normalisation, the record.
 
-The hot path. Measured in µs an event of 500 bytes, in batches of 20, on a box so busy (load 20 on
-2 cores) that `codec.encode`, 4 when it is quiet, takes 9. Alone: parse 2.2, size 2.3, validate 3.2,
-normalise 4.7, payload 1.5, record 9. In one go, with cold caches: 43.
+Nearly all events go the short way (`swift`), at 7 µs instead of 12; this one takes every event
+there can be, and decides whatever is in doubt.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
 """The short way: events in the form that nearly all have, judged and written in one go.
 
 The hot path, and plainer than pretty. It makes no decision of its own: what it cannot be sure of
-it leaves to `accept`, and a property test holds that both come to the same result wherever this one
-comes to any. Measured in µs an event of 400 bytes, beside 24 the long way: 6.3, of which JSON 0.7
-and the record 1.1.
+it leaves to the long way, and a property test holds that both come to the same result wherever
+this one comes to any. Measured in µs an event of 400 bytes, alone and warm: 7, of which JSON 0.5,
+the record 1.7, times 1.1; the long way takes 12.
 """
 
 from collections.abc import Mapping

@@ -3,12 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from schemas.records import State
 from services.control.explained import explanation_lines
 from services.control.explained_document import explanation_document
-from services.segmenter.checking import Check
+from services.segmenter.checking import Check, Ground, check_running
 from services.segmenter.domain.history import Standing
+from services.segmenter.domain.spans import BEGINNING
 from services.segmenter.explaining import Answer
+from services.segmenter.transitions import Decided
 from tests.unit.segmenter.histories import START as T
 from tests.unit.segmenter.story import segment
 from tests.unit.segmenter.told import WHO, Told
@@ -64,3 +68,23 @@ def test_what_the_answer_rests_on_is_said() -> None:
     assert document["log_since"] == "2025-11-23T16:00:00Z"
     assert document["smallest_change"] is None
     assert document["condition"]["evidence"][0]["message_id"] == "m1"
+
+
+GROUNDS: list[tuple[State, Ground, int | None, bool | None]] = [
+    ("live", Ground(True, None, BEGINNING), None, False),
+    ("live", Ground(True, T - 5, T - 5), T - 5, False),
+    ("paused", Ground(True, None, T), None, None),
+    ("live", Ground(False, None, T), None, None),
+    ("live", Ground(True, T - 5, T - 6), None, None),
+    ("live", Ground(True, None, T), T + 1, None),
+]
+
+
+@pytest.mark.parametrize(("state", "log", "since", "says"), GROUNDS)
+def test_the_running_membership_is_compared_only_where_it_must_be_the_same(
+    state: State, log: Ground, since: int | None, says: bool | None
+) -> None:
+    decided = Decided((), {}, since)
+    check = check_running(decided, NO_STANDING, segment(ORDER, state=state), T, log=log)
+    assert check.says is says
+    assert bool(check.why_not) is (says is None)

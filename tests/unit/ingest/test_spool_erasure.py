@@ -1,17 +1,22 @@
 """§17: which records on the disk are of somebody erased."""
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from schemas.codec import encode
 from schemas.records import DeadLetter, Event, SubjectType, Suppression, Tick
 from services.ingest.domain.suppression import Digests
-from services.ingest.outgoing import Outgoing
-from services.ingest.spool_erasure import of_the_erased
+from services.ingest.outgoing import Commit, Entry, Outgoing
+from services.ingest.spool_erasure import erasing, of_the_erased
+from tests.unit.ingest.test_spool import open_spool
 
-DIGESTS = Digests(b"a secret of sixteen")
+SECRET = "a secret of sixteen"
+DIGESTS = Digests(SECRET.encode())
 
 
 def erasure(
@@ -82,3 +87,23 @@ def letter(raw: str, at: int = 100, source: str = "web") -> Outgoing:
 )
 def test_17_only_what_was_received_from_them_before_goes(outgoing: Outgoing, gone: bool) -> None:
     assert MATCHES(outgoing) is gone
+
+
+async def test_17_what_waits_on_the_disk_is_blanked_when_the_log_says_so(tmp_path: Path) -> None:
+    """The log is followed by another thread."""
+    async with open_spool(tmp_path) as spool:
+        commit = Commit(2)
+        spool.put([Entry(event(userId=user), commit) for user in ("u1", "u3")])
+        await commit.done
+        await asyncio.to_thread(erasing(spool, SecretStr(SECRET)), [erasure("u1")])
+        async with asyncio.timeout(10):
+            while (await spool.read())[0].outgoing is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        _, left = [each.outgoing for each in await spool.read()]
+    assert left is not None
+    assert left.value == event(userId="u3").value
+    assert not _names_u1(tmp_path)
+
+
+def _names_u1(directory: Path) -> bool:
+    return any(b"u1" in each.read_bytes() for each in directory.iterdir() if each.is_file())
