@@ -57,6 +57,8 @@ class Audiences:
         calls = self._instance.destination.audiences
         if calls is None:
             return plain
+        if self._instance.settings.dry_run is not None:
+            return replace(plain, vendor_id="0")
         async with self._one_at_a_time:
             if audience_id not in self._ready:
                 self._ready[audience_id] = await self._had(plain, calls)

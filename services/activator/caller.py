@@ -19,6 +19,7 @@ from services.activator.domain.classify import Asked, readings, worst
 from services.activator.domain.contract import Endpoint
 from services.activator.domain.job import Job, JobRef
 from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading, Response
+from services.activator.domain.person import each_own_id
 from services.activator.domain.platform import Audience, Batch, Entry, Setup, Unsendable
 from services.activator.limiter import Group, Paused
 from services.activator.line import Line
@@ -115,6 +116,8 @@ class Caller:
 
     async def _once(self, tasks: Sequence[Task]) -> dict[Key, Called]:
         ids = await self._vendor_ids.known([task.change.profile_id for task in tasks])
+        if self._instance.settings.dry_run is not None:
+            ids = {task.change.profile_id: task.change.profile_id for task in tasks} | dict(ids)
         unknown = [t for t in tasks if t.endpoint.requires and t.change.profile_id not in ids]
         found = await self._introduced(unknown)
         ready = [task for task in tasks if task.change.key not in found]
@@ -175,7 +178,11 @@ class Caller:
 
     def _entries(self, task: Task, setup: Setup[Any]) -> list[Part]:
         change, endpoint, audience = task.change, task.endpoint, task.audience
-        drafts = self._instance.destination.drafts(change, endpoint, audience, setup)
+        drafts = [
+            draft
+            for one in each_own_id(change)
+            for draft in self._instance.destination.drafts(one, endpoint, audience, setup)
+        ]
         if not drafts:
             raise Unsendable("no_identifiers")
         found = [part(change, endpoint, audience, draft, again=task.again) for draft in drafts]
@@ -310,10 +317,17 @@ class Caller:
             for change in entry.changes
             if reading.vendor_id
         }
+        arrived = {
+            change.profile_id
+            for entry, reading in zip(batch.entries, found, strict=True)
+            for change in entry.changes
+            if reading.outcome in SENT
+        }
         job = None
-        if isinstance(answered, Response) and 200 <= answered.status <= 299:
+        if isinstance(answered, Response) and arrived:
             answer = Answer(answered)
-            ids |= destination.learn(batch, answer) if destination.learn else {}
+            told = destination.learn(batch, answer) if destination.learn else {}
+            ids |= {profile: own for profile, own in told.items() if profile in arrived}
             job = destination.job(answer) if destination.job else None
         if ids:
             await self._vendor_ids.learn(ids)

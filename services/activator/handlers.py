@@ -25,7 +25,7 @@ from services.activator.domain.fold import Entry, Skipped, plan
 from services.activator.domain.job import Job, JobRef, fates, is_about_job, next_poll
 from services.activator.domain.outcomes import SENT, Outcome, Reading, Response
 from services.activator.domain.person import with_person
-from services.activator.domain.verdict import Item, Verdict, as_sent, is_timely, verdict
+from services.activator.domain.verdict import INTRODUCED, Item, Verdict, as_sent, is_timely, verdict
 from services.activator.instance import Instance
 from services.activator.kept import DeadLetters, Ledger, Pause
 from services.activator.line import Line
@@ -88,9 +88,7 @@ class Deliverer:
     async def take(self, changes: Sequence[Change]) -> None:
         """Handle new changes; when it returns they are sent, or durable in the ledger."""
         async with self._one_at_a_time:
-            exits = [change for change in changes if change.merged_into is not None]
-            if exits:
-                await self._ledger.inherit(exits, self._clock.now())
+            await self._pass_on(changes)
             known = await self._ledger.read([change.key for change in changes])
             planned = plan(changes, known)
             items = [_item(change, known) for change in planned.send]
@@ -98,6 +96,12 @@ class Deliverer:
             await self._ledger.claim([*items, *settled], self._clock.now())
             never_sent = [_unsent(item, Outcome.SKIPPED, "never_sent") for item in settled]
             await self._settle([*never_sent, *await self._send(items)], planned.skipped)
+
+    async def _pass_on(self, changes: Sequence[Change]) -> None:
+        """What was sent of merged profiles is their survivors', where one may be the other."""
+        exits = [change for change in changes if change.merged_into is not None]
+        if exits and not self._instance.destination.contract.by_profile:
+            await self._ledger.inherit(exits, self._clock.now())
 
     async def retry_due(self) -> int:
         """Another attempt for what waits and is due; returns how many there were."""
@@ -172,11 +176,11 @@ class Deliverer:
         """Write down what became of the items; what is to be sent again is due at once."""
         items = [item for _, item in job.items]
         await self._ledger.reclaim(items, self._clock.now())
-        again = [item for item, one in zip(items, found, strict=True) if one.upsert]
-        tasks = [task for item in again if isinstance(task := await self._task(item), Task)]
+        missing = [item for item, one in zip(items, found, strict=True) if one.upsert]
+        tasks = [task for item in missing if isinstance(task := await self._task(item), Task)]
         await self._caller.introduce(tasks)
         verdicts = [
-            self._verdict(item, Called(reading=_second(item, one)))
+            self._verdict(item, Called(reading=_second(one, item)))
             for item, one in zip(items, found, strict=True)
         ]
         await self._settle(verdicts, ())
@@ -335,13 +339,12 @@ class Deliverer:
                 metrics.LATENCY.labels(name).observe(max(0.0, now - received_at / 1000))
 
 
-def _second(item: Item, reading: Reading) -> Reading:
-    """Sent again once; after that never."""
+def _second(reading: Reading, item: Item) -> Reading:
+    """Sent again once, after the person was made there; after that never."""
     if not reading.upsert:
         return reading
-    if item.attempts > 0:
-        return Reading(Outcome.PERMANENT, reading.reason, reading.status)
-    return Reading(Outcome.RETRY, reading.reason, reading.status)
+    outcome = Outcome.PERMANENT if item.introduced else Outcome.RETRY
+    return Reading(outcome, INTRODUCED, reading.status)
 
 
 def _item(change: Change, known: Mapping[Key, Entry]) -> Item:

@@ -17,7 +17,7 @@ from services.activator.domain.fold import Entry, Skipped
 from services.activator.domain.job import Job
 from services.activator.domain.outcomes import SENT, Outcome
 from services.activator.domain.person import joined, kept
-from services.activator.domain.verdict import Item, Verdict
+from services.activator.domain.verdict import INTRODUCED, Item, Verdict
 from services.activator.inheritance import inherit
 from services.activator.kept import Pause
 from services.activator.metrics import LEDGER_SECONDS
@@ -84,7 +84,7 @@ from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 """
 
 _DUE = """
-select payload, attempts, waiting_since, touched, sent_identifiers from activator.ledger
+select payload, attempts, waiting_since, touched, sent_identifiers, reason from activator.ledger
 where destination_id = $1 and next_attempt_at <= $2
 order by next_attempt_at, arrival limit $3
 """
@@ -93,7 +93,7 @@ _WAITING = "outcome in ('retry', 'throttled', 'auth', 'config')"
 """Written out, so that the partial index serves it."""
 
 _HEAD = f"""
-select payload, attempts, waiting_since, touched, sent_identifiers, next_attempt_at
+select payload, attempts, waiting_since, touched, sent_identifiers, reason, next_attempt_at
 from activator.ledger
 where destination_id = $1 and {_WAITING}
 order by arrival limit $2
@@ -296,7 +296,14 @@ class Ledger:
     async def keep_job(self, job: Job, next_poll_at: datetime) -> None:
         """Remember a job with all that is in it."""
         rows = [
-            (index, item.change.profile_id, item.attempts, item.touched, item.change.raw)
+            (
+                index,
+                item.change.profile_id,
+                item.attempts,
+                item.touched,
+                INTRODUCED if item.introduced else "",
+                item.change.raw,
+            )
             for index, item in job.items
         ]
         async with self._pool.acquire() as connection, connection.transaction():
@@ -312,11 +319,11 @@ class Ledger:
             )
             await connection.execute(
                 "insert into activator.job_items (destination_id, job_id, place, profile_id,"
-                " attempts, touched, payload) select $1, $2, * from unnest($3::integer[],"
-                " $4::text[], $5::integer[], $6::boolean[], $7::bytea[])",
+                " attempts, touched, reason, payload) select $1, $2, * from unnest($3::integer[],"
+                " $4::text[], $5::integer[], $6::boolean[], $7::text[], $8::bytea[])",
                 self._id,
                 job.id,
-                *_columns(rows, 5),
+                *_columns(rows, 6),
             )
 
     async def due_jobs(self, now: datetime, limit: int) -> Sequence[Job]:
@@ -332,7 +339,7 @@ class Ledger:
 
     async def _job(self, row: Any) -> Job:
         items = await self._pool.fetch(
-            "select place, payload, attempts, touched, null as waiting_since,"
+            "select place, payload, attempts, touched, reason, null as waiting_since,"
             " null as sent_identifiers from activator.job_items"
             " where destination_id = $1 and job_id = $2 order by place",
             self._id,
@@ -390,6 +397,7 @@ def _item(row: Any) -> Item:
         throttled_since=row["waiting_since"],
         touched=row["touched"],
         sent=_person(row["sent_identifiers"]),
+        introduced=row["reason"] == INTRODUCED,
     )
 
 
@@ -434,7 +442,7 @@ def _claim_row(item: Item) -> tuple[Any, ...]:
 
 def _sent_as(item: Item) -> str:
     """As whom the platform may hold the person once this add is sent, as JSON."""
-    person = kept(item.change.person)
+    person = kept(item.change.person, item.change.profile_id)
     if item.touched and item.sent is not None:
         person = joined(item.sent, person)
     return msgspec.json.encode(person).decode()

@@ -138,6 +138,7 @@ STEPS = (
         profile_id text not null,
         attempts integer not null,
         touched boolean not null,
+        reason text not null,
         payload bytea not null,
         foreign key (destination_id, job_id) references activator.jobs on delete cascade
     );

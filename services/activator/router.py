@@ -14,6 +14,7 @@ import msgspec
 from schemas.codec import decode_as
 from schemas.records import Activation, MembershipChanged, ProfileEvent, ProfileUpdated
 from schemas.topics import MEMBERSHIPS, PROFILE_EVENTS, PROFILES, activations, partition_of
+from services.activator.domain.change import version_of
 from services.activator.domain.consent import denies_ads
 from services.activator.domain.conversion import at, conversion_of
 from services.activator.domain.destination import Sends
@@ -256,15 +257,6 @@ def _members_after(state: State, segment: str, told: bytes) -> Iterator[tuple[by
     for key, value in state.scan(_member_key(segment, ""), start=told):
         if key != told:
             yield key, value
-
-
-CONSENT_BITS = 20
-"""Room for turns of consent between two changes of a membership."""
-
-
-def version_of(sequence: int, flips: int | None) -> int:
-    """What makes changes of a membership follow each other; `flips` for ads alone."""
-    return sequence if flips is None else (sequence << CONSENT_BITS) + flips
 
 
 def _flips(state: State, profile_id: str) -> int:

@@ -78,7 +78,8 @@ class Tokens:
 
     def _request(self) -> Request | None:
         grant = self._destination.grant
-        return None if grant is None else grant(self._settings, self._clock.now())
+        is_rehearsed = self._settings.dry_run is not None
+        return None if grant is None or is_rehearsed else grant(self._settings, self._clock.now())
 
     async def _fetch(self) -> Token:
         now, request = self._clock.now(), self._request()

@@ -1,10 +1,12 @@
 """The way out that a destination takes: HTTP for nearly all, else a topic, files or a database."""
 
+from pathlib import Path
 from typing import Protocol, cast
 
 from services.activator.client import SafeClient
 from services.activator.destinations import kafka_topic, postgres
 from services.activator.instance import Instance
+from services.activator.sinks.dry_run import DryRun
 from services.activator.sinks.files import FileSink
 from services.activator.sinks.kafka import KafkaSink
 from services.activator.sinks.postgres import PostgresSink
@@ -20,6 +22,8 @@ class WayOut(Client, Protocol):
 def way_out(instance: Instance) -> WayOut:
     """The client of an instance."""
     contract, settings = instance.destination.contract, instance.settings
+    if settings.dry_run is not None:
+        return DryRun(Path(settings.dry_run))
     match contract.transport:
         case "kafka":
             return KafkaSink(cast(kafka_topic.Settings, settings))

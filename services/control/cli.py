@@ -11,20 +11,23 @@ from cyclopts import App, CycloptsError, Parameter, validators
 
 from deploy.local.errors import LocalStackError
 from schemas.codec import Undecodable
-from schemas.records import DeadLetter
 from services.control import apply as applying
-from services.control import dead_letters as letters
 from services.control.apply import Refused
 from services.control.broker import Unreachable
 from services.control.candidates import NoSuchSegment
 from services.control.changes import Plan
 from services.control.commands.audit import audit
+from services.control.commands.dead_letters import dead_letters
+from services.control.commands.destination import try_out
 from services.control.commands.estimate import estimate
 from services.control.commands.explain import explain
 from services.control.commands.history import history
 from services.control.commands.profile import profile
+from services.control.commands.reconcile import reconcile
+from services.control.commands.resume import resume
 from services.control.console import console
 from services.control.definitions_log import ApplyBusy
+from services.control.destinations import NoLedger, NoSuchDestination
 from services.control.dev import develop
 from services.control.finding import NotFound
 from services.control.instants import NoInstant
@@ -42,6 +45,8 @@ TROUBLE = (
     Unreachable,
     UnknownTopic,
     ApplyBusy,
+    NoLedger,
+    NoSuchDestination,
     LocalStackError,
     PlatformFailed,
     NotFound,
@@ -63,8 +68,12 @@ app = App(
     help="Afflux: audiences that are right, in time, and checkable.",
     version=lambda: version("afflux"),
 )
-dead_letters = App(name="dead-letters", help="Look at what could not be taken.")
+destination = App(name="destination", help="Look after one destination.")
+destination.command(try_out, name="test")
 app.command(dead_letters)
+app.command(destination)
+app.command(reconcile)
+app.command(resume)
 app.command(audit)
 app.command(estimate)
 app.command(explain)
@@ -182,74 +191,6 @@ def status() -> int:
     return 0 if well else 1
 
 
-@dead_letters.command(name="list")
-def list_letters(
-    *, code: str | None = None, stage: str | None = None, source: str | None = None, last: int = 50
-) -> int:
-    """List dead letters, oldest first; never what was in them.
-
-    Parameters
-    ----------
-    code:
-        Only those with this code.
-    stage:
-        Only those of this stage.
-    source:
-        Only those of this source.
-    last:
-        At most so many, the newest.
-    """
-    found = _read_letters(letters.Filter(code, stage, source))
-    console().print(letters.letters_table(found[-last:] if last > 0 else ()))
-    return 0
-
-
-@dead_letters.command
-def count(*, code: str | None = None, stage: str | None = None, source: str | None = None) -> int:
-    """Count dead letters by code, stage and source.
-
-    Parameters
-    ----------
-    code:
-        Only those with this code.
-    stage:
-        Only those of this stage.
-    source:
-        Only those of this source.
-    """
-    console().print(letters.counts_table(_read_letters(letters.Filter(code, stage, source))))
-    return 0
-
-
-@dead_letters.command
-def show(
-    *,
-    code: str | None = None,
-    stage: str | None = None,
-    source: str | None = None,
-    raw: Annotated[bool, Switch] = False,
-) -> int:
-    """Show the newest dead letter in full.
-
-    Parameters
-    ----------
-    code:
-        The newest with this code.
-    stage:
-        The newest of this stage.
-    source:
-        The newest of this source.
-    raw:
-        Print the bytes as they came, which may hold personal data.
-    """
-    found = _read_letters(letters.Filter(code, stage, source))
-    if not found:
-        return _complain("no such dead letter", 1)
-    for line in letters.letter_lines(found[-1], raw=raw):
-        print(line)
-    return 0
-
-
 @app.command
 def dev(*, workspace: Annotated[Path | None, Parameter(validator=_A_FOLDER)] = None) -> int:
     """Run the whole platform on this machine until Ctrl-C: Kafka, PostgreSQL, all services.
@@ -263,13 +204,6 @@ def dev(*, workspace: Annotated[Path | None, Parameter(validator=_A_FOLDER)] = N
     """
     develop(read(ControlSettings), workspace)
     return 0
-
-
-def _read_letters(wanted: letters.Filter) -> Sequence[DeadLetter]:
-    found = letters.read_dead_letters(read(ControlSettings).kafka_bootstrap, wanted)
-    if found.unreadable:
-        print(f"{found.unreadable} letters of a newer version were left out", file=sys.stderr)
-    return found.wanted
 
 
 def _show(plan: Plan) -> None:

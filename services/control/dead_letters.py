@@ -25,6 +25,10 @@ class Filter:
     code: str | None = None
     stage: str | None = None
     source: str | None = None
+    since: int | None = None
+    """Unix milliseconds, inclusive."""
+    until: int | None = None
+    """Unix milliseconds, exclusive."""
 
     def takes(self, letter: DeadLetter) -> bool:
         """Whether the letter has all that is asked for."""
@@ -32,6 +36,8 @@ class Filter:
             self.code in (None, letter.code)
             and self.stage in (None, letter.stage)
             and self.source in (None, letter.source_id)
+            and (self.since is None or letter.received_at >= self.since)
+            and (self.until is None or letter.received_at < self.until)
         )
 
 

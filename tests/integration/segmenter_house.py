@@ -76,7 +76,6 @@ class Workers:
         except (urllib.error.URLError, OSError):
             return {}
 
-
     def metric(self, number: int, name: str) -> float:
         """What a worker counts; 0 while it does not answer."""
         url = f"http://127.0.0.1:{self._ports[number]}/metrics"

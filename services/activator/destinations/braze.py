@@ -140,7 +140,7 @@ def drafts(
 ) -> Sequence[Draft]:
     external_id = known(change.person, change.profile_id).external_id
     who = {"external_id": external_id.strip()}
-    if change.conversion is not None:
+    if endpoint.action == "send_event" and change.conversion is not None:
         return _events(change, change.conversion, who, setup)
     attributes: dict[str, Any] = dict(mapped(change))
     if audience is not None and endpoint.action != "upsert_profile":

@@ -135,7 +135,7 @@ def drafts(
     if endpoint.action in ("add_member", "remove_member"):
         return (Draft(payload=own, key=("id",), unique=own, names=(own,)),)
     who = {"type": "person", "identifiers": {"id": own}}
-    if change.conversion is not None:
+    if endpoint.action == "send_event" and change.conversion is not None:
         return (_event(change, change.conversion, who),)
     payload = {**who, "action": "identify", "attributes": _attributes(change, setup)}
     return (Draft(payload=payload, names=(own,)),)

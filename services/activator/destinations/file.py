@@ -25,6 +25,7 @@ from services.activator.domain.requests import Request, as_json
 CONTRACT = Contract(
     name="file",
     category="generic",
+    by_profile=True,
     transport="filesystem",
     endpoints=(
         Endpoint(

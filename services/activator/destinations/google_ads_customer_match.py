@@ -92,6 +92,7 @@ CONTRACT = Contract(
         Endpoint(
             action="add_member",
             accepted_only=True,
+            promises="json",
             method="POST",
             path="/v24/{resource_name}:addOperations",
             batch_key=("user_list",),
@@ -103,6 +104,7 @@ CONTRACT = Contract(
         Endpoint(
             action="remove_member",
             accepted_only=True,
+            promises="json",
             method="POST",
             path="/v24/{resource_name}:addOperations",
             batch_key=("user_list",),
@@ -216,7 +218,8 @@ def call(batch: Batch, setup: Setup[Settings]) -> Generator[Request, Response, R
     if filled.status != 200:
         return filled
     going = yield setup.request(setup.url(f"/v24/{name}:run"), {})
-    return filled if going.status == 200 else going
+    is_going = going.status == 200 and isinstance(Answer(going).body, dict)
+    return filled if is_going else going
 
 
 def _job(batch: Batch, setup: Setup[Settings]) -> dict[str, Any]:

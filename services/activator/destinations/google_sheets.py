@@ -21,6 +21,7 @@ from services.activator.domain.requests import Request
 CONTRACT = Contract(
     name="google_sheets",
     category="generic",
+    by_profile=True,
     base_url="https://sheets.googleapis.com",
     token_url="https://oauth2.googleapis.com/token",
     api_version="v4",

@@ -210,7 +210,7 @@ def drafts(
     change: Change, endpoint: Endpoint, _audience: Audience | None, setup: Setup[Settings]
 ) -> Sequence[Draft]:
     person = known(change.person, change.profile_id)
-    if change.conversion is not None:
+    if endpoint.action == "send_event" and change.conversion is not None:
         return _event(change, change.conversion, person, setup)
     if endpoint.action == "upsert_profile":
         return _contact(change, person, setup)

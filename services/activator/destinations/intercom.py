@@ -138,7 +138,7 @@ def drafts(
     change: Change, endpoint: Endpoint, audience: Audience | None, setup: Setup[Settings]
 ) -> Sequence[Draft]:
     person = known(change.person, change.profile_id)
-    if change.conversion is not None:
+    if endpoint.action == "send_event" and change.conversion is not None:
         return (Draft(payload=_event(change, change.conversion, person, setup)),)
     contact_id = setup.vendor_ids.get(change.profile_id, "")
     if endpoint.action == "upsert_profile":

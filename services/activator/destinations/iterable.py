@@ -148,7 +148,7 @@ def drafts(
     if not who:
         return ()
     names = tuple(who.values())
-    if change.conversion is not None:
+    if endpoint.action == "send_event" and change.conversion is not None:
         return (Draft(payload=_event(change, change.conversion, who), names=names),)
     if endpoint.action != "upsert_profile":
         return (Draft(payload=who, unique="|".join(names), names=names),)

@@ -20,6 +20,7 @@ from services.activator.domain.requests import Request
 CONTRACT = Contract(
     name="kafka_topic",
     category="generic",
+    by_profile=True,
     transport="kafka",
     endpoints=(
         Endpoint(

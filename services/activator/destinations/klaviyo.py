@@ -219,7 +219,7 @@ def drafts(
 ) -> Sequence[Draft]:
     person = known(change.person, change.profile_id)
     who = _who(person, setup)
-    if change.conversion is not None:
+    if endpoint.action == "send_event" and change.conversion is not None:
         return _event(change, change.conversion, who)
     if endpoint.action == "upsert_profile":
         return _profile(change, who, setup)

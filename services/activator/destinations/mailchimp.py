@@ -175,7 +175,7 @@ def drafts(
     email = setup.identify.first("email_address", known(change.person, change.profile_id).emails)
     if email is None:
         return ()
-    if change.conversion is not None:
+    if endpoint.action == "send_event" and change.conversion is not None:
         return (_event(change, change.conversion, email),)
     if endpoint.action != "upsert_profile":
         return (Draft(payload=email, unique=email, names=(email,)),)

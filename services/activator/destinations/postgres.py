@@ -20,6 +20,7 @@ from services.activator.domain.requests import Request
 CONTRACT = Contract(
     name="postgres",
     category="generic",
+    by_profile=True,
     transport="sql",
     endpoints=(
         Endpoint(

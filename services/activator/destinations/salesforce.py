@@ -29,6 +29,7 @@ from services.activator.domain.requests import Request
 CONTRACT = Contract(
     name="salesforce",
     category="crm",
+    by_profile=True,
     token_url="https://login.salesforce.com/services/oauth2/token",
     api_version="v66.0",
     endpoints=(
@@ -204,7 +205,7 @@ def drafts(
     change: Change, endpoint: Endpoint, audience: Audience | None, setup: Setup[Settings]
 ) -> Sequence[Draft]:
     settings = setup.settings
-    if change.conversion is not None:
+    if endpoint.action == "send_event" and change.conversion is not None:
         return (_event(change.conversion, settings),)
     record: dict[str, Any] = {
         "attributes": {"type": settings.sobject},

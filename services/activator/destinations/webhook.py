@@ -31,6 +31,7 @@ TYPES: Mapping[Operation, str] = {
 CONTRACT = Contract(
     name="webhook",
     category="generic",
+    by_profile=True,
     endpoints=tuple(
         Endpoint(
             action=action,

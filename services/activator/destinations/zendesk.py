@@ -174,6 +174,13 @@ def build(batch: Batch, setup: Setup[Settings]) -> Request:
     return setup.request(setup.url(endpoint.path), body, method=endpoint.method)
 
 
+def learn(batch: Batch, _answer: Answer) -> Mapping[str, str]:
+    """Who was written is there from now on, under our own id."""
+    if batch.endpoint.action != "upsert_profile":
+        return {}
+    return {c.profile_id: e.place.names[0] for e in batch.entries for c in e.changes}
+
+
 def create(audience: Audience, setup: Setup[Settings]) -> Request:
     made = {"type": "checkbox", "key": key(audience), "title": f"CDP {audience.name}"}
     return setup.request(setup.url("/user_fields"), {"user_field": made})
@@ -210,6 +217,7 @@ DESTINATION = Destination(
     build=build,
     headers=headers,
     audiences=AudienceCalls(find=find, found=found, create=create, created=created, exists=(422,)),
+    learn=learn,
     job=job,
     job_state=job_state,
 )

@@ -56,6 +56,15 @@ class Conversion(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.order_id or self.event_id
 
 
+CONSENT_BITS = 20
+"""Room for turns of consent between two changes of a membership."""
+
+
+def version_of(sequence: int, flips: int | None) -> int:
+    """What makes changes of a membership follow each other; `flips` for ads alone."""
+    return sequence if flips is None else (sequence << CONSENT_BITS) + flips
+
+
 class Person(msgspec.Struct, frozen=True):
     """Who a change is about, as the profile was when it was decided."""
 

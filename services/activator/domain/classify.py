@@ -48,9 +48,12 @@ def readings(answered: Response | Failure, asked: Asked, *, poll: bool = False) 
     if isinstance(answered, Failure):
         return [Reading(answered.outcome, answered.reason)] * len(asked.places)
     answer = Answer(answered)
-    if answer.is_html and answer.status != 401 and not _awaits_no_json(asked):
-        return _same(asked, Reading(Outcome.RETRY, "html_answer", answer.status))
-    if asked.contract.partial_errors_per_item and (errors := positioned_errors(answer)):
+    if answer.is_html and not _awaits_no_json(asked):
+        is_refusal = answer.status == 401
+        outcome = Outcome.AUTH if is_refusal else Outcome.RETRY
+        return _same(asked, _reading(outcome, "html_answer", answer, asked))
+    was_taken = asked.contract.partial_errors_per_item and 200 <= answer.status <= 299
+    if was_taken and (errors := positioned_errors(answer)):
         return _per_item(answer, asked, errors)
     return _by_rows(answer, asked, poll=poll)
 

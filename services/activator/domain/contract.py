@@ -170,6 +170,8 @@ class Contract:
     """Ads: the flag for people who opted out of the sale of their data."""
     subscription_field: str | None = None
     """Messaging: where a person's wish to be written to is kept."""
+    by_profile: bool = False
+    """A person is known there by the id of the profile, and by nothing else."""
     membership: str = "list"
     """How the platform represents an audience."""
     test_mode: str | None = None

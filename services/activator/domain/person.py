@@ -1,11 +1,12 @@
 """Who a change is about, in the words that destinations use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
+from schemas.records import Identifier
 from services.activator.domain.change import Change, Person
 from services.activator.domain.contract import Contract, IdType
 from services.activator.domain.rules import HOME, Dialling, hashed
@@ -59,7 +60,7 @@ def known(person: Person, profile_id: str) -> Known:
     by_type: dict[str, list[str]] = {}
     for identifier in person.identifiers:
         by_type.setdefault(identifier.type, []).append(identifier.value)
-    own = by_type.get("external_id") or by_type.get("user_id") or [profile_id]
+    own = next((by_type[kind] for kind in OWN_IDS if kind in by_type), [profile_id])
     maids = [(os, value) for kind, os in MAIDS.items() for value in by_type.get(kind, ())]
     named = {"email", "phone", *MAIDS}
     return Known(
@@ -72,17 +73,34 @@ def known(person: Person, profile_id: str) -> Known:
     )
 
 
-def kept(person: Person) -> Person:
+OWN_IDS = ("external_id", "user_id")
+"""Identifiers of the customer's own, the first that there is counts."""
+
+
+def kept(person: Person, profile_id: str) -> Person:
     """What has to be remembered of a person who was sent, so that a removal names the same."""
+    identifiers = person.identifiers
+    if not any(identifier.type in OWN_IDS for identifier in identifiers):
+        identifiers = (*identifiers, Identifier("external_id", profile_id))
     names = {place.partition(".")[0] for places in _TRAITS.values() for place in places}
     traits = {name: value for name, value in person.traits.items() if name in names}
-    return Person(identifiers=person.identifiers, traits=traits)
+    return Person(identifiers=identifiers, traits=traits)
 
 
 def joined(one: Person, other: Person) -> Person:
     """All identifiers of both, the names of the other."""
     identifiers = dict.fromkeys((*other.identifiers, *one.identifiers))
     return Person(identifiers=tuple(identifiers), traits={**one.traits, **other.traits})
+
+
+def each_own_id(change: Change) -> Iterator[Change]:
+    """A removal once for each own id of the person, for there may be more after a merge."""
+    yield change
+    if change.operation != "remove_member":
+        return
+    own = [one for one in change.person.identifiers if one.type in OWN_IDS]
+    for identifier in own[1:]:
+        yield replace(change, person=Person(identifiers=(identifier,)))
 
 
 def with_person(change: Change, person: Person | None) -> Change:

@@ -35,6 +35,8 @@ class DestinationSettings(BaseModel):
     """How long changes are collected for one request."""
     allow_private: StrictBool = False
     """Permits private addresses and plain http, for this instance alone."""
+    dry_run: str | None = Field(default=None, pattern=r"^/")
+    """A file that requests are written to instead of being sent."""
 
 
 _BRACES = re.compile(r"\{(\w+)\}")

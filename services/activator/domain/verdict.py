@@ -10,6 +10,8 @@ from services.activator.domain.outcomes import SENT, Outcome, Reading
 
 THROTTLED_AT_MOST = timedelta(hours=24)
 LONGEST_HINT = timedelta(hours=24)
+INTRODUCED = "introduced"
+"""Why a change is sent again after its person was made at the platform."""
 
 Delay = Callable[[int], timedelta | None]
 """The wait after so many attempts; None when there is no further one."""
@@ -26,6 +28,8 @@ class Item:
     """The platform may already hold this profile in this audience."""
     sent: Person | None = None
     """Under which identifiers it was sent there."""
+    introduced: bool = False
+    """The person was made there for it: if they are still missing it is no use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +50,9 @@ class Verdict:
     @property
     def touched(self) -> bool:
         """Whether the platform may hold the profile from now on."""
-        if self.outcome in SENT and self.item.change.operation == "remove_member":
-            return False
-        called = self.sent_at is not None and self.outcome in (*SENT, Outcome.RETRY)
+        if self.outcome in SENT:
+            return bool(self.item.change.member)
+        called = self.sent_at is not None and self.outcome is Outcome.RETRY
         exhausted = self.outcome is Outcome.PERMANENT and self.attempts > 1
         return self.item.touched or bool(self.item.change.member and (called or exhausted))
 

@@ -1,0 +1,1 @@
+"""A server that plays every platform, strictly, for the tests of the activator."""

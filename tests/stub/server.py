@@ -1,0 +1,161 @@
+"""The server: every platform under `/<destination>/`, its tokens, and the faults of a script."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from services.activator.domain.outcomes import Response
+from tests.stub import ads, crm
+from tests.stub.world import Call, Refused, World, ok, refusal
+
+Platform = Callable[[Call, World], Response]
+PLATFORMS: Mapping[str, Platform] = {
+    platform.__name__: platform
+    for platform in (
+        ads.meta_custom_audiences,
+        ads.meta_conversions,
+        ads.google_data_manager,
+        ads.google_ads_customer_match,
+        ads.google_ads_conversions,
+        ads.tiktok_audiences,
+        ads.tiktok_events,
+        ads.linkedin_dmp,
+        ads.linkedin_conversions,
+        ads.snapchat_audiences,
+        ads.trade_desk_first_party,
+        crm.hubspot,
+        crm.salesforce,
+        crm.braze,
+        crm.klaviyo,
+        crm.customerio,
+        crm.iterable,
+        crm.intercom,
+        crm.zendesk,
+        crm.mailchimp,
+        crm.slack_webhook,
+        crm.google_sheets,
+        crm.webhook,
+    )
+}
+OAUTH = frozenset(
+    name
+    for name in PLATFORMS
+    if name.startswith(("google_", "linkedin_", "snapchat_")) or name == "salesforce"
+)
+"""Platforms whose tokens run out."""
+
+
+@dataclass
+class Stub:
+    """All platforms at once. `faults` of one are used up in order, one a call."""
+
+    url: str = ""
+    worlds: dict[str, World] = field(default_factory=dict)
+    faults: dict[str, list[str]] = field(default_factory=dict)
+
+    def world(self, name: str) -> World:
+        """The state of one platform."""
+        return self.worlds.setdefault(name, World(name))
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One call to a platform."""
+        name = request.match_info["platform"]
+        world, call = self.world(name), await _call(request)
+        if request.match_info["path"] == "token":
+            return self._token(world)
+        world.calls.append(call)
+        fault = self.faults[name].pop(0) if self.faults.get(name) else ""
+        return await self._answer(request, world, call, fault)
+
+    async def _answer(
+        self, request: web.Request, world: World, call: Call, fault: str
+    ) -> web.StreamResponse:
+        kind, _, detail = fault.partition(":")
+        if kind == "status":
+            return _sent(Response(int(detail), {}, b'{"message":"no"}'))
+        if kind == "throttle":
+            return _sent(Response(429, {"retry-after": detail} if detail else {}, b"{}"))
+        if kind == "body":
+            return _sent(refusal(world, detail))
+        if kind == "html":
+            return _sent(Response(200, {"content-type": "text/html"}, b"<html></html>"))
+        if kind == "garbage":
+            return _sent(Response(200, {"content-type": "application/json"}, b"}{"))
+        if kind == "reset_before_apply":
+            return _reset(request)
+        if kind == "expire_token":
+            world.token = f"token-{next(world.numbers)}"
+        if kind == "slow":
+            await asyncio.sleep(int(detail) / 1000)
+        response = _applied(world, call)
+        return _reset(request) if kind == "reset_after_send" else _sent(response)
+
+    def _token(self, world: World) -> web.Response:
+        lasts = {"access_token": world.token, "token_type": "Bearer", "expires_in": 3600}
+        if world.name == "salesforce":
+            lasts = {"access_token": world.token, "instance_url": f"{self.url}/{world.name}"}
+        return web.json_response(lasts)
+
+
+def _applied(world: World, call: Call) -> Response:
+    if world.name in OAUTH and call.headers.get("authorization") != f"Bearer {world.token}":
+        return _unauthorised(world)
+    try:
+        return PLATFORMS[world.name](call, world)
+    except Refused as refused:
+        return refusal(world, refused.row)
+
+
+def _unauthorised(world: World) -> Response:
+    row = next((each for each in world.contract.errors if each.outcome == "AUTH"), None)
+    named = row is not None and row.refresh
+    return refusal(world, row.name) if row and named else ok({"message": "no"}, 401)
+
+
+def _reset(request: web.Request) -> web.Response:
+    """The connection ends without an answer."""
+    transport = request.transport
+    if transport is not None:
+        transport.abort()
+    raise ConnectionResetError
+
+
+def _sent(response: Response) -> web.Response:
+    headers = dict(response.headers)
+    return web.Response(status=response.status, headers=headers, body=response.body)
+
+
+async def _call(request: web.Request) -> Call:
+    return Call(
+        method=request.method,
+        path="/" + request.match_info["path"],
+        query=dict(request.query),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        content=await request.read(),
+    )
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Stub]:
+    """The stub on a port of its own."""
+    stub = Stub()
+    app = web.Application(client_max_size=16 * 2**20)
+    app.router.add_route("*", "/{platform}/{path:.*}", stub.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    stub.url = f"http://{host}:{port}"
+    try:
+        yield stub
+    finally:
+        await runner.cleanup()
+
+
+def dumps(world: World) -> str:
+    """All that a platform was told, for a search through it."""
+    return json.dumps([call.content.decode() for call in world.calls])
