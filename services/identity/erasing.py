@@ -19,10 +19,9 @@ set at = greatest(identity.erased.at, excluded.at), regulation_id = excluded.reg
     written = excluded.written
 """
 _FORGET_LATER = "delete from identity.erased where written < now() - interval '30 days'"
-_REFUSALS = """
-delete from identity.refusals r where r.profile_id = any($3) or exists (
-    select from unnest($1::text[], $2::text[]) as gone (type, value)
-    where gone.type = r.type and gone.value = r.value)
+_REFUSED_THEM = """
+delete from identity.refusals r using unnest($1::text[], $2::text[]) as gone (type, value)
+where gone.type = r.type and gone.value = r.value
 """
 _BLANK = """
 update identity.profiles
@@ -70,7 +69,8 @@ async def _remove(connection: Any, request: ErasureRequested, profile_ids: Seque
     everyone = [*profile_ids, *(row["id"] for row in folded)]
     await connection.execute(_REMEMBER, *columns, request.regulation_id, request.at)
     await connection.execute(_FORGET_LATER)
-    await connection.execute(_REFUSALS, *columns, everyone)
+    await connection.execute(_REFUSED_THEM, *columns)
+    await connection.execute("delete from identity.refusals where profile_id = any($1)", everyone)
     await connection.execute(_BLANK, everyone, request.at)
     await connection.execute(
         "delete from identity.merges where loser = any($1) or winner = any($1)", everyone

@@ -65,6 +65,7 @@ STEPS = (
     alter table identity.outbox add column destinations boolean;
 
     alter table identity.profiles add column erased_at bigint;
+    create index merges_winner on identity.merges (winner);
 
     create table identity.erasures (
         erasure_id text primary key,

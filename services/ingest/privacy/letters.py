@@ -32,6 +32,7 @@ from services.runtime.kafka import (
 
 MARK = "rewritten"
 WAIT_S = 30.0
+TRANSACTION_MS = 600_000
 
 Matches = Callable[[DeadLetter], bool]
 
@@ -65,56 +66,72 @@ class Letters:
         count = partition_count(wait_for_kafka(self.bootstrap), DEAD_LETTERS.name)
         rewrites = []
         for partition in range(count):
-            messages = self._read(partition, self._seen.get(partition, 0))
-            if any(_is_meant(message, matches) for message in messages):
-                until = (messages[-1].offset() or 0) + 1
-                rewrites.append(Rewrite(partition, until, mark))
-            elif messages:
-                self._seen[partition] = (messages[-1].offset() or 0) + 1
+            end, is_hit = self._seen.get(partition, 0), False
+            for message in self._read(partition, end):
+                end = (message.offset() or 0) + 1
+                is_hit = is_hit or _is_meant(message, matches)
+            if is_hit:
+                rewrites.append(Rewrite(partition, end, mark))
+            else:
+                self._seen[partition] = end
         return rewrites
 
     def rewrite(self, rewrite: Rewrite, matches: Matches) -> None:
         """Carry it out; a repeat after any crash ends the same."""
-        messages = self._read(rewrite.partition, 0)
-        old = [m for m in messages if (m.offset() or 0) < rewrite.until]
-        behind = messages[len(old) :]
-        if not any((MARK, rewrite.mark.encode()) in _headers(m) for m in behind):
-            self._append([m for m in old if not _is_meant(m, matches)], rewrite)
+        mark = (MARK, rewrite.mark.encode())
+        behind = self._read(rewrite.partition, rewrite.until)
+        if not any(mark in _headers(message) for message in behind):
+            self._append(rewrite, matches)
         admin = wait_for_kafka(self.bootstrap)
         place = TopicPartition(DEAD_LETTERS.name, rewrite.partition, rewrite.until)
         for future in admin.delete_records([place]).values():
             future.result(timeout=WAIT_S)
 
-    def _append(self, messages: Sequence[Message], rewrite: Rewrite) -> None:
-        if not messages:
-            return
+    def _append(self, rewrite: Rewrite, matches: Matches) -> None:
+        """All or nothing: one transaction, which also ends that of a predecessor who died."""
         producer = Producer(
             client(self.bootstrap)
-            | {"transactional.id": self.transactional_id, "message.max.bytes": 4_000_000}
+            | {
+                "transactional.id": self.transactional_id,
+                "transaction.timeout.ms": TRANSACTION_MS,
+                "message.max.bytes": 4_000_000,
+            }
         )
         producer.init_transactions(WAIT_S)
         producer.begin_transaction()
-        for message in messages:
-            kept = [each for each in _headers(message) if each[0] != MARK]
-            producer.produce(
-                DEAD_LETTERS.name,
-                message.value(),
-                message.key(),
-                partition=rewrite.partition,
-                headers=[*kept, (MARK, rewrite.mark.encode())],
-            )
-        producer.commit_transaction(WAIT_S)
+        for message in self._read(rewrite.partition, 0):
+            if (message.offset() or 0) >= rewrite.until:
+                break
+            if not _is_meant(message, matches):
+                _produce(producer, message, rewrite)
+        producer.commit_transaction(TRANSACTION_MS / 1000)
 
-    def _read(self, partition: int, start: int) -> list[Message]:
+    def _read(self, partition: int, start: int) -> Iterator[Message]:
+        """One by one to the end, for there may be more than fits into memory."""
         consumer = Consumer(reader(self.bootstrap))
         try:
             low, _ = consumer.get_watermark_offsets(
                 TopicPartition(DEAD_LETTERS.name, partition), timeout=WAIT_S
             )
             consumer.assign([TopicPartition(DEAD_LETTERS.name, partition, max(low, start))])
-            return list(_until_end(consumer))
+            yield from _until_end(consumer)
         finally:
             consumer.close()
+
+
+def _produce(producer: Producer, message: Message, rewrite: Rewrite) -> None:
+    kept = [each for each in _headers(message) if each[0] != MARK]
+    while True:
+        try:
+            return producer.produce(
+                DEAD_LETTERS.name,
+                message.value(),
+                message.key(),
+                partition=rewrite.partition,
+                headers=[*kept, (MARK, rewrite.mark.encode())],
+            )
+        except BufferError:
+            producer.poll(0.5)
 
 
 def _until_end(consumer: Consumer) -> Iterator[Message]:
