@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 POLL_S = 0.2
 RETRY_S = 1.0
+CLOSE_S = 1.0
 
 Erasures = Callable[[Sequence[Suppression]], None]
 
@@ -67,7 +68,7 @@ class Suppressions:
     def close(self) -> None:
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(CLOSE_S)  # it may be asking a broker that is away
 
     def take(self, key: bytes, value: bytes | None) -> None:
         """One record of the log; without a value it ends what its key began."""
