@@ -174,7 +174,8 @@ class Work:
     def finish(self) -> None:
         """Write what was touched, and say what changed about whom."""
         for profile_id, kept in self.touched.items():
-            metrics.OVERFLOWS.inc(kept.profile.overflows)
+            if kept.profile.overflows:
+                metrics.OVERFLOWS.inc(kept.profile.overflows)
             if kept.profile.changed:
                 kept.version += 1
                 self.cycle.emit(PROFILES, key=profile_id, record=_updated(kept, self.partition.now))
