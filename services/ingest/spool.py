@@ -25,6 +25,8 @@ _FORM = b"\x01"
 _FRAME_ROOM = OVERHEAD + 200
 """About what a record takes beside its key and value."""
 _RETRY_S = 1.0
+GROUP = 2000
+"""Records written at once; a multitude would hold up the event loop when all of it is answered."""
 _decoder = msgspec.msgpack.Decoder(tuple[str, bytes, bytes, list[tuple[str, bytes]]])
 
 
@@ -76,7 +78,7 @@ class Spool:
     def put(self, entries: Iterable[Entry]) -> None:
         """Each entry learns where it is once it is on the disk, or that there is no room."""
         for entry in entries:
-            size = entry.outgoing.size + _FRAME_ROOM
+            size = _room(entry)
             if not self._has_room(size):
                 entry.failed("spool")
                 continue
@@ -90,14 +92,14 @@ class Spool:
         """Write group after group until cancelled."""
         while True:
             await self._filled.wait()
-            self._filled.clear()
+            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
             # What the broker acknowledged meanwhile need not be kept.
-            group = [one for one in self._waiting if not one.is_stored and one.is_wanted]
-            self._waiting, waited = [], self._waiting_bytes
-            if group:
-                await self._write(group)
-            self._waiting_bytes -= waited
+            wanted = [one for one in group if not one.is_stored and one.is_wanted]
+            if wanted:
+                await self._write(wanted)
+            self._waiting_bytes -= sum(_room(one) for one in group)
             if not self._waiting:
+                self._filled.clear()
                 self._written.set()
             async with self._writes:
                 self._write_count += 1
@@ -130,8 +132,8 @@ class Spool:
         return await asyncio.to_thread(self._files.erase, body_matches)
 
     async def _what_waits_is_written(self) -> None:
-        """The write that goes on has begun before; the next one takes all that waits."""
-        goal = self._write_count + 2
+        """The write that goes on has begun before; those after it take what waits now."""
+        goal = self._write_count + 2 + len(self._waiting) // GROUP
         async with self._writes:
             await self._writes.wait_for(lambda: self._written.is_set() or self._write_count >= goal)
 
@@ -161,6 +163,10 @@ class Spool:
         metrics.SPOOL_WRITE_SECONDS.observe(time.monotonic() - began)
         for entry, position in zip(group, positions, strict=True):
             entry.spooled(position)
+
+
+def _room(entry: Entry) -> int:
+    return entry.outgoing.size + _FRAME_ROOM
 
 
 def _encoded(outgoing: Outgoing) -> bytes:

@@ -13,7 +13,7 @@ from services.ingest.drain import Drain
 from services.ingest.outgoing import Commit, Entry, Outgoing, Reason
 from services.ingest.producer import Broker
 from services.ingest.sender import Sender, Unavailable
-from services.ingest.spool import Spool
+from services.ingest.spool import GROUP, Spool
 from services.ingest.spool_files import SpoolFiles
 
 NOBODY = Broker("127.0.0.1:1", 1)
@@ -62,6 +62,17 @@ async def test_12_all_who_wait_are_answered_by_one_sync(
         assert [await commit.done for commit in commits] == [None] * 500
         assert len(writes) <= 3
         assert await content(spool) == list(range(500))
+
+
+async def test_12_a_multitude_is_written_in_groups_and_in_order(tmp_path: Path) -> None:
+    async with open_spool(tmp_path) as spool:
+        assert await put(spool, range(3 * GROUP + 1)).done is None
+        found: list[int | None] = []
+        while records := await spool.read():
+            found += [None if one.outgoing is None else int(one.outgoing.value) for one in records]
+            await spool.forget(records)
+        assert found == list(range(3 * GROUP + 1))
+        assert spool.is_empty
 
 
 async def test_12_what_the_broker_acknowledged_late_is_not_drained(tmp_path: Path) -> None:
