@@ -1,7 +1,7 @@
 """Recomputes memberships from the log by SQL, at one cut, and compares them with the stream's."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,7 +24,7 @@ from services.segmenter.domain.audit import (
 from services.segmenter.domain.catalogue import Catalogue
 from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import Segment
-from services.segmenter.domain.sql.condition import Conditions
+from services.segmenter.domain.sql.condition import Conditions, paths
 from services.segmenter.in_force import register_after, standing_register
 from services.segmenter.lives import Lives, everyone, read_lives, sample
 from services.segmenter.recompute import Recomputation
@@ -104,9 +104,10 @@ def asked(
     found.profiles += len(lives.lives)
     found.since = lives.since
     with closing(Recomputation(threads=1)) as recomputation:
-        recomputation.load(lives.lives.values())
+        registers = list(_registers(lives, newest))
+        recomputation.load(lives.lives.values(), _paths(register for register, _ in registers))
         recomputation.at(lives.times)
-        for register, partitions in _registers(lives, newest):
+        for register, partitions in registers:
             there = [life for life in lives.lives.values() if life.partition in partitions]
             conditions = Catalogue.of(register).conditions
             for segment in _comparable(register, found, only):
@@ -114,6 +115,15 @@ def asked(
                 known = [life for life in there if life.profile_id in answers]
                 found.of(segment.id).unknown += len(there) - len(known)
                 yield from (Question(life, segment.id, answers[life.profile_id]) for life in known)
+
+
+def _paths(registers: Iterable[Register]) -> frozenset[str]:
+    asked_for: set[str] = set()
+    for register in registers:
+        conditions = Catalogue.of(register).conditions
+        for entry in register.in_force.values():
+            asked_for |= paths(entry.segment.condition, conditions)
+    return frozenset(asked_for)
 
 
 def _comparable(register: Register, found: Audit, only: str | None) -> Iterator[Segment]:

@@ -1,6 +1,7 @@
 """Recomputes memberships with DuckDB from the lives of profiles: the check of the stream."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,12 @@ class Recomputation:
     def close(self) -> None:
         self._connection.close()
 
-    def load(self, lives: Iterable[Life]) -> None:
-        """Fill the tables with these lives, each profile under a number of its own."""
-        rows = Rows()
+    def load(self, lives: Iterable[Life], paths: AbstractSet[str] | None = None) -> None:
+        """Fill the tables with these lives, each profile under a number of its own.
+
+        With `paths` only what conditions ask for that ask for no others.
+        """
+        rows = Rows(paths=paths)
         for number, life in enumerate(lives, start=1):
             self._ids[number] = life.profile_id
             rows.life(number, life)
@@ -68,7 +72,7 @@ class Recomputation:
     def _flush(self, rows: Rows) -> Rows:
         for table, found in rows.tables.items():
             insert(self._connection, table, found)
-        return Rows(first=rows.next)
+        return Rows(first=rows.next, paths=rows.paths)
 
     def _salt(self, wanted: Iterable[str]) -> None:
         found = self._connection.execute("SELECT DISTINCT salt FROM buckets").fetchall()

@@ -90,6 +90,12 @@ def leaf_sql(leaf: Leaf[Any]) -> Sql:
             raise AssertionError(f"no SQL for a {type(leaf).__name__}")
 
 
+def paths(condition: Condition, others: Conditions) -> frozenset[str]:
+    """Every text that the statement compares with: the paths it asks for are among them."""
+    _, values = condition_sql(condition, others).render()
+    return frozenset(value for value in values if isinstance(value, str))
+
+
 def salts(condition: Condition, others: Conditions) -> frozenset[str]:
     """The salts of all shares that it asks for."""
     found = set()

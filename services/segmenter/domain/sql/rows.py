@@ -1,6 +1,8 @@
 """From what was applied to profiles to rows of the tables; values in columns that compare."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,16 +18,31 @@ Row = tuple[Any, ...]
 Typed = tuple[str, str, str, float | None, int | None, str | None, int | None]
 """The columns of `fields` from `kind` on; millionths as text, for they have no upper limit."""
 
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is there is an object or an array, and compares with nothing itself."""
+
+    name: str
+
+
+Found = values.Scalar | Kind
+OBJECT, ARRAY = Kind("object"), Kind("array")
+
 _CALLS = {"page": "$page", "screen": "$screen"}
 _JSON = msgspec.json.Encoder(order="deterministic").encode
 _WIDE = 2.0**63
 
 
 class Rows:
-    """Rows on their way into the tables, by table; ids count on."""
+    """Rows on their way into the tables, by table; ids count on.
 
-    def __init__(self, *, first: int = 1) -> None:
+    With `paths` only those are written into `fields`, for conditions that ask for no others.
+    """
+
+    def __init__(self, *, first: int = 1, paths: AbstractSet[str] | None = None) -> None:
         self.next = first
+        self.paths = paths
         self.tables: dict[str, list[Row]] = {}
 
     def add(self, table: str, *row: Any) -> None:
@@ -73,8 +90,9 @@ class Rows:
         return owner
 
     def _fields(self, owner: int, parts: tuple[str, ...], value: Any) -> None:
-        for path, item, typed in _flat(parts, value):
-            self.add("fields", owner, path, item, *typed)
+        for path, item, found in _flat(parts, value):
+            if self.paths is None or path in self.paths:
+                self.add("fields", owner, path, item, *_typed(found))
 
 
 def path_of(parts: tuple[str, ...]) -> str:
@@ -115,30 +133,28 @@ def _trait(slot: str) -> tuple[str, ...]:
     return (slot.replace("\\.", "."),)
 
 
-def _flat(parts: tuple[str, ...], value: Any) -> Iterator[tuple[str, bool, Typed]]:
+def _flat(parts: tuple[str, ...], value: Any) -> Iterator[tuple[str, bool, Found]]:
     """Every path below, and the scalars of every array on the way."""
     ahead = [(path_of(parts), value)]
     while ahead:
         path, found = ahead.pop()
         found = values.settled(found)
         if type(found) is dict:
-            yield path, False, _plain("object")
+            yield path, False, OBJECT
             ahead.extend((f"{path}.{path_of((key,))}", inner) for key, inner in found.items())
         elif type(found) is list:
-            yield path, False, _plain("array")
+            yield path, False, ARRAY
             known = (values.scalar(item) for item in found)
-            yield from ((path, True, _typed(item)) for item in known if item is not None)
+            yield from ((path, True, item) for item in known if item is not None)
         elif found is not None:
             scalar = values.scalar(found)
             assert scalar is not None
-            yield path, False, _typed(scalar)
+            yield path, False, scalar
 
 
-def _plain(kind: str) -> Typed:
-    return kind, "", "", None, None, None, None
-
-
-def _typed(value: values.Scalar) -> Typed:
+def _typed(value: Found) -> Typed:
+    if isinstance(value, Kind):
+        return value.name, "", "", None, None, None, None
     kind, text = comparable(value)
     if isinstance(value, str):
         return kind, text, text.casefold(), None, None, None, values.instant(value)
