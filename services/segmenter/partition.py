@@ -14,7 +14,7 @@ from schemas.records import (
 from schemas.topics import MEMBERSHIPS, PROFILES
 from services.runtime.stage import Cycle, State
 from services.segmenter import metrics, store
-from services.segmenter.domain.catalogue import Catalogue
+from services.segmenter.domain.catalogue import ENTRIES, Catalogue
 from services.segmenter.domain.evaluate import Transition, upgrade
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.register import Register
@@ -41,6 +41,8 @@ class Partition:
     walking: bool = False
     active_at: float = 0.0
     """Monotonic seconds of the last record or tick."""
+    limit: int = ENTRIES
+    """More entries of one leaf than that, and it overflows."""
     _catalogue: Catalogue = field(default_factory=Catalogue)
 
     @property
@@ -52,11 +54,11 @@ class Partition:
     def catalogue(self) -> Catalogue:
         """The indexes of the register, made when they are asked for: many definitions may come."""
         if self._catalogue.register is not self.register:
-            self._catalogue = Catalogue.of(self.register)
+            self._catalogue = Catalogue.of(self.register, self.limit)
         return self._catalogue
 
 
-def opened(number: int, state: State, active_at: float) -> Partition:
+def opened(number: int, state: State, active_at: float, limit: int = ENTRIES) -> Partition:
     """The partition as its restored state describes it."""
     register, count = Register(), 0
     for record in store.definitions(state):
@@ -71,6 +73,7 @@ def opened(number: int, state: State, active_at: float) -> Partition:
         store.built_since(state),
         walking=store.load_walk(state) is not None,
         active_at=active_at,
+        limit=limit,
     )
 
 

@@ -24,5 +24,7 @@ class SegmenterSettings(RuntimeSettings):
     """So long the audit looks at a difference again, for what is still being worked off."""
     audit_records_per_second: int = Field(default=20_000, ge=1)
     """So fast the audit reads the log; it is to be unnoticed."""
+    most_entries: int = Field(default=10_000, ge=1)
+    """A profile with more entries than that for one condition overflows: its membership stays."""
     tick_ms: int = Field(default=1000, ge=100)
     """A partition without records gets a tick this often."""

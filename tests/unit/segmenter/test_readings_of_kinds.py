@@ -2,13 +2,17 @@
 
 from hashlib import blake2b
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from services.segmenter.domain.payload import Unreadable
 from services.segmenter.domain.rows import GRAVE
+from services.segmenter.settings import SegmenterSettings
+from services.segmenter.streams import Segmenter
 from tests.unit.segmenter.histories import START, text_of
+from tests.unit.segmenter.memory_log import Past, Table
 from tests.unit.segmenter.story import Story
 
 T = START
@@ -238,6 +242,13 @@ def test_s4_a_relation_event_without_a_row_is_refused(row: Any) -> None:
     with pytest.raises(Unreadable):
         rows.happen(T, "relation", name="orders", row=row)
     assert not rows.profile.exists
+
+
+def test_s4_the_limit_of_entries_is_a_setting() -> None:
+    settings = SegmenterSettings(most_entries=3)
+    stage = Segmenter(settings, lambda: MappingProxyType({}), Past([[]], [0]))
+    stage.assigned(0, Table(), {})
+    assert stage._partitions[0].catalogue.limit == 3
 
 
 def test_s4_a_relation_is_no_event_of_that_name() -> None:
