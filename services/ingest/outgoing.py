@@ -1,7 +1,6 @@
 """Records on their way into the log, and the request that waits for them."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Literal
 
@@ -36,9 +35,10 @@ class Commit:
 
     __slots__ = ("_left", "done", "since")
 
-    def __init__(self, records: int) -> None:
+    def __init__(self, records: int, since: float = 0.0) -> None:
+        """`since` is when the request came here, by the monotonic clock."""
         self._left = records
-        self.since = time.monotonic()
+        self.since = since
         self.done: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
 
     def one_durable(self) -> None:

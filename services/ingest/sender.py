@@ -81,11 +81,12 @@ class Sender:
         Raises:
             Unavailable: not all of them in time; some may be stored nevertheless.
         """
+        since = time.monotonic()
         if not self._steady.is_set():
             await self._steady.wait()
         size = sum(record.size for record in records)
         self._admit(size)
-        commit = Commit(len(records))
+        commit = Commit(len(records), since)
         self._commits.append(commit)
         self._dispatch([Entry(record, commit) for record in records])
         self._backlog += size
