@@ -121,7 +121,7 @@ def test_s8_memberships_of_real_customers_are_what_sql_says(
     log = Log({name: where for name, (where, _) in SEGMENTS.items()}, start=_midnight(STOPS[0]))
     bought = purchases.execute("SELECT line, customer, day, discs, dollars FROM purchases")
     for row in bought.fetchall():
-        event = _event(*row, received_at=log.clock)
+        event = purchase_of(*row, received_at=log.clock)
         log.append(event.profile_id, event)
     for stop in STOPS:
         log.clock = _midnight(stop)
@@ -137,7 +137,7 @@ def test_s8_memberships_of_real_customers_are_what_sql_says(
             assert expected or (name, stop) in {("often", "1998-12-31"), ("slipping", "1998-12-31")}
 
 
-def _event(
+def purchase_of(
     line: int, customer: str, day: int, discs: int, dollars: Any, *, received_at: int
 ) -> ProfileEvent:
     return ProfileEvent(
