@@ -39,14 +39,17 @@ async function site(html) {
 const [, , name, executablePath] = process.argv;
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const scenario = JSON.parse((await lines.next()).value);
+const left = lines.next();
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 const page = await browser.newPage();
 page.on("pageerror", (error) => console.error(error.message));
 page.on("console", (message) => console.error(message.text()));
 await page.goto(await site(scenario.html ?? blank(name)));
-if (!scenario.html) await page.evaluate((given) => drive(...given), [name, scenario]);
+if (!scenario.html) {
+  await Promise.race([page.evaluate((given) => drive(...given), [name, scenario]), left]);
+}
 console.log(JSON.stringify({ called: scenario.calls?.length ?? 1 }));
-await lines.next();
+await left;
 // The way people leave: clients send what they still hold.
 await page.goto("about:blank");
 await browser.close();
