@@ -11,7 +11,7 @@ from deploy.local.kafka import Kafka
 from tests.clients.cases import Case, World, opened
 from tests.clients.driving import Driver, driven
 from tests.clients.roster import Client
-from tests.clients.service import assert_counters_agree, events
+from tests.clients.service import assert_counters_agree, events, letters
 from tests.integration.ingest_process import until
 
 Seen = Mapping[str, Sequence[tuple[int, str]]]
@@ -47,7 +47,12 @@ class Row:
 def run(
     case: Case, clients: Sequence[Client], kafka: Kafka, directory: Path, *, calls: int
 ) -> list[Row]:
-    """All clients at once through one case."""
+    """All clients at once through one case.
+
+    Raises:
+        AssertionError: the counters do not add up.
+        TimeoutError: what was refused does not.
+    """
     with opened(case, kafka, directory) as world:
         began = time.monotonic()
         with _sending(clients, case, world, calls) as drivers:
@@ -55,6 +60,8 @@ def run(
             case.trouble(world)
             ended = _wait(case, clients, world, drivers, calls)
         until(lambda: world.ingest.metric("afflux_ingest_spool_records") == 0, "an empty spool")
+        bad = (calls - _good(case, calls)) * len(clients)
+        until(lambda: len(letters(kafka.bootstrap)) == bad, "a dead letter of each bad event")
         assert_counters_agree(world.ingest)
         seen, now = _seen(world), time.monotonic()
         return [_row(one, case, calls, seen, ended.get(one.name, now) - began) for one in clients]
@@ -90,10 +97,15 @@ def _wait(
         for client in clients:
             if client.name not in ended and (
                 len({number for number, _ in seen.get(client.name, ())}) == _good(case, calls)
-                or (client.name in case.excused and drivers[client.name].is_done())
+                or (client.name in case.excused and _has_given_up(client, drivers[client.name]))
             ):
                 ended[client.name] = time.monotonic()
     return ended
+
+
+def _has_given_up(client: Client, driver: Driver) -> bool:
+    """Whether nothing more is to come of it; a page that repeats itself never says so."""
+    return driver.is_done() and not (client.is_browser and client.retries)
 
 
 def _good(case: Case, calls: int) -> int:
