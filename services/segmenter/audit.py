@@ -21,7 +21,7 @@ from services.segmenter.domain.audit import (
     lingering,
     told,
 )
-from services.segmenter.domain.catalogue import Catalogue
+from services.segmenter.domain.catalogue import ENTRIES, Catalogue
 from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import Segment
 from services.segmenter.domain.sql.condition import Conditions, paths
@@ -47,6 +47,8 @@ class Manner:
     """Told how many records were read."""
     rest: Callable[[float], None] = time.sleep
     """Waits so many seconds."""
+    limit: int = ENTRIES
+    """The most entries that the segmenter keeps for one condition of one profile."""
     patience_s: float = 30.0
     """So long a difference is looked at again: the stream may still be working off what was due."""
 
@@ -168,7 +170,7 @@ def _registers(
 def _decided(bootstrap: str, lives: Lives, manner: Manner) -> Told:
     concerned = lives.lives.keys() | lives.ended
     found = decided_among(bootstrap, concerned.__contains__, manner.progress)
-    return told(found.changes, found.present)
+    return told(found.changes, found.present, manner.limit)
 
 
 def _portions(share: float, records: int) -> list[float]:

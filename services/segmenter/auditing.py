@@ -70,8 +70,15 @@ class Auditing:
                 log.exception("an audit failed")
 
     def _pass(self, salt: bytes) -> None:
-        patience_s = self._settings.audit_patience_s
-        manner = Manner(self._share, salt, self._pace, self._rest, patience_s)
+        settings = self._settings
+        manner = Manner(
+            self._share,
+            salt,
+            self._pace,
+            self._rest,
+            settings.most_entries,
+            settings.audit_patience_s,
+        )
         newest = _segments(self._definitions())
         found = audit(self._settings.kafka_bootstrap, newest, manner)
         _report(found)

@@ -15,6 +15,7 @@ from services.control.segments_in_force import newest_segments
 from services.control.settings import ControlSettings
 from services.runtime.settings import read
 from services.segmenter import audit as auditing
+from services.segmenter.settings import SegmenterSettings
 
 
 def audit(
@@ -47,6 +48,7 @@ def audit(
             newest,
             auditing.Manner(
                 share=sample / 100,
+                limit=read(SegmenterSettings).most_entries,
                 progress=lambda count: status.update(f"reading the log: {count:,} records"),
             ),
             only=segment,

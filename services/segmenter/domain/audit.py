@@ -102,6 +102,8 @@ class Told:
     changes: Mapping[Pair, Sequence[MembershipChanged]]
     """In order, those after the cut too."""
     present: Mapping[Pair, bool]
+    limit: int = ENTRIES
+    """With more entries than that a profile may have overflowed."""
 
     def at(self, pair: Pair, now: int) -> bool:
         """What was decided for an instant."""
@@ -109,12 +111,14 @@ class Told:
         return standing_at(pair, self.changes.get(pair, ()), present=present, at=now).member
 
 
-def told(changes: Iterable[MembershipChanged], present: Mapping[Pair, bool]) -> Told:
+def told(
+    changes: Iterable[MembershipChanged], present: Mapping[Pair, bool], limit: int = ENTRIES
+) -> Told:
     """The changes by profile and segment."""
     found: dict[Pair, list[MembershipChanged]] = {}
     for change in changes:
         found.setdefault((change.profile_id, change.segment_id), []).append(change)
-    return Told(found, present)
+    return Told(found, present, limit)
 
 
 def compare(questions: Iterable[Question], decided: Told, found: Audit) -> list[Question]:
@@ -164,7 +168,7 @@ def judge(pair: Pair, life: Life, decided: Told, *, recomputed: bool) -> Verdict
     onward = next((each for each in changes if each.occurred_at > life.clock), None)
     if onward is not None and onward.cause in _BY_DEFINITION and onward.member is recomputed:
         return "behind"
-    return "overflow" if len(life.applied) > ENTRIES else "different"
+    return "overflow" if len(life.applied) > decided.limit else "different"
 
 
 def _may_follow(change: MembershipChanged, life: Life) -> bool:

@@ -130,6 +130,7 @@ def test_s8_an_audit_finds_a_decision_that_is_missing_or_wrong() -> None:
         (difference,) = _audited(log, decided).differences
         assert (difference.profile_id, difference.segment_id) == ("p_0", "s")
         assert (difference.stream, difference.recomputed) == (False, True)
+    assert _audited(log, [], limit=0).segments["s"].overflowed == 1
 
 
 def test_s8_an_audit_finds_who_was_merged_and_is_still_a_member() -> None:
@@ -145,10 +146,10 @@ def test_s8_an_audit_finds_who_was_merged_and_is_still_a_member() -> None:
     assert (difference.profile_id, difference.segment_id) == ("p_1", "s")
 
 
-def _audited(log: Log, changes: list[MembershipChanged]) -> Audit:
+def _audited(log: Log, changes: list[MembershipChanged], limit: int = 10_000) -> Audit:
     found = Audit()
     questions = asked(lives_until(log, list(log.read)), {}, found)
-    conclude(compare(questions, told(changes, {}), found), found)
+    conclude(compare(questions, told(changes, {}, limit), found), found)
     return found
 
 
