@@ -12,9 +12,11 @@ class SegmenterSettings(RuntimeSettings):
     """Most timers fired in a cycle."""
     walk_slice: int = Field(default=500, ge=1)
     """Most profiles brought to a new definition in a cycle."""
+    walk_ms: int = Field(default=10, ge=1)
+    """Longest that a cycle does so."""
     build_slice: int = Field(default=1000, ge=1)
     """Most records read again for a build in a cycle."""
-    build_ms: int = Field(default=5, ge=1)
+    build_ms: int = Field(default=4, ge=1)
     """Longest that a cycle does so."""
     audit_profiles: int = Field(default=200, ge=0)
     """So many profiles are recomputed from the log in each pass of the audit; 0 switches it off."""

@@ -16,8 +16,8 @@ from services.segmenter.partition import Partition, Work, opened
 from services.segmenter.progress import segments_status
 from services.segmenter.settings import SegmenterSettings
 
-STEP = 100
-"""So many records are read again between two looks at the clock."""
+STEP = 25
+"""So many records are read again, or profiles walked over, between two looks at the clock."""
 
 
 class Segmenter:
@@ -70,11 +70,11 @@ class Segmenter:
             self._call(first, cycle)
         for partition in self._partitions.values():
             self._advance(partition, cycle)
+        self._walk(cycle)
         self._read_past(cycle)
         for work in self._works.values():
             work.finish()
         self._works.clear()
-        metrics.WALKING.set(sum(each.walking for each in self._partitions.values()))
 
     def status(self) -> Mapping[str, Any]:
         """What is in force and how far the builds are; asked from another thread."""
@@ -102,6 +102,18 @@ class Segmenter:
         if first.register.wants_build:
             building.begin(first, cycle, partitions)
 
+    def _walk(self, cycle: Cycle) -> None:
+        """One partition after the other as well, for what a new definition brings can wait."""
+        walking = [each for each in self._partitions.values() if each.walking]
+        metrics.WALKING.set(len(walking))
+        if walking:
+            work = self._work(walking[0].number, cycle)
+            ends_at = self._monotonic() + self._settings.walk_ms / 1000
+            for done in range(0, self._settings.walk_slice, STEP):
+                idle.walk(work, min(STEP, self._settings.walk_slice - done))
+                if not walking[0].walking or self._monotonic() >= ends_at:
+                    break
+
     def _read_past(self, cycle: Cycle) -> None:
         """One partition after the other, in slices: live records come first."""
         reading = [each for each in self._partitions.values() if each.is_reading]
@@ -119,8 +131,6 @@ class Segmenter:
     def _advance(self, partition: Partition, cycle: Cycle) -> None:
         if partition.fired_until <= partition.now:
             idle.fire_timers(self._work(partition.number, cycle), self._settings.timer_slice)
-        if partition.walking:
-            idle.walk(self._work(partition.number, cycle), self._settings.walk_slice)
         if self._monotonic() - partition.active_at >= self._settings.tick_ms / 1000:
             partition.active_at = self._monotonic()
             idle.tick(partition, cycle)
