@@ -68,8 +68,8 @@ class Instance:
     @property
     def linger(self) -> timedelta | None:
         """How long changes are collected; None for what the platform is usually given."""
-        given = self.settings.linger_ms
-        return None if given is None else timedelta(milliseconds=given)
+        given = self.settings.linger
+        return None if given is None else timedelta(seconds=given)
 
 
 def instance_of(

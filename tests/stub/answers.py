@@ -21,7 +21,8 @@ TEXTS: Mapping[str, str] = {
     r"item #(\d+)": f"Invalid UID2, item #{BAD + 1}",
     "Duplicate IDs found in batch input": "Duplicate IDs found in batch input: [x].",
     "Property .* does not exist": 'Property "plan" does not exist',
-    r"/data/(\d+)/": f"/data/attributes/profiles/data/{BAD}/attributes/email",
+    r"^/data(?:/attributes/[\w-]+/data)?/(\d+)(?:/|$)": "/data/attributes/events-bulk-create"
+    f"/data/{BAD}/attributes/events/data/0/attributes/time",
     r"obj\.\w+\[(\d+)\]": f"obj.events[{BAD}].createdAt",
     r"id=([\w-]+)": "A contact matching those details already exists with id=5f4d3c1c-1",
     "Custom attribute .* does not exist": "Custom attribute 'plan' does not exist",
@@ -177,7 +178,10 @@ def _error(body: dict[str, Any]) -> dict[str, Any]:
 def _set(body: dict[str, Any], path: str, value: Any) -> None:
     *above, last = path.split(".")
     for name in above:
-        body = body.setdefault(name, {})
+        if name.endswith("[]"):
+            (body,) = body.setdefault(name[:-2], [{}])
+        else:
+            body = body.setdefault(name, {})
     body[last] = value
 
 

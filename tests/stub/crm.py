@@ -30,7 +30,7 @@ def hubspot(call: Call, world: World) -> Response:
     missing = [one for one in (*adds, *removes) if one not in known]
     world.change(audience, [known[one] for one in adds if one in known], member=True)
     world.change(audience, [known[one] for one in removes if one in known], member=False)
-    return ok({"recordsIdsAdded": adds, "recordsIdsRemoved": removes, "recordIdsMissing": missing})
+    return ok({"recordsIdsAdded": adds, "recordIdsRemoved": removes, "recordIdsMissing": missing})
 
 
 def _contacts(call: Call, world: World) -> Response:

@@ -10,7 +10,7 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.authorisation import bearer
 from services.activator.domain.change import Change, Conversion
 from services.activator.domain.contract import Contract, Endpoint, IdType, Rate, Row
-from services.activator.domain.person import known
+from services.activator.domain.person import Known, known
 from services.activator.domain.platform import (
     Audience,
     Batch,
@@ -138,17 +138,27 @@ def headers(settings: Settings, _token: Token | None) -> dict[str, str]:
 def drafts(
     change: Change, endpoint: Endpoint, audience: Audience | None, setup: Setup[Settings]
 ) -> Sequence[Draft]:
-    external_id = known(change.person, change.profile_id).external_id
+    person = known(change.person, change.profile_id)
+    external_id = person.external_id
     who = {"external_id": external_id.strip()}
     if endpoint.action == "send_event" and change.conversion is not None:
         return _events(change, change.conversion, who, setup)
     attributes: dict[str, Any] = dict(mapped(change))
+    if change.audience_id is None:
+        attributes |= _reached(person, setup)
     if audience is not None and endpoint.action != "upsert_profile":
         attributes |= _membership(audience, setup, is_member=endpoint.action == "add_member")
     said = change.person.consent.get("marketing_email")
     if setup.opt_in and said in ("granted", "denied"):
         attributes["email_subscribe"] = "opted_in" if said == "granted" else "unsubscribed"
-    return (Draft(payload=who | attributes, array="attributes", names=(external_id,)),)
+    return (Draft(payload={**who, **attributes, **who}, array="attributes", names=(external_id,)),)
+
+
+def _reached(person: Known, setup: Setup[Settings]) -> dict[str, str]:
+    """Where the person is written to."""
+    first = setup.identify.first
+    found = {"email": first("email", person.emails), "phone": first("phone", person.phones)}
+    return {name: value for name, value in found.items() if value}
 
 
 def _membership(audience: Audience, setup: Setup[Settings], *, is_member: bool) -> dict[str, Any]:
@@ -173,7 +183,7 @@ def _events(
                 "product_id": goods.id or goods.name or event.name,
                 "currency": event.currency,
                 "price": goods.price or 0,
-                "quantity": int(goods.quantity or 1),
+                "quantity": max(1, int(goods.quantity or 1)),
                 "time": time,
                 "properties": {"order_id": event.order},
             },

@@ -22,6 +22,7 @@ from services.activator.domain.platform import (
 from services.activator.domain.record import record_of
 from services.activator.domain.requests import Request, as_json
 
+MAX_BYTES = 64 * 2**20
 CONTRACT = Contract(
     name="file",
     category="generic",
@@ -33,6 +34,7 @@ CONTRACT = Contract(
             method="APPEND",
             path="{root}/{destination_id}/add_member/dt={date}/hh={hour}/",
             max_items=100000,
+            max_bytes=MAX_BYTES,
             dedup="offsets_in_name",
         ),
         Endpoint(
@@ -40,6 +42,7 @@ CONTRACT = Contract(
             method="APPEND",
             path="{root}/{destination_id}/remove_member/dt={date}/hh={hour}/",
             max_items=100000,
+            max_bytes=MAX_BYTES,
             dedup="offsets_in_name",
         ),
         Endpoint(
@@ -47,6 +50,7 @@ CONTRACT = Contract(
             method="APPEND",
             path="{root}/{destination_id}/upsert_profile/dt={date}/hh={hour}/",
             max_items=100000,
+            max_bytes=MAX_BYTES,
             dedup="offsets_in_name",
         ),
         Endpoint(
@@ -54,6 +58,7 @@ CONTRACT = Contract(
             method="APPEND",
             path="{root}/{destination_id}/send_event/dt={date}/hh={hour}/",
             max_items=100000,
+            max_bytes=MAX_BYTES,
             dedup="offsets_in_name",
         ),
     ),

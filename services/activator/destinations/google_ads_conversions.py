@@ -42,6 +42,7 @@ CONTRACT = Contract(
             max_ids=5,
             dedup="conversionAction+orderId",
             results="index",
+            promises="results",
         ),
         Endpoint(
             action="send_event",
@@ -52,6 +53,7 @@ CONTRACT = Contract(
             max_items=2000,
             dedup="conversionAction+orderId",
             results="index",
+            promises="results",
         ),
     ),
     rates=(Rate("token", requests=15000, per_s=86400),),
@@ -102,7 +104,8 @@ def _action(setup: Setup[Settings]) -> str:
 def _click(
     change: Change, event: Conversion, users: list[dict[str, str]], setup: Setup[Settings]
 ) -> dict[str, Any]:
-    clicks = {name: event.click[name] for name in CLICKS if name in event.click}
+    click = next((name for name in CLICKS if name in event.click), None)
+    clicks = {} if click is None else {click: event.click[click]}
     if not clicks and not users:
         raise Unsendable("no_identifiers")
     payload: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """Google Ads Customer Match, the older way: lists filled by jobs of three calls."""
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, SecretStr
@@ -126,7 +127,7 @@ CONTRACT = Contract(
         "hashedPhoneNumber": IdType("phone_e164", "sha256"),
         "hashedFirstName": IdType("google_name", "sha256"),
         "hashedLastName": IdType("google_name", "sha256"),
-        "countryCode": IdType("plain", upper=True),
+        "countryCode": IdType("country_iso2", upper=True),
         "postalCode": IdType("ext_trim"),
         "mobileId": IdType("maid_lower"),
         "thirdPartyUserId": IdType("ext_trim"),
@@ -168,10 +169,10 @@ def drafts(
 ) -> Sequence[Draft]:
     person = known(change.person, change.profile_id)
     identifiers = _identifiers(person, setup)
-    if not identifiers:
-        return ()
     consent = _consent(change) if change.operation == "add_member" else ()
-    return (Draft(payload={"userIdentifiers": identifiers[:MOST_IDS]}, key=consent),)
+    starts = range(0, len(identifiers), MOST_IDS)
+    parts = [identifiers[start : start + MOST_IDS] for start in starts]
+    return [Draft(payload={"userIdentifiers": part}, key=consent) for part in parts]
 
 
 def _identifiers(person: Known, setup: Setup[Settings]) -> list[dict[str, Any]]:
@@ -202,11 +203,13 @@ def call(batch: Batch, setup: Setup[Settings]) -> Generator[Request, Response, R
     """A job is made, filled and set going."""
     made = yield setup.request(
         setup.url("/v24/customers/{id}/offlineUserDataJobs:create", id=setup.settings.customer_id),
-        {"job": _job(batch, setup)},
+        {"job": _job(batch, setup)} | ({"validateOnly": True} if setup.rehearsal else {}),
     )
     name = Answer(made).first("resourceName")
-    if made.status != 200 or not isinstance(name, str):
+    if made.status != 200:
         return made
+    if not isinstance(name, str):
+        return replace(made, body=b"")
     verb = "create" if batch.endpoint.action == "add_member" else "remove"
     filled = yield setup.request(
         setup.url(f"/v24/{name}:addOperations"),

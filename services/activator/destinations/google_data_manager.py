@@ -106,6 +106,7 @@ CONTRACT = Contract(
             atomic=True,
             dedup="set",
             results="async_job",
+            promises="requestId",
         ),
         Endpoint(
             action="remove_member",
@@ -117,6 +118,7 @@ CONTRACT = Contract(
             atomic=True,
             dedup="set",
             results="async_job",
+            promises="requestId",
         ),
         Endpoint(
             action="create_audience",
@@ -134,6 +136,7 @@ CONTRACT = Contract(
             atomic=True,
             dedup="transactionId",
             results="async_job",
+            promises="requestId",
         ),
     ),
     rates=(
@@ -145,7 +148,7 @@ CONTRACT = Contract(
         "phoneNumber": IdType("phone_e164", "sha256"),
         "givenName": IdType("google_name", "sha256"),
         "familyName": IdType("google_name", "sha256"),
-        "regionCode": IdType("plain", upper=True),
+        "regionCode": IdType("country_iso2", upper=True),
         "postalCode": IdType("ext_trim"),
         "mobileIds": IdType("maid_lower"),
         "userId": IdType("ext_trim"),
@@ -189,16 +192,30 @@ def drafts(
     person = known(change.person, change.profile_id)
     if endpoint.action == "send_event" and change.conversion is not None:
         return (_event(change, change.conversion, person, setup),)
-    users = _identifiers(person, setup)
-    consent = {} if endpoint.action == "remove_member" else _consent(change)
-    if users:
-        payload = {"userData": {"userIdentifiers": users}} | consent
-        return (Draft(payload=payload, key=("user",)),)
-    mobiles = setup.identify.many("mobileIds", [value for _, value in person.maids])
-    if mobiles:
-        mobile = {"mobileData": {"mobileIds": list(mobiles[:MOST_IDS])}} | consent
-        return (Draft(payload=mobile, key=("mobile",)),)
-    return ()
+    removes = endpoint.action == "remove_member"
+    consent = {} if removes else _consent(change)
+    users = [
+        Draft(payload={"userData": {"userIdentifiers": part}} | consent, key=("user",))
+        for part in _parts(_identifiers(person, setup))
+    ]
+    if users and not removes:
+        return users
+    return [*users, *_mobile(person, consent, setup)]
+
+
+def _mobile(person: Known, consent: Mapping[str, Any], setup: Setup[Settings]) -> list[Draft]:
+    """By devices, for who is known by nothing else; a removal reaches who once was."""
+    ids = setup.identify.many("mobileIds", [value for _, value in person.maids])
+    return [
+        Draft(payload={"mobileData": {"mobileIds": part}, **consent}, key=("mobile",))
+        for part in _parts(ids)
+    ]
+
+
+def _parts(identifiers: Sequence[Any]) -> list[list[Any]]:
+    """As many to a member as it may have."""
+    starts = range(0, len(identifiers), MOST_IDS)
+    return [list(identifiers[start : start + MOST_IDS]) for start in starts]
 
 
 def _identifiers(person: Known, setup: Setup[Settings]) -> list[dict[str, Any]]:
@@ -213,9 +230,7 @@ def _identifiers(person: Known, setup: Setup[Settings]) -> list[dict[str, Any]]:
         "regionCode": one("regionCode", person.text("country")),
         "postalCode": one("postalCode", person.text("postal_code")),
     }
-    if all(address.values()):
-        found.insert(min(len(found), MOST_IDS - 1), {"address": address})
-    return found[:MOST_IDS]
+    return [*found, {"address": address}] if all(address.values()) else found
 
 
 def _consent(change: Change) -> dict[str, Any]:
@@ -231,7 +246,7 @@ def _consent(change: Change) -> dict[str, Any]:
 def _event(change: Change, event: Conversion, person: Known, setup: Setup[Settings]) -> Draft:
     if setup.settings.conversion_action_id is None:
         raise Unsendable("no_conversion_action")
-    users = _identifiers(person, setup)
+    users = _identifiers(person, setup)[:MOST_IDS]
     clicks = {
         name: event.click[name] for name in ("gclid", "gbraid", "wbraid") if name in event.click
     }

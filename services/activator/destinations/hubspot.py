@@ -57,6 +57,7 @@ CONTRACT = Contract(
             dedup="set",
             mixes=True,
             results="value",
+            promises="recordIdsRemoved",
         ),
         Endpoint(
             action="remove_member",
@@ -68,6 +69,7 @@ CONTRACT = Contract(
             dedup="set",
             mixes=True,
             results="value",
+            promises="recordIdsRemoved",
         ),
         Endpoint(
             action="create_audience", method="POST", path="/crm/v3/lists", dedup="lookup_by_name"
@@ -165,6 +167,9 @@ CONTRACT = Contract(
     membership="list_by_vendor_id",
     rehearsal="developer_test_account",
 )
+
+
+ALLOWANCES = (("remaining", "max"), ("daily-remaining", "daily"))
 
 
 class Settings(DestinationSettings):
@@ -316,12 +321,17 @@ def create(audience: Audience, setup: Setup[Settings]) -> Request:
 
 
 def hint(answer: Answer, _now: datetime) -> Hint | None:
-    """Close to the end of the window's allowance: half as fast."""
-    stated = answer.response.headers
-    left, most = stated.get("x-hubspot-ratelimit-remaining"), stated.get("x-hubspot-ratelimit-max")
-    if left is None or most is None or not left.isdigit() or not most.isdigit():
-        return None
-    return Hint(slower=True) if int(left) * 10 < int(most) else None
+    """Close to the end of the window's or the day's allowance: half as fast."""
+    is_scarce = any(_is_scarce(answer, left, most) for left, most in ALLOWANCES)
+    return Hint(slower=True) if is_scarce else None
+
+
+def _is_scarce(answer: Answer, left: str, most: str) -> bool:
+    """Whether less than a tenth is left."""
+    stated = [
+        answer.response.headers.get(f"x-hubspot-ratelimit-{name}", "") for name in (left, most)
+    ]
+    return all(map(str.isdigit, stated)) and int(stated[0]) * 10 < int(stated[1])
 
 
 DESTINATION = Destination(

@@ -1,6 +1,7 @@
 """Intercom: contacts, tags and events, one a call."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import SecretStr, StrictBool
@@ -17,6 +18,7 @@ from services.activator.domain.platform import (
     Destination,
     DestinationSettings,
     Draft,
+    Hint,
     Setup,
     Token,
     mapped,
@@ -73,7 +75,12 @@ CONTRACT = Contract(
         Rate("app", requests=1666, per_s=10),
         Rate("app", in_flight=10),
     ),
-    ids={"external_id": IdType("ext_trim"), "email": IdType("email_basic"), "id": IdType("plain")},
+    ids={
+        "external_id": IdType("ext_trim"),
+        "email": IdType("email_basic"),
+        "phone": IdType("phone_e164"),
+        "id": IdType("plain"),
+    },
     errors=(
         Row(
             name="conflict",
@@ -116,7 +123,7 @@ CONTRACT = Contract(
     rehearsal="test",
 )
 
-OWN = ("name", "phone", "avatar", "signed_up_at", "last_seen_at")
+OWN = ("name", "avatar", "signed_up_at", "last_seen_at")
 
 
 class Settings(DestinationSettings):
@@ -152,7 +159,10 @@ def _contact(change: Change, person: Known, setup: Setup[Settings]) -> dict[str,
     found: dict[str, Any] = {"role": "user", "external_id": person.external_id.strip()}
     if email:
         found["email"] = email
-    traits = mapped(change)
+    traits = dict(mapped(change))
+    phones = [*person.phones, str(traits.pop("phone", None) or "")]
+    if phone := setup.identify.first("phone", phones):
+        found["phone"] = phone
     found |= {name: traits[name] for name in OWN if name in traits}
     custom = {name: value for name, value in traits.items() if name not in OWN}
     if custom:
@@ -210,6 +220,15 @@ def created(answer: Answer, _audience: Audience) -> str | None:
     return text_id(answer.first("id"))
 
 
+def hint(answer: Answer, now: datetime) -> Hint | None:
+    """When the window is used up, its end is in a header, in Unix seconds."""
+    stated = answer.response.headers
+    until = stated.get("x-ratelimit-reset", "")
+    if stated.get("x-ratelimit-remaining") != "0" or not until.isdecimal():
+        return None
+    return Hint(pause=timedelta(seconds=min(60.0, max(0.0, int(until) - now.timestamp()))))
+
+
 DESTINATION = Destination(
     contract=CONTRACT,
     settings=Settings,
@@ -218,4 +237,5 @@ DESTINATION = Destination(
     headers=headers,
     audiences=AudienceCalls(create=create, created=created),
     learn=learn,
+    hint=hint,
 )

@@ -192,7 +192,7 @@ def build(batch: Batch, setup: Setup[Settings]) -> Request:
 
 
 def _body(batch: Batch) -> dict[str, Any]:
-    list_id = int(batch.audience.vendor_id) if batch.audience and batch.audience.vendor_id else 0
+    list_id = _number(batch.audience.vendor_id if batch.audience else None)
     match batch.endpoint.action:
         case "upsert_profile":
             return {"users": batch.payloads, "createNewFields": True}
@@ -206,6 +206,11 @@ def _body(batch: Batch) -> dict[str, Any]:
             }
         case _:
             return {"listId": list_id, "subscribers": batch.payloads, "channelUnsubscribe": False}
+
+
+def _number(vendor_id: str | None) -> int | str | None:
+    """Lists have numbers; what a customer wrote instead is left to Iterable to refuse."""
+    return int(vendor_id) if vendor_id and vendor_id.isdecimal() else vendor_id
 
 
 def find(_audience: Audience, setup: Setup[Settings]) -> Request:

@@ -48,6 +48,7 @@ CONTRACT = Contract(
             path="/api/profile-bulk-import-jobs",
             batch_key=("list_id",),
             variant="bulk",
+            promises="data.id",
             max_items=10000,
             max_bytes=5000000,
             max_item_bytes=102400,
@@ -165,7 +166,7 @@ CONTRACT = Contract(
             name="pointed",
             outcome="ITEM_PERMANENT_REST_RESENT",
             http=(400,),
-            match={"pointer": r"/data/(\d+)/"},
+            match={"pointer": r"^/data(?:/attributes/[\w-]+/data)?/(\d+)(?:/|$)"},
         ),
         Row(
             name="invalid",
@@ -179,9 +180,9 @@ CONTRACT = Contract(
     rehearsal="test_account",
 )
 
+KEYS = ("email", "phone_number", "external_id", "id")
+"""What a profile is known by: from its identifiers, never from a trait."""
 OWN = (
-    "email",
-    "phone_number",
     "first_name",
     "last_name",
     "title",
@@ -239,17 +240,17 @@ def _who(person: Known, setup: Setup[Settings]) -> dict[str, str]:
 
 
 def _profile(change: Change, who: dict[str, str], setup: Setup[Settings]) -> Sequence[Draft]:
-    traits = mapped(change)
-    set_now = {name: value for name, value in traits.items() if value is not None}
-    attributes: dict[str, Any] = {n: v for n, v in set_now.items() if n in OWN} | who
-    place = {name: value for name, value in set_now.items() if name in PLACE}
+    traits = {name: value for name, value in mapped(change).items() if name not in KEYS}
+    attributes: dict[str, Any] = {n: v for n, v in traits.items() if n in OWN} | who
+    place = {name: value for name, value in traits.items() if name in PLACE}
     if place:
         attributes["location"] = place
-    other = {n: v for n, v in set_now.items() if n not in OWN and n not in PLACE}
-    if other:
-        attributes["properties"] = other
+    other = {n: v for n, v in traits.items() if n not in OWN and n not in PLACE}
+    properties = {name: value for name, value in other.items() if value is not None}
+    if properties:
+        attributes["properties"] = properties
     payload: dict[str, Any] = {"type": "profile", "attributes": attributes}
-    unset = [name for name, value in traits.items() if value is None]
+    unset = [name for name, value in other.items() if value is None]
     if unset:
         payload["meta"] = {"patch_properties": {"unset": unset}}
     vendor_id = setup.vendor_ids.get(change.profile_id)
@@ -343,8 +344,9 @@ STATES: Mapping[str, JobState] = {"complete": "done", "cancelled": "failed"}
 
 
 def job(answer: Answer) -> str | None:
-    kind = answer.first("data.type")
-    return text_id(answer.first("data.id")) if str(kind).endswith("-job") else None
+    """Of an import of profiles; other jobs cannot be asked about."""
+    is_import = answer.first("data.type") == "profile-bulk-import-job"
+    return text_id(answer.first("data.id")) if is_import else None
 
 
 def job_state(answer: Answer) -> JobState:

@@ -36,6 +36,7 @@ CONTRACT = Contract(
             max_age_s=7776000,
             headers={"X-RestLi-Method": "BATCH_CREATE"},
             results="index",
+            promises="elements",
         ),
     ),
     rates=(

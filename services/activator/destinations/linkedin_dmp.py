@@ -1,7 +1,7 @@
 """LinkedIn DMP segments: who is in a segment, adds and removes in one stream."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -91,6 +91,7 @@ CONTRACT = Contract(
             headers={"X-RestLi-Method": "BATCH_CREATE"},
             mixes=True,
             results="index",
+            promises="elements",
         ),
         Endpoint(
             action="remove_member",
@@ -102,6 +103,7 @@ CONTRACT = Contract(
             headers={"X-RestLi-Method": "BATCH_CREATE"},
             mixes=True,
             results="index",
+            promises="elements",
         ),
         Endpoint(
             action="create_audience", method="POST", path="/dmpSegments", dedup="sourceSegmentId"
@@ -131,7 +133,9 @@ class Settings(OAuthSettings):
 
     account: str = Field(pattern=r"^[0-9]+$")
     source_platform: str
-    id_types: tuple[str, ...] = Field(default=("SHA256_EMAIL", "GOOGLE_AID"), min_length=1)
+    id_types: tuple[Literal["SHA256_EMAIL", "SHA512_EMAIL", "GOOGLE_AID"], ...] = Field(
+        default=("SHA256_EMAIL", "GOOGLE_AID"), min_length=1
+    )
 
 
 def headers(settings: OAuthSettings, token: Token | None) -> dict[str, str]:

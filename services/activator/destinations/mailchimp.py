@@ -1,7 +1,8 @@
 """Mailchimp: members of an audience, static segments and events."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import SecretStr, StrictBool
@@ -10,6 +11,7 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.authorisation import basic
 from services.activator.domain.change import Change, Conversion
 from services.activator.domain.contract import Contract, Endpoint, IdType, Rate, Row
+from services.activator.domain.outcomes import Response
 from services.activator.domain.person import known
 from services.activator.domain.platform import (
     Audience,
@@ -145,6 +147,8 @@ CONTRACT = Contract(
 )
 
 SHORTEST, LONGEST = 2, 30
+UNSAID = "transactional"
+"""The status of who has neither agreed nor refused."""
 
 
 class Settings(DestinationSettings):
@@ -181,7 +185,7 @@ def drafts(
         return (Draft(payload=email, unique=email, names=(email,)),)
     payload: dict[str, Any] = {"email_address": email}
     if endpoint.variant == "single":
-        payload["status_if_new"] = "transactional"
+        payload["status_if_new"] = UNSAID
     else:
         payload["status"] = _status(change)
     fields = {name: _field(value) for name, value in mapped(change).items()}
@@ -197,7 +201,7 @@ def _alone(endpoint: Endpoint, email: str) -> tuple[str, ...]:
 def _status(change: Change) -> str:
     """Nobody is subscribed who has not said so."""
     said = change.person.consent.get("marketing_email")
-    return {"granted": "subscribed", "denied": "unsubscribed"}.get(str(said), "transactional")
+    return {"granted": "subscribed", "denied": "unsubscribed"}.get(str(said), UNSAID)
 
 
 def _field(value: Any) -> Any:
@@ -230,10 +234,52 @@ def build(batch: Batch, setup: Setup[Settings]) -> Request:
         query = {"skip_merge_validation": "true", "skip_duplicate_check": "true"}
         body = {"members": batch.payloads, "update_existing": True, "sync_tags": False}
         return setup.request(setup.url(endpoint.path, query, list_id=settings.list_id), body)
-    digest = hashlib.md5(batch.key[0].encode(), usedforsecurity=False).hexdigest()
+    digest = _hash(batch.key[0])
     validates = {"skip_merge_validation": "true"} if endpoint.action == "upsert_profile" else None
     url = setup.url(endpoint.path, validates, list_id=settings.list_id, subscriber_hash=digest)
     return setup.request(url, batch.payloads[0], method=endpoint.method)
+
+
+def _hash(email: str) -> str:
+    return hashlib.md5(email.encode(), usedforsecurity=False).hexdigest()
+
+
+def call(batch: Batch, setup: Setup[Settings]) -> Generator[Request, Response, Response]:
+    """Writing many overwrites subscriptions, so what people chose there is asked first."""
+    if batch.endpoint.variant != "bulk_with_status":
+        return (yield build(batch, setup))
+    entries = []
+    for entry in batch.entries:
+        payload = entry.draft.payload
+        if payload["status"] != "unsubscribed":
+            answered = yield _member(payload["email_address"], setup)
+            held = Answer(answered).first("status")
+            if answered.status not in (200, 404):
+                return answered
+            if answered.status == 200 and not isinstance(held, str):
+                return replace(answered, body=b"")
+            status = _lasting(payload["status"], held if answered.status == 200 else None)
+            payload = payload | {"status": status}
+        entries.append(replace(entry, draft=replace(entry.draft, payload=payload)))
+    return (yield build(replace(batch, entries=tuple(entries)), setup))
+
+
+def _member(email: str, setup: Setup[Settings]) -> Request:
+    url = setup.url(
+        "/lists/{list_id}/members/{subscriber_hash}",
+        {"fields": "status"},
+        list_id=setup.settings.list_id,
+        subscriber_hash=_hash(email),
+    )
+    return setup.request(url, method="GET")
+
+
+def _lasting(wanted: str, held: str | None) -> str:
+    """Who has left stays out; who has told us nothing stays as they are."""
+    if held in ("unsubscribed", "cleaned"):
+        return "unsubscribed"
+    is_unsaid = wanted == UNSAID and held in ("subscribed", "pending")
+    return str(held) if is_unsaid else wanted
 
 
 def find(audience: Audience, setup: Setup[Settings]) -> Request:
@@ -267,7 +313,7 @@ DESTINATION = Destination(
     contract=CONTRACT,
     settings=Settings,
     drafts=drafts,
-    build=build,
+    call=call,
     headers=headers,
     audiences=AudienceCalls(find=find, found=found, create=create, created=created, absent=()),
     learn=learn,

@@ -5,7 +5,7 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import Field, SecretStr
 
@@ -90,6 +90,7 @@ CONTRACT = Contract(
             max_items=10000,
             dedup="set",
             results="count_only",
+            promises="num_received",
         ),
         Endpoint(
             action="remove_member",
@@ -99,6 +100,7 @@ CONTRACT = Contract(
             max_items=10000,
             dedup="set",
             results="count_only",
+            promises="num_received",
         ),
         Endpoint(
             action="create_audience",
@@ -136,7 +138,26 @@ CONTRACT = Contract(
 
 SCHEMA = tuple(CONTRACT.ids or {})
 RESTRICTED = "DATA_PROCESSING_OPTIONS"
+Key = Literal[
+    "EXTERN_ID",
+    "EMAIL",
+    "PHONE",
+    "DOBY",
+    "DOBM",
+    "DOBD",
+    "LN",
+    "FN",
+    "FI",
+    "GEN",
+    "CT",
+    "ST",
+    "ZIP",
+    "COUNTRY",
+    "MADID",
+]
 USAGE = ("x-business-use-case-usage", "x-ad-account-usage", "x-app-usage")
+PERCENT = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
+WAIT = "estimated_time_to_regain_access"
 
 
 class MetaSettings(DestinationSettings):
@@ -150,7 +171,7 @@ class Settings(MetaSettings):
     """The ad account that owns the audiences."""
 
     ad_account_id: str = Field(pattern=r"^[0-9]+$")
-    keys: tuple[str, ...] = Field(default=SCHEMA[:-1], alias="schema", min_length=1)
+    keys: tuple[Key, ...] = Field(default=get_args(Key), alias="schema", min_length=1)
     """Which identifiers are sent, in Meta's names."""
 
 
@@ -172,23 +193,19 @@ def proof(settings: MetaSettings, now: datetime) -> dict[str, object]:
 def drafts(
     change: Change, endpoint: Endpoint, audience: Audience | None, setup: Setup[Settings]
 ) -> Sequence[Draft]:
-    """One row a person, and a row more for each further address or number."""
+    """One row a person, and a row more for each further address, number or device."""
     person = known(change.person, change.profile_id)
     cells = _cells(person, setup)
     worth = _worth(change, audience)
-    schema = [key for key in SCHEMA if key in setup.settings.keys]
+    schema: list[str] = [key for key in SCHEMA if key in setup.settings.keys]
     if worth is not None:
         schema.append("LOOKALIKE_VALUE")
-    emails = setup.identify.many("EMAIL", person.emails)
-    phones = setup.identify.many("PHONE", person.phones)
+    several = _several(person, setup)
     restricted = is_restricted(change.person.consent) and endpoint.action == "add_member"
     found = []
-    for index in range(max(1, len(emails), len(phones))):
-        row = {
-            **(cells if index == 0 else {}),
-            "EMAIL": _nth(emails, index),
-            "PHONE": _nth(phones, index),
-        }
+    for index in range(max(1, *map(len, several.values()))):
+        row = cells if index == 0 else {}
+        row = row | {key: _nth(given, index) for key, given in several.items()}
         values: list[object] = [row.get(key) or "" for key in schema]
         if any(values):
             found.append(_draft(values, schema, worth, restricted))
@@ -202,6 +219,16 @@ def _draft(
         values[-1] = worth
     keys = (*schema, RESTRICTED) if restricted else tuple(schema)
     return Draft(payload=[*values, ["LDU"]] if restricted else values, key=keys)
+
+
+def _several(person: Known, setup: Setup[Settings]) -> dict[str, Sequence[str]]:
+    """The identifiers that a person may have more than one of."""
+    many = setup.identify.many
+    return {
+        "EMAIL": many("EMAIL", person.emails),
+        "PHONE": many("PHONE", person.phones),
+        "MADID": many("MADID", [value for _, value in person.maids]),
+    }
 
 
 def _nth(values: Sequence[str], index: int) -> str | None:
@@ -224,7 +251,6 @@ def _cells(person: Known, setup: Setup[Settings]) -> dict[str, str | None]:
         "ST": one("ST", person.text("region")),
         "ZIP": one("ZIP", person.text("postal_code")),
         "COUNTRY": one("COUNTRY", person.text("country")),
-        "MADID": setup.identify.first("MADID", [value for _, value in person.maids]),
     }
 
 
@@ -296,7 +322,10 @@ def hint(answer: Answer, _now: datetime) -> Hint | None:
     minutes: list[float] = []
     for header in USAGE:
         for name, value in _figures(answer.response.headers.get(header)):
-            (minutes if name == "estimated_time_to_regain_access" else figures).append(value)
+            if name == WAIT:
+                minutes.append(value)
+            elif name in PERCENT:
+                figures.append(value)
     pause = max(minutes, default=0)
     if pause > 0 or max(figures, default=0) >= 100:
         return Hint(pause=timedelta(minutes=pause or 1))

@@ -1,15 +1,15 @@
 """Salesforce: records by an external id, memberships as checkboxes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import jwt
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from services.activator.domain.answer import Answer
-from services.activator.domain.authorisation import bearer_token, form, token_address
+from services.activator.domain.authorisation import bearer_token, form
 from services.activator.domain.change import Change, Conversion
 from services.activator.domain.contract import Contract, Endpoint, IdType, Rate, Row
 from services.activator.domain.platform import (
@@ -169,6 +169,8 @@ CONTRACT = Contract(
 )
 
 LOGIN_S = 180
+OURS = ("id", "attributes")
+"""Keys of a record that no trait or property may take: Salesforce refuses or misreads it."""
 
 
 class Settings(DestinationSettings):
@@ -177,7 +179,7 @@ class Settings(DestinationSettings):
     client_id: str
     username: str
     private_key_pem: SecretStr
-    audience: str = "https://login.salesforce.com"
+    audience: str = Field(default="https://login.salesforce.com", pattern=r"^https://[^/]+$")
     """The login host; `https://test.salesforce.com` for sandboxes."""
     sobject: str = "Contact"
     external_id_field: str
@@ -198,7 +200,8 @@ def grant(settings: Settings, now: datetime) -> Request:
         "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
         "assertion": assertion,
     }
-    return form(token_address(settings, CONTRACT), fields)
+    usual = f"{settings.audience}/services/oauth2/token"
+    return form(str(settings.token_url or usual), fields)
 
 
 def drafts(
@@ -213,7 +216,7 @@ def drafts(
     }
     if audience is not None and endpoint.action != "upsert_profile":
         record[field(audience)] = endpoint.action == "add_member"
-    record |= mapped(change)
+    record |= _fields(mapped(change), settings.external_id_field)
     said = change.person.consent.get("marketing_email")
     if setup.opt_in and said in ("granted", "denied"):
         record[str(CONTRACT.subscription_field)] = said == "denied"
@@ -226,9 +229,15 @@ def _event(event: Conversion, settings: Settings) -> Draft:
     record = {
         "attributes": {"type": settings.event_sobject},
         settings.event_external_id_field: event.event_id,
-        **event.properties,
+        **_fields(event.properties, settings.event_external_id_field),
     }
     return Draft(payload=record, unique=event.event_id, names=(event.event_id,))
+
+
+def _fields(given: Mapping[str, Any], external_id_field: str) -> dict[str, Any]:
+    """Without what would change which record is meant; names of fields know no case."""
+    taken = (*OURS, external_id_field.lower())
+    return {name: value for name, value in given.items() if name.lower() not in taken}
 
 
 def field(audience: Audience) -> str:

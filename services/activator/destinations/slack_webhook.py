@@ -1,11 +1,11 @@
-"""Slack incoming webhook: a line in a channel for an event."""
+"""Slack incoming webhook: a line in a channel for an event, or for who enters or leaves."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import SecretStr, field_validator
 
-from services.activator.domain.change import Change
+from services.activator.domain.change import Change, Operation
 from services.activator.domain.contract import Contract, Endpoint, Rate, Row
 from services.activator.domain.person import known
 from services.activator.domain.platform import (
@@ -19,19 +19,25 @@ from services.activator.domain.platform import (
 from services.activator.domain.requests import Request
 from services.activator.domain.signature import BadSecret
 
+LINES = 50
+ACTIONS: Mapping[Operation, int] = {"send_event": 1, "add_member": LINES, "remove_member": LINES}
+"""Each with how many go into one message."""
 CONTRACT = Contract(
     name="slack_webhook",
     category="messaging",
     base_url="https://hooks.slack.com",
-    endpoints=(
+    endpoints=tuple(
         Endpoint(
-            action="send_event",
+            action=action,
             success_text="ok",
             method="POST",
             path="/services/{team}/{hook}/{secret}",
+            max_items=max_items,
+            mixes=max_items > 1,
             atomic=True,
             dedup="none",
-        ),
+        )
+        for action, max_items in ACTIONS.items()
     ),
     rates=(Rate("endpoint", requests=1, per_s=1),),
     errors=(
@@ -63,6 +69,8 @@ CONTRACT = Contract(
 
 
 WORDS = ("name", "who", "value", "currency", "order_id")
+NOTICE_WORDS = ("who", "did", "audience")
+LONGEST = 40_000
 
 
 class Settings(DestinationSettings):
@@ -73,14 +81,26 @@ class Settings(DestinationSettings):
     template: str = "{name}: {who}"
     """With `{name}`, `{who}`, `{value}`, `{currency}` and `{order_id}`."""
 
+    notice: str = "{who} {did} *{audience}*"
+    """Of who enters or leaves an audience, with `{who}`, `{did}` and `{audience}`."""
+
     @field_validator("template")
     @classmethod
     def _fillable(cls, template: str) -> str:
-        try:
-            template.format_map(dict.fromkeys(WORDS, ""))
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(f"may hold only {', '.join(f'{{{w}}}' for w in WORDS)}") from error
-        return template
+        return _checked(template, WORDS)
+
+    @field_validator("notice")
+    @classmethod
+    def _fillable_notice(cls, notice: str) -> str:
+        return _checked(notice, NOTICE_WORDS)
+
+
+def _checked(template: str, words: Iterable[str]) -> str:
+    try:
+        template.format_map(dict.fromkeys(words, ""))
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"may hold only {', '.join(f'{{{w}}}' for w in words)}") from error
+    return template
 
 
 ADDRESS = re.compile(r"/services/[A-Za-z0-9]+/[A-Za-z0-9]+/[A-Za-z0-9]+")
@@ -97,19 +117,25 @@ def check(settings: Settings) -> None:
 
 
 def drafts(
-    change: Change, _endpoint: Endpoint, _audience: Audience | None, setup: Setup[Settings]
+    change: Change, _endpoint: Endpoint, audience: Audience | None, setup: Setup[Settings]
 ) -> Sequence[Draft]:
+    person = known(change.person, change.profile_id)
+    who = person.text("name") or person.text("first_name") or person.external_id
+    if audience is not None:
+        did = "entered" if change.member else "left"
+        words = {"who": who.strip(), "did": did, "audience": audience.name}
+        line = escaped(setup.settings.notice.format_map(words))[: LONGEST // LINES - 1]
+        return (Draft(payload={"text": line}),)
     event = change.conversion
     assert event is not None
-    person = known(change.person, change.profile_id)
     words = {
         "name": event.name,
-        "who": person.text("name") or person.text("first_name") or person.external_id,
+        "who": who.strip(),
         "value": "" if event.value is None else str(event.value),
         "currency": event.currency or "",
         "order_id": event.order,
     }
-    text = escaped(setup.settings.template.format_map(words))[:40_000]
+    text = escaped(setup.settings.template.format_map(words))[:LONGEST]
     return (Draft(payload={"text": text}, names=(event.event_id,)),)
 
 
@@ -120,7 +146,8 @@ def escaped(text: str) -> str:
 
 def build(batch: Batch, setup: Setup[Settings]) -> Request:
     url = setup.url("") + setup.settings.path.get_secret_value()
-    return setup.request(url, batch.payloads[0])
+    text = "\n".join(payload["text"] for payload in batch.payloads)
+    return setup.request(url, {"text": text})
 
 
 DESTINATION = Destination(

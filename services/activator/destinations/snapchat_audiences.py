@@ -1,7 +1,7 @@
 """Snapchat customer lists: one request for each kind of identifier."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ from services.activator.domain.platform import (
 )
 from services.activator.domain.requests import Request
 
+ERROR = ("ERROR", "error", "Error")
+"""The platform writes its words in any case."""
 CONTRACT = Contract(
     name="snapchat_audiences",
     category="ads",
@@ -36,6 +38,7 @@ CONTRACT = Contract(
             unique_by="id_value",
             dedup="set",
             results="count_only",
+            promises="request_status",
         ),
         Endpoint(
             action="remove_member",
@@ -46,6 +49,7 @@ CONTRACT = Contract(
             unique_by="id_value",
             dedup="set",
             results="count_only",
+            promises="request_status",
         ),
         Endpoint(
             action="create_audience",
@@ -71,17 +75,30 @@ CONTRACT = Contract(
             name="invalid",
             outcome="SPLIT_THEN_PERMANENT",
             http=(400,),
-            match={"request_status": ("ERROR",)},
+            match={"request_status": ERROR},
+        ),
+        Row(
+            name="refused",
+            outcome="SPLIT_THEN_PERMANENT",
+            http=(200,),
+            match={"request_status": ERROR},
+        ),
+        Row(
+            name="part_refused",
+            outcome="SPLIT_THEN_PERMANENT",
+            http=(200,),
+            match={"users[].sub_request_status": ERROR},
         ),
     ),
 )
+Kind = Literal["EMAIL_SHA256", "PHONE_SHA256", "MOBILE_AD_ID_SHA256"]
 
 
 class Settings(OAuthSettings):
     """The ad account, and which identifiers are sent."""
 
     ad_account_id: str
-    id_types: tuple[str, ...] = Field(default=tuple(CONTRACT.ids or {}), min_length=1)
+    id_types: tuple[Kind, ...] = Field(default=get_args(Kind), min_length=1)
 
 
 def drafts(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 
@@ -62,6 +62,7 @@ CONTRACT = Contract(
             max_bytes=1000000,
             atomic=True,
             dedup="set",
+            promises="code",
         ),
         Endpoint(
             action="remove_member",
@@ -72,6 +73,7 @@ CONTRACT = Contract(
             max_bytes=1000000,
             atomic=True,
             dedup="set",
+            promises="code",
         ),
         Endpoint(
             action="create_audience",
@@ -94,6 +96,7 @@ CONTRACT = Contract(
     rehearsal="https://sandbox-ads.tiktok.com/open_api",
 )
 
+Kind = Literal["EMAIL_SHA256", "PHONE_SHA256", "IDFA_SHA256", "AAID_SHA256", "IDFA_MD5", "AAID_MD5"]
 SYSTEMS: Mapping[str, str] = {"IDFA": "ios", "AAID": "android"}
 
 
@@ -107,7 +110,7 @@ class Settings(TikTokSettings):
     """The advertiser, and which identifiers are sent."""
 
     advertiser_id: str = Field(pattern=r"^[0-9]+$")
-    id_schema: tuple[str, ...] = Field(default=("EMAIL_SHA256", "PHONE_SHA256"), min_length=1)
+    id_schema: tuple[Kind, ...] = Field(default=("EMAIL_SHA256", "PHONE_SHA256"), min_length=1)
 
 
 def headers(settings: TikTokSettings, _token: Token | None) -> Mapping[str, str]:

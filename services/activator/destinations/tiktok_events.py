@@ -36,6 +36,7 @@ CONTRACT = Contract(
             atomic=True,
             dedup="event+event_id",
             dedup_window_s=172800,
+            promises="code",
             max_age_s=604800,
         ),
     ),

@@ -37,6 +37,7 @@ CONTRACT = Contract(
             dedup="set",
             mixes=True,
             results="index",
+            promises="json",
         ),
         Endpoint(
             action="remove_member",
@@ -48,6 +49,7 @@ CONTRACT = Contract(
             dedup="set",
             mixes=True,
             results="index",
+            promises="json",
         ),
     ),
     rates=(Rate("account", requests=100, per_s=1),),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import Field, SecretStr
@@ -18,6 +19,7 @@ from services.activator.domain.platform import (
     Destination,
     DestinationSettings,
     Draft,
+    Hint,
     JobState,
     Setup,
     Token,
@@ -71,7 +73,11 @@ CONTRACT = Contract(
         Rate("account", requests=400, per_s=60),
         Rate("account", in_flight=30),
     ),
-    ids={"external_id": IdType("ext_trim"), "email": IdType("email_basic")},
+    ids={
+        "external_id": IdType("ext_trim"),
+        "email": IdType("email_basic"),
+        "phone": IdType("phone_e164"),
+    },
     errors=(
         Row(
             name="job_unknown_user",
@@ -147,7 +153,8 @@ def _user(change: Change, person: Known, own: str, setup: Setup[Settings]) -> di
     if not name:
         raise Unsendable("missing_name")
     email = setup.identify.first("email", person.emails)
-    phone = traits.pop("phone", None)
+    phones = [*person.phones, str(traits.pop("phone", None) or "")]
+    phone = setup.identify.first("phone", phones)
     return {
         "external_id": own,
         "name": name,
@@ -210,6 +217,15 @@ def job_state(answer: Answer) -> JobState:
     return STATES.get(str(answer.first("job_status.status")), "running")
 
 
+def hint(answer: Answer, _now: datetime) -> Hint | None:
+    """When the minute is used up, a header says how many seconds are left of it."""
+    stated = answer.response.headers
+    seconds = stated.get("ratelimit-reset", "")
+    if stated.get("ratelimit-remaining") != "0" or not seconds.isdecimal():
+        return None
+    return Hint(pause=timedelta(seconds=min(60, int(seconds))))
+
+
 DESTINATION = Destination(
     contract=CONTRACT,
     settings=Settings,
@@ -218,6 +234,7 @@ DESTINATION = Destination(
     headers=headers,
     audiences=AudienceCalls(find=find, found=found, create=create, created=created, exists=(422,)),
     learn=learn,
+    hint=hint,
     job=job,
     job_state=job_state,
 )

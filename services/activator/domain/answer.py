@@ -41,9 +41,11 @@ class Answer:
 
     @property
     def is_html(self) -> bool:
-        return self.content_type == "text/html" or self.text[:15].lower().startswith(
-            ("<!doctype html", "<html")
-        )
+        return self.content_type == "text/html" or self.begins_as_html
+
+    @property
+    def begins_as_html(self) -> bool:
+        return self.text[:15].lower().startswith(("<!doctype html", "<html"))
 
     def all(self, path: str) -> list[Any]:
         """What is at a dotted path; `[]` goes into every element of an array, `[0]` into one."""

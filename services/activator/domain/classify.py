@@ -48,7 +48,7 @@ def readings(answered: Response | Failure, asked: Asked, *, poll: bool = False) 
     if isinstance(answered, Failure):
         return [Reading(answered.outcome, answered.reason)] * len(asked.places)
     answer = Answer(answered)
-    if answer.is_html and not _awaits_no_json(asked):
+    if _is_page(answer, asked):
         is_refusal = answer.status == 401
         outcome = Outcome.AUTH if is_refusal else Outcome.RETRY
         return _same(asked, _reading(outcome, "html_answer", answer, asked))
@@ -107,7 +107,14 @@ def _read(row: Row, answer: Answer, asked: Asked) -> dict[int, Reading]:
     composite = COMPOSITES.get(row.outcome)
     if composite is not None:
         return composite(row, answer, asked)
-    return _everyone(asked, _of_row(row, Outcome[row.outcome], answer, asked))
+    return _everyone(asked, _of_row(row, _plain(row, answer, asked), answer, asked))
+
+
+def _plain(row: Row, answer: Answer, asked: Asked) -> Outcome:
+    """As the row says; but what was refused as a whole is there already for one item at most."""
+    outcome = Outcome[row.outcome]
+    was_refused = outcome is Outcome.DELIVERED and not 200 <= answer.status <= 299
+    return Outcome.SPLIT if was_refused and len(asked.places) > 1 else outcome
 
 
 def _everyone(asked: Asked, reading: Reading) -> dict[int, Reading]:
@@ -167,8 +174,12 @@ def _unreadable(answer: Answer) -> Reading:
     return Reading(Outcome.RETRY, "unreadable_answer", answer.status, at_most=UNREADABLE_AT_MOST)
 
 
-def _awaits_no_json(asked: Asked) -> bool:
-    return asked.endpoint.promises is None and asked.contract.category == "generic"
+def _is_page(answer: Answer, asked: Asked) -> bool:
+    """HTML where something else is due; a platform that answers in words may call them HTML."""
+    if asked.endpoint.success_text is not None:
+        return answer.begins_as_html
+    awaits_json = asked.endpoint.promises is not None or asked.contract.category != "generic"
+    return awaits_json and answer.is_html
 
 
 def _listed_items(row: Row, answer: Answer, asked: Asked) -> dict[int, Reading]:

@@ -31,8 +31,8 @@ class DestinationSettings(BaseModel):
     default_country_code: str | None = Field(default=None, pattern=r"^[1-9][0-9]{0,2}$")
     """Calling code for phone numbers written without one, such as `44`."""
     national_number_max: int = Field(default=10, ge=1, le=15)
-    linger_ms: int | None = Field(default=None, ge=0, le=60_000)
-    """How long changes are collected for one request."""
+    linger: float | None = Field(default=None, ge=0, le=60)
+    """For how many seconds changes are collected for one request."""
     allow_private: StrictBool = False
     """Permits private addresses and plain http, for this instance alone."""
     dry_run: str | None = Field(default=None, pattern=r"^/")

@@ -9,6 +9,9 @@ from pydantic import SecretStr
 from services.activator.destinations import DESTINATIONS
 from services.activator.domain.batches import Part, batches, part
 from services.activator.domain.change import Change
+from services.activator.domain.classify import Asked, readings
+from services.activator.domain.naming import Place
+from services.activator.domain.outcomes import Outcome, Response
 from services.activator.domain.platform import Audience, Batch, Token
 from services.activator.domain.requests import Request
 from services.activator.instance import Instance, instance_of
@@ -49,6 +52,15 @@ def requests(
     """The first call of each batch."""
     setup = of.setup(TOKEN, ids, at)
     return [next(of.destination.calls(batch, setup)) for batch in made(of, changes, at=at, ids=ids)]
+
+
+def read(name: str, answer: Response, *, action: str, count: int = 2) -> list[Outcome]:
+    """What an answer means for each of so many items."""
+    contract = DESTINATIONS[name].contract
+    endpoint = next(each for each in contract.endpoints if each.action == action)
+    places = [Place(index) for index in range(count)]
+    asked = Asked(contract=contract, endpoint=endpoint, places=places, now=AT)
+    return [reading.outcome for reading in readings(answer, asked)]
 
 
 def _audience(of: Instance, change: Change) -> Audience | None:
