@@ -56,7 +56,8 @@ class Case:
     excused: Mapping[str, str] = field(default_factory=dict)
     """Clients that may lose events here, with the reason."""
     keeps_order: bool = True
-    """Whether clients that wait for each answer are answered so that order is kept."""
+    """False where 503 is answered, if only by an ingest that has just started: seg-py puts a refused
+    batch behind what was said after it."""
     patience_s: float = 60
     """Longest wait, after the trouble, for what is still to come."""
 
@@ -102,14 +103,14 @@ CASES: Mapping[str, Case] = {
         Case("broker stopped", _stopped),
         Case("broker paused", _paused),
         Case("broker killed, started", _restarted),
-        Case("ingest killed, started", _killed, excused=BRIEF),
-        Case("ingest killed in outage", _killed_in_outage, excused=BRIEF),
+        Case("ingest killed, started", _killed, excused=BRIEF, keeps_order=False),
+        Case("ingest killed in outage", _killed_in_outage, excused=BRIEF, keeps_order=False),
         Case(
             "503, Retry-After",
             _stopped,
             has_spool=False,
             excused=REFUSED,
-            keeps_order=False,  # seg-py puts a refused batch behind what was said after it
+            keeps_order=False,
             patience_s=150,
         ),
     )
