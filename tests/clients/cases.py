@@ -56,8 +56,8 @@ class Case:
     excused: Mapping[str, str] = field(default_factory=dict)
     """Clients that may lose events here, with the reason."""
     keeps_order: bool = True
-    """False where 503 is answered, if only by an ingest that has just started: seg-py puts a refused
-    batch behind what was said after it."""
+    """False where 503 is answered, if only by an ingest that has just started: seg-py puts a batch
+    that was refused behind what was said after it."""
     patience_s: float = 60
     """Longest wait, after the trouble, for what is still to come."""
 
