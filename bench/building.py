@@ -302,6 +302,8 @@ def _table(found: list[Round], events: int, rate: float) -> Table:
 
 
 def _shown(latencies: list[int]) -> str:
+    if len(latencies) < 2:
+        return "–"  # over before another live event came
     return f"{statistics.median(latencies):.0f} / {p99(latencies):.0f}"
 
 
