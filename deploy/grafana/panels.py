@@ -300,6 +300,17 @@ DESTINATIONS = Row(
             {"{{destination}}": "sum by (destination) (afflux_retries_waiting)"},
         ),
         Panel(
+            "Paused or not answering",
+            "Paused: nothing is sent until somebody has mended it, see `afflux status`. Not"
+            " answering: one probe at a time, and it goes on by itself.",
+            "short",
+            {
+                "{{destination}} paused": "max by (destination) (afflux_destination_paused)",
+                "{{destination}} not answering": "1 - min by (destination) (afflux_destination_up)",
+            },
+            red_from=1,
+        ),
+        Panel(
             "Time in PostgreSQL, p99",
             "The ledger's steps around a send, and the router's write of one batch into the views."
             " A rise slows every delivery.",

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from msgspec import to_builtins
+
 from schemas.records import Definition
 from schemas.topics import activations
 from services.activator.clock import SystemClock
@@ -101,6 +103,7 @@ async def _deliver(
         random=random.random,
     )
     await deliverer.open()
+    health.details = lambda: {"destination": to_builtins(deliverer.standing())}
     sender = Sender(
         app,
         activations(instance.id),

@@ -124,7 +124,7 @@ class Audiences:
                 answered = await self._line.client.send(request)
         except Paused as paused:
             wait = paused.until - self._clock.now()
-            raise Absent(Reading(Outcome.THROTTLED, "paused", retry_after=wait)) from paused
+            raise Absent(Reading(paused.outcome, paused.reason, retry_after=wait)) from paused
         if isinstance(answered, Failure):
             raise Absent(Reading(answered.outcome, answered.reason))
         return Answer(answered)

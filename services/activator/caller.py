@@ -235,7 +235,7 @@ class Caller:
         try:
             answered = await self._answered(batch, setup, group)
         except Paused as paused:
-            reading = Reading(Outcome.THROTTLED, "paused")
+            reading = Reading(paused.outcome, paused.reason)
             return [Called(reading=reading, paused_until=paused.until)] * len(batch.entries)
         except Stopped as stopped:
             return [Called(reading=stopped.called.reading)] * len(batch.entries)

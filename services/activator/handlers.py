@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import msgspec
 import structlog
+from msgspec.structs import replace as replaced
 
 from schemas.codec import decode_as, encode
 from schemas.records import Activation, DeadLetter
 from services.activator import metrics
 from services.activator.audiences import Absent, Audiences
+from services.activator.breaker import Budget
 from services.activator.caller import Called, Caller, Task
 from services.activator.clock import Clock
 from services.activator.domain.answer import Answer
@@ -25,10 +26,19 @@ from services.activator.domain.fold import Entry, Skipped, plan
 from services.activator.domain.job import Job, JobRef, fates, is_about_job, next_poll
 from services.activator.domain.outcomes import SENT, Outcome, Reading, Response
 from services.activator.domain.person import with_person
-from services.activator.domain.verdict import INTRODUCED, Item, Verdict, as_sent, is_timely, verdict
+from services.activator.domain.verdict import (
+    INTRODUCED,
+    Item,
+    Verdict,
+    as_sent,
+    is_timely,
+    is_told_apart,
+    verdict,
+)
 from services.activator.instance import Instance
 from services.activator.kept import DeadLetters, Ledger, Pause
 from services.activator.line import Line
+from services.activator.standing import Standing, Trouble, last_trouble
 from services.activator.ways_out import WayOut
 
 log = structlog.get_logger()
@@ -55,11 +65,14 @@ class Deliverer:
         self._random = random
         self._pause: Pause | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._waiting = 0
+        self._trouble: Trouble | None = None
         self._use(instance, client)
 
     def _use(self, instance: Instance, client: WayOut) -> None:
-        line = Line.to(instance, client, self._clock)
+        self._line = line = Line.to(instance, client, self._clock, self._random)
         self._instance, self._client = instance, client
+        self._budget = Budget(max(DUE_AT_ONCE, instance.destination.contract.most_at_once))
         self._audiences = Audiences(line, self._ledger)
         self._caller = Caller(line, self._ledger, self._session)
 
@@ -85,6 +98,24 @@ class Deliverer:
         await self._one_at_a_time.acquire()
         await self._client.close()
 
+    def standing(self) -> Standing:
+        """How the destination stands; may be asked from another thread."""
+        breaker, throttled, pause = self._line.breaker, self._line.limiter.until, self._pause
+        stands = Standing(
+            id=self._instance.id,
+            state="working",
+            waiting=self._waiting,
+            last_trouble=self._trouble,
+        )
+        if pause is not None:
+            state = "needs_auth" if pause.state == "needs_auth" else "misconfigured"
+            return replaced(stands, state=state, reason=pause.reason, since=pause.since)
+        if breaker.is_open:
+            return replaced(stands, state="not_answering", until=breaker.until)
+        if throttled is not None:
+            return replaced(stands, state="throttled", until=throttled)
+        return stands
+
     async def take(self, changes: Sequence[Change]) -> None:
         """Handle new changes; when it returns they are sent, or durable in the ledger."""
         async with self._one_at_a_time:
@@ -106,8 +137,7 @@ class Deliverer:
     async def retry_due(self) -> int:
         """Another attempt for what waits and is due; returns how many there were."""
         async with self._one_at_a_time:
-            due = self._ledger.due_in_order if self._instance.ordered else self._ledger.due
-            items = await due(self._clock.now(), DUE_AT_ONCE)
+            items = await self._due()
             if items:
                 await self._ledger.touch(items)
                 verdicts = (
@@ -116,8 +146,24 @@ class Deliverer:
                     else await self._at_once(items)
                 )
                 await self._settle(verdicts, ())
-            metrics.RETRIES_WAITING.labels(self._instance.id).set(await self._ledger.waiting())
+                failed = sum(result.outcome is Outcome.RETRY for result in verdicts)
+                self._budget.learned(failed, len(items))
+            self._waiting = await self._ledger.waiting()
+            metrics.RETRIES_WAITING.labels(self._instance.id).set(self._waiting)
             return len(items)
+
+    @property
+    def is_sparing(self) -> bool:
+        """Later attempts have failed lately: the next ones are not hurried."""
+        return self._budget.is_spent or self._line.breaker.is_open
+
+    async def _due(self) -> Sequence[Item]:
+        """As many as may be tried now; the one that finds out whether the platform answers."""
+        breaker = self._line.breaker
+        if breaker.until is not None:
+            return ()
+        due = self._ledger.due_in_order if self._instance.ordered else self._ledger.due
+        return await due(self._clock.now(), 1 if breaker.is_open else self._budget.size)
 
     async def look_after_pause(self) -> None:
         """Go on when somebody has ended the pause, or when it may have mended itself."""
@@ -280,6 +326,8 @@ class Deliverer:
             return Reading(Outcome.SKIPPED, held)
         if not is_timely(change, endpoint, self._clock.now()):
             return Reading(Outcome.PERMANENT, "event_too_old")
+        if not is_told_apart(item, endpoint, self._clock.now()):
+            return Reading(Outcome.PERMANENT, "dedup_window_passed")
         if change.audience_id is None:
             return Task(change=change, endpoint=endpoint, audience=None, again=item.attempts > 0)
         try:
@@ -301,7 +349,7 @@ class Deliverer:
         state = "needs_auth" if reading.outcome is Outcome.AUTH else "misconfigured"
         now = self._clock.now()
         recheck_at = now + reading.recheck if reading.recheck is not None else None
-        self._pause = Pause(state, reading.reason, self._instance.version, recheck_at)
+        self._pause = Pause(state, reading.reason, self._instance.version, recheck_at, now)
         await self._ledger.pause(self._pause, now)
         metrics.PAUSED.labels(self._instance.id).set(1)
         log.error(
@@ -329,6 +377,7 @@ class Deliverer:
         self._count(verdicts, skipped)
 
     def _count(self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped]) -> None:
+        self._trouble = last_trouble(verdicts, self._clock.now()) or self._trouble
         name, now = self._instance.id, self._clock.now().timestamp()
         for reason in (skip.reason for skip in skipped):
             metrics.DELIVERIES.labels(name, Outcome.SKIPPED, reason).inc()
@@ -372,5 +421,5 @@ def _letter(destination_id: str, result: Verdict) -> DeadLetter:
         source_id=destination_id,
         received_at=change.received_at or change.occurred_at,
         request_id=change.idempotency_key,
-        raw=encode(msgspec.structs.replace(activation, profile=b"{}")),
+        raw=encode(replaced(activation, profile=b"{}")),
     )

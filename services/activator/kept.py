@@ -21,6 +21,7 @@ class Pause:
     version: int
     recheck_at: datetime | None = None
     """When it may have mended itself."""
+    since: datetime | None = None
 
 
 class Ledger(Protocol):

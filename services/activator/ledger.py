@@ -45,6 +45,7 @@ on conflict (destination_id, audience_id, profile_id) do update set
     touched = l.touched or excluded.touched,
     sent_identifiers = coalesce(excluded.sent_identifiers, l.sent_identifiers),
     outcome = null, reason = null, attempts = 0, next_attempt_at = null, waiting_since = null,
+    first_sent_at = case when l.version = excluded.version then l.first_sent_at end,
     arrival = nextval('activator.arrivals'), updated_at = excluded.updated_at
 where excluded.version >= l.version
 """
@@ -62,11 +63,12 @@ update activator.ledger l set
     payload = case when r.sent or r.outcome = 'skipped' then null else l.payload end,
     sent_version = case when r.sent then r.version else l.sent_version end,
     sent_identifiers = case when r.touched then l.sent_identifiers end,
-    updated_at = $12
+    first_sent_at = coalesce(l.first_sent_at, r.sent_at), updated_at = $13
 from unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::integer[],
-            $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::boolean[])
+            $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::boolean[],
+            $12::timestamptz[])
     as r(audience_id, profile_id, version, outcome, reason, attempts, next_attempt_at,
-         waiting_since, touched, sent)
+         waiting_since, touched, sent, sent_at)
 where l.destination_id = $1 and l.audience_id = r.audience_id and l.profile_id = r.profile_id
   and l.version = r.version
 """
@@ -84,7 +86,8 @@ from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 """
 
 _DUE = """
-select payload, attempts, waiting_since, touched, sent_identifiers, reason from activator.ledger
+select payload, attempts, waiting_since, touched, sent_identifiers, reason, first_sent_at
+from activator.ledger
 where destination_id = $1 and next_attempt_at <= $2
 order by next_attempt_at, arrival limit $3
 """
@@ -93,7 +96,8 @@ _WAITING = "outcome in ('retry', 'throttled', 'auth', 'config')"
 """Written out, so that the partial index serves it."""
 
 _HEAD = f"""
-select payload, attempts, waiting_since, touched, sent_identifiers, reason, next_attempt_at
+select payload, attempts, waiting_since, touched, sent_identifiers, reason, first_sent_at,
+       next_attempt_at
 from activator.ledger
 where destination_id = $1 and {_WAITING}
 order by arrival limit $2
@@ -146,7 +150,7 @@ class Ledger:
             async with self._pool.acquire() as connection, connection.transaction():
                 if verdicts:
                     rows = [_ledger_row(verdict) for verdict in verdicts]
-                    await connection.execute(_RECORD, self._id, *_columns(rows, 10), now)
+                    await connection.execute(_RECORD, self._id, *_columns(rows, 11), now)
                 await connection.execute(_LOG, self._id, *_columns(log, 10), now)
 
     async def due(self, now: datetime, limit: int) -> Sequence[Item]:
@@ -177,7 +181,7 @@ class Ledger:
     async def paused(self) -> Pause | None:
         """The pause that is in force."""
         row = await self._pool.fetchrow(
-            "select state, reason, definition_version, recheck_at"
+            "select state, reason, definition_version, recheck_at, since"
             " from activator.destination_states"
             " where destination_id = $1",
             self._id,
@@ -340,7 +344,7 @@ class Ledger:
     async def _job(self, row: Any) -> Job:
         items = await self._pool.fetch(
             "select place, payload, attempts, touched, reason, null as waiting_since,"
-            " null as sent_identifiers from activator.job_items"
+            " null as sent_identifiers, null as first_sent_at from activator.job_items"
             " where destination_id = $1 and job_id = $2 order by place",
             self._id,
             row["job_id"],
@@ -397,6 +401,7 @@ def _item(row: Any) -> Item:
         throttled_since=row["waiting_since"],
         touched=row["touched"],
         sent=_person(row["sent_identifiers"]),
+        first_sent_at=row["first_sent_at"],
         introduced=row["reason"] == INTRODUCED,
     )
 
@@ -464,6 +469,7 @@ def _ledger_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.throttled_since,
         verdict.touched,
         sent,
+        verdict.sent_at,
     )
 
 

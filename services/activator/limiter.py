@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from services.activator.clock import Clock
 from services.activator.domain.contract import Contract, Endpoint, Rate
+from services.activator.domain.outcomes import Outcome
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=15)
@@ -15,11 +16,14 @@ RECOVERY_PER_MINUTE = 0.1
 
 
 class Paused(Exception):
-    """No call before `until`."""
+    """No call before `until`; the destination asked for it, unless a subclass knows better."""
+
+    outcome = Outcome.THROTTLED
+    reason = "paused"
 
     def __init__(self, until: datetime) -> None:
         self.until = until
-        super().__init__("the destination asked for a pause")
+        super().__init__(self.reason)
 
 
 class Window:
@@ -99,9 +103,15 @@ class Group:
         for window in self._windows:
             window.slower()
 
+    @property
+    def until(self) -> datetime | None:
+        """No call before that; None when one may be made."""
+        now = self._clock.now()
+        return self._until if self._until is not None and now < self._until else None
+
     def _check(self) -> None:
-        if self._until is not None and self._clock.now() < self._until:
-            raise Paused(self._until)
+        if (until := self.until) is not None:
+            raise Paused(until)
 
 
 class Limiter:
@@ -114,6 +124,12 @@ class Limiter:
             for each in contract.endpoints
             if each.rates
         }
+
+    @property
+    def until(self) -> datetime | None:
+        """When the last of the pauses ends; None without one."""
+        groups = (self._common, *self._own.values())
+        return max((group.until for group in groups if group.until), default=None)
 
     def group(self, endpoint: Endpoint | None) -> Group:
         """The ceilings that an operation is under."""

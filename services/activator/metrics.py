@@ -29,6 +29,11 @@ PAUSES = Counter(
     "Times a platform told us to slow down. A rise means that the limits are set too high.",
     ["destination"],
 )
+ANSWERS = Gauge(
+    "afflux_destination_up",
+    "0 while a platform does not answer and is only probed, at growing distances; else 1.",
+    ["destination"],
+)
 PAUSED = Gauge(
     "afflux_destination_paused",
     "1 while a destination is paused until its definition is applied anew: see its state.",

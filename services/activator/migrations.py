@@ -148,4 +148,7 @@ STEPS = (
     alter table activator.ledger add column inherited_by text;
     update activator.ledger set sent_identifiers = null;
     """,
+    """
+    alter table activator.ledger add column first_sent_at timestamptz;
+    """,
 )

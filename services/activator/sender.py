@@ -39,7 +39,6 @@ LOOK_EVERY_S = 0.5
 TRIM_EVERY_S = 3600.0
 LAG_EVERY_S = 0.5
 BATCH_LINGER_S = 1.0
-MOST_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,11 @@ class Taking:
 
 def taking(instance: Instance, settings: ActivatorSettings) -> Taking:
     """As much as fills a request, or a moment's worth where each change is a request."""
-    largest = max(each.max_items for each in instance.destination.contract.endpoints)
-    within_s = settings.sender_linger_ms / 1000 if largest == 1 else BATCH_LINGER_S
+    most = instance.destination.contract.most_at_once
+    within_s = settings.sender_linger_ms / 1000 if most == 1 else BATCH_LINGER_S
     if instance.linger is not None:
         within_s = instance.linger.total_seconds()
-    return Taking(max(settings.sender_batch, min(largest, MOST_AT_ONCE)), within_s)
+    return Taking(max(settings.sender_batch, most), within_s)
 
 
 def faust_app(destination_id: str, settings: ActivatorSettings) -> Any:
@@ -159,7 +158,8 @@ class Sender:
 
     async def _retry_due(self) -> None:
         while True:
-            if not await self._deliverer.retry_due():
+            tried = await self._deliverer.retry_due()
+            if not tried or self._deliverer.is_sparing:
                 await asyncio.sleep(DUE_EVERY_S)
 
     async def _look_after(self) -> None:

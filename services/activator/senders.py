@@ -22,6 +22,7 @@ def keep_senders(settings: ActivatorSettings, health: Health, definitions: Defin
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     ports: dict[str, int] = {}
+    health.details = lambda: {"senders": dict(ports)}
     with closing(Supervisor()) as supervisor:
         health.ready()
         while not stopping.is_set():

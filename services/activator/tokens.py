@@ -9,6 +9,7 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.outcomes import Failure, Outcome, Reading, Response, read_status
 from services.activator.domain.platform import Destination, DestinationSettings, Token
 from services.activator.domain.requests import Request
+from services.activator.limiter import Paused
 
 MARGIN = timedelta(seconds=300)
 LASTS_UNSAID = timedelta(minutes=30)
@@ -84,7 +85,11 @@ class Tokens:
     async def _fetch(self) -> Token:
         now, request = self._clock.now(), self._request()
         assert request is not None
-        answered = await self._client.send(request)
+        try:
+            answered = await self._client.send(request)
+        except Paused as paused:
+            wait = paused.until - now
+            raise NoToken(Reading(paused.outcome, paused.reason, retry_after=wait)) from paused
         if isinstance(answered, Failure):
             raise NoToken(Reading(answered.outcome, answered.reason))
         answer = Answer(answered)

@@ -33,7 +33,7 @@ from services.control.finding import NotFound
 from services.control.instants import NoInstant
 from services.control.platform import PlatformFailed, default_status_urls
 from services.control.settings import ControlSettings
-from services.control.status import ServiceStatus, ask_all, status_table
+from services.control.status import ServiceStatus, ask_all, destinations_table, status_table
 from services.control.validation import check_workspace
 from services.runtime.kafka import UnknownTopic
 from services.runtime.settings import read
@@ -178,7 +178,7 @@ def apply(
 
 @app.command
 def status() -> int:
-    """Show every service: whether it works, and which version of each definition it runs.
+    """Show every service and destination: whether it works, and which definitions it runs.
 
     AFFLUX_STATUS_URLS names the addresses, comma separated; without it those of `afflux dev`.
     Exit code 1 when a service does not answer or is not ready.
@@ -187,6 +187,8 @@ def status() -> int:
     named = [url.strip() for url in settings.status_urls.split(",") if url.strip()]
     answers = ask_all(named or default_status_urls(settings.first_health_port))
     console().print(status_table(answers))
+    if (destinations := destinations_table(answers)).row_count:
+        console().print(destinations)
     well = all(isinstance(answer, ServiceStatus) and answer.ready for answer in answers)
     return 0 if well else 1
 

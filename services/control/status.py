@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 from rich.table import Table
+
+from services.activator.standing import Standing
 
 TIMEOUT_S = 3.0
 
@@ -40,6 +43,10 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     definitions: dict[str, int] = {}
     segments: dict[str, SegmentStatus] = {}
+    senders: dict[str, int] = {}
+    """Of the senders' supervisor: destination → the port on which its sender answers."""
+    destination: Standing | None = None
+    """Of a sender."""
 
 
 class Silent(msgspec.Struct, frozen=True):
@@ -53,14 +60,26 @@ Answer = ServiceStatus | Silent
 
 
 def ask_all(urls: Sequence[str]) -> list[Answer]:
-    """The answers in the order of the addresses; all are asked at once."""
+    """The answers in the order of the addresses, then those of the senders that they name."""
     return asyncio.run(_ask_all(urls))
 
 
 async def _ask_all(urls: Sequence[str]) -> list[Answer]:
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        return await asyncio.gather(*(_ask(session, url) for url in urls))
+        answers = await asyncio.gather(*(_ask(session, url) for url in urls))
+        found = zip(urls, answers, strict=True)
+        senders = [sender for url, answer in found for sender in _senders(url, answer)]
+        asked = await asyncio.gather(*(_ask(session, url) for url in senders if url not in urls))
+        return [*answers, *asked]
+
+
+def _senders(url: str, answer: Answer) -> list[str]:
+    """Where the senders answer that a supervisor keeps: beside itself."""
+    if isinstance(answer, Silent):
+        return []
+    place = urlsplit(url)
+    return [f"{place.scheme}://{place.hostname}:{port}" for port in answer.senders.values() if port]
 
 
 async def _ask(session: aiohttp.ClientSession, url: str) -> Answer:
@@ -90,6 +109,26 @@ def status_table(answers: Sequence[Answer]) -> Table:
     return table
 
 
+def destinations_table(answers: Sequence[Answer]) -> Table:
+    """One row a destination: whether it works, and if not why and since or until when."""
+    table = Table("destination", "state", "changes waiting", "last trouble")
+    for answer in answers:
+        if isinstance(answer, ServiceStatus) and (stands := answer.destination) is not None:
+            table.add_row(stands.id, _state(stands), str(stands.waiting), _trouble(stands))
+    return table
+
+
+def _state(stands: Standing) -> str:
+    said = stands.state + (f": {stands.reason}" if stands.reason is not None else "")
+    said += f", since {_moment(stands.since)}" if stands.since is not None else ""
+    return said + (f", until {_moment(stands.until)}" if stands.until is not None else "")
+
+
+def _trouble(stands: Standing) -> str:
+    last = stands.last_trouble
+    return "" if last is None else f"{last.outcome}: {last.reason}, {_moment(last.at)}"
+
+
 def _newest(answers: Sequence[Answer]) -> dict[str, int]:
     newest: dict[str, Any] = {}
     for answer in answers:
@@ -108,6 +147,10 @@ def _versions(answer: ServiceStatus, newest: dict[str, int]) -> str:
         said = "; ".join(note for note in notes if note)
         lines.append(f"{key} {version}" + (f" ({said})" if said else ""))
     return "\n".join(lines)
+
+
+def _moment(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _day(instant: int) -> str:

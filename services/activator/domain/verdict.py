@@ -10,6 +10,8 @@ from services.activator.domain.outcomes import SENT, Outcome, Reading
 
 THROTTLED_AT_MOST = timedelta(hours=24)
 LONGEST_HINT = timedelta(hours=24)
+UNANSWERED = "breaker_open"
+"""No call was made, for the platform has not answered for a while: no attempt is counted."""
 INTRODUCED = "introduced"
 """Why a change is sent again after its person was made at the platform."""
 
@@ -28,6 +30,8 @@ class Item:
     """The platform may already hold this profile in this audience."""
     sent: Person | None = None
     """Under which identifiers it was sent there."""
+    first_sent_at: datetime | None = None
+    """When the platform may have got it for the first time."""
     introduced: bool = False
     """The person was made there for it: if they are still missing it is no use."""
 
@@ -70,6 +74,8 @@ def verdict(
     outcome, reason, attempts = reading.outcome, reading.reason, item.attempts
     next_attempt_at = throttled_since = None
     match outcome:
+        case Outcome.RETRY if reason == UNANSWERED:
+            next_attempt_at = paused_until or now + (reading.retry_after or timedelta(0))
         case Outcome.RETRY:
             attempts += 1
             wait = delay(attempts)
@@ -117,6 +123,13 @@ def as_sent(item: Item) -> Change:
     if item.change.operation == "remove_member" and item.sent is not None:
         return replace(item.change, person=item.sent)
     return item.change
+
+
+def is_told_apart(item: Item, endpoint: Endpoint, now: datetime) -> bool:
+    """Whether the platform still knows a repeat of it as one."""
+    if item.first_sent_at is None or endpoint.dedup_window_s is None:
+        return True
+    return now - item.first_sent_at < timedelta(seconds=endpoint.dedup_window_s)
 
 
 def is_timely(change: Change, endpoint: Endpoint, now: datetime) -> bool:

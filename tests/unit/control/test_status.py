@@ -1,11 +1,19 @@
-"""What `afflux status` says of the segments."""
+"""What `afflux status` says of the segments and the destinations."""
 
 import io
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from services.control.status import SegmentStatus, ServiceStatus, status_table
+from services.activator.standing import Standing, Trouble
+from services.control.status import (
+    SegmentStatus,
+    ServiceStatus,
+    destinations_table,
+    status_table,
+)
 
 
 def shown(segment: SegmentStatus) -> str:
@@ -37,3 +45,38 @@ def test_s5_the_progress_of_a_segment_stands_beside_its_version(
     segment = SegmentStatus(in_force=in_force, building=building, read=read, since=since)
     assert said in shown(segment)
     assert "source:big 3 " in shown(segment)
+
+
+AT = datetime(2026, 11, 25, 8, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"state": "working"}, ["ads", "working", "0"]),
+        (
+            {"state": "needs_auth", "reason": "unauthorized", "since": AT, "waiting": 12},
+            ["ads", "needs_auth:", "unauthorized,", "since", "2026-11-25", "08:30:00Z", "12"],
+        ),
+        (
+            {"state": "throttled", "until": AT},
+            ["ads", "throttled,", "until", "2026-11-25", "08:30:00Z", "0"],
+        ),
+        (
+            {
+                "state": "working",
+                "last_trouble": Trouble(outcome="retry", reason="server_error", at=AT),
+            },
+            ["ads", "working", "0", "retry:", "server_error,", "2026-11-25", "08:30:00Z"],
+        ),
+    ],
+)
+def test_how_a_destination_stands(fields: dict[str, Any], said: list[str]) -> None:
+    answer = ServiceStatus(
+        service="sender", worker=0, ready=True, destination=Standing(id="ads", **fields)
+    )
+    console = Console(file=io.StringIO(), width=200)
+    console.print(destinations_table([answer]))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().replace("│", " ").splitlines()
+    assert said in [line.split() for line in lines]

@@ -1,0 +1,46 @@
+"""How a destination stands: what a sender says of it at `/status`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from services.activator.domain.outcomes import WAITING, Outcome
+from services.activator.domain.verdict import Verdict
+
+State = Literal["working", "needs_auth", "misconfigured", "throttled", "not_answering"]
+TROUBLE = WAITING | {Outcome.PERMANENT, Outcome.SPLIT}
+FORESEEN = frozenset({"breaker_open", "paused", "in_order"})
+"""Reasons that only say that something else is waited for."""
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """The last thing that went wrong, in codes: never what or whom it was about."""
+
+    outcome: str
+    reason: str
+    at: datetime
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """One destination, as its sender sees it now."""
+
+    id: str
+    state: State
+    reason: str | None = None
+    since: datetime | None = None
+    """Of a pause."""
+    until: datetime | None = None
+    """No call before that."""
+    waiting: int = 0
+    """Changes in the ledger that are still to be sent."""
+    last_trouble: Trouble | None = None
+
+
+def last_trouble(verdicts: Sequence[Verdict], at: datetime) -> Trouble | None:
+    """What went wrong among these, the last of it; None when nothing did."""
+    for result in reversed(verdicts):
+        if result.outcome in TROUBLE and result.reason not in FORESEEN:
+            return Trouble(outcome=result.outcome, reason=result.reason, at=at)
+    return None
