@@ -3,12 +3,18 @@
 import base64
 import hashlib
 import hmac
+import re
 from typing import Any
 
+from services.activator.destinations import DESTINATIONS
+from services.activator.destinations.meta_conversions import SOURCES
 from services.activator.domain.outcomes import Response
-from tests.stub.world import Call, Refused, World, at_most, ok, only
+from tests.stub.world import Call, Refused, World, at_most, demand, ok, only
 
 BAD = "invalid_parameter"
+PLAIN = ("EXTERN_ID", "MADID", "LOOKALIKE_VALUE", "DATA_PROCESSING_OPTIONS")
+SCHEMA = (*(DESTINATIONS["meta_custom_audiences"].contract.ids or {}), "DATA_PROCESSING_OPTIONS")
+SESSION = {"session_id", "batch_seq", "last_batch_flag", "estimated_num_total"}
 
 
 def meta_custom_audiences(call: Call, world: World) -> Response:
@@ -20,18 +26,14 @@ def meta_custom_audiences(call: Call, world: World) -> Response:
         return ok({"id": world.audience(body["name"])})
     body = only(call.body, "session", "payload", row=BAD, needs=("session", "payload"))
     schema, rows = body["payload"]["schema"], at_most(body["payload"]["data"], 10_000, BAD)
-    if any(len(row) != len(schema) for row in rows):
-        raise Refused(BAD)
+    demand(set(body["session"]) == SESSION and set(body["payload"]) == {"schema", "data"}, BAD)
+    demand(set(schema) <= set(SCHEMA) and len(set(schema)) == len(schema), BAD)
+    demand(all(len(row) == len(schema) and any(row) for row in rows), BAD)
     people: set[str] = set()
     for row in rows:
         cells = dict(zip(schema, row, strict=True))
-        for key in set(cells) - {
-            "EXTERN_ID",
-            "MADID",
-            "LOOKALIKE_VALUE",
-            "DATA_PROCESSING_OPTIONS",
-        }:
-            if cells[key]:
+        for key in set(cells) - set(PLAIN):
+            if cells[key] != "":
                 world.hashed(cells[key], key)
         people.update(cells[k] for k in ("EMAIL", "PHONE") if cells.get(k))
     audience = call.path.split("/")[2]
@@ -46,8 +48,12 @@ def meta_conversions(call: Call, world: World) -> Response:
         for key in ("em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp", "country", "external_id"):
             for value in user.get(key, []):
                 world.hashed(value, key)
-        if event["action_source"] == "website" and "event_source_url" not in event:
-            raise Refused(BAD)
+        demand(event["action_source"] in SOURCES and isinstance(event["event_time"], int), BAD)
+        is_web = event["action_source"] == "website"
+        demand(not is_web or {"event_source_url"} <= set(event), BAD)
+        demand(not is_web or {"client_user_agent"} <= set(user), BAD)
+        details = event["custom_data"]
+        demand(event["event_name"] != "Purchase" or {"currency", "value"} <= set(details), BAD)
         world.happened(f"{event['event_name']}|{event['event_id']}", event)
     return ok({"events_received": len(body["data"]), "messages": []})
 
@@ -73,9 +79,14 @@ def google_data_manager(call: Call, world: World) -> Response:
     body = only(call.body, *envelope, *more, "audienceMembers", row=row)
     if removes and any("consent" in member for member in body["audienceMembers"]):
         raise Refused(row)
-    people = set()
+    people, kinds = set(), set()
     for member in at_most(body["audienceMembers"], 10_000, row):
+        (kind,) = set(member) & {"userData", "mobileData", "userIdData"}
+        kinds.add(kind)
         people.update(_google_people(member.get("userData", {}), world))
+        people.update(at_most(member.get("mobileData", {}).get("mobileIds", ["-"]), 10, row))
+    demand(len(kinds) == 1, row)
+    people.discard("-")
     audience = body["destinations"][0]["productDestinationId"]
     world.change(audience, sorted(people), member=not removes)
     return ok({"requestId": str(next(world.numbers))})
@@ -84,12 +95,22 @@ def google_data_manager(call: Call, world: World) -> Response:
 def _google_people(data: Any, world: World) -> list[str]:
     found = []
     identifiers = data.get("userIdentifiers", [])
-    if len(identifiers) > 10:
-        raise Refused("invalid_argument")
+    demand(len(identifiers) <= 10, "invalid_argument")
     for identifier in identifiers:
+        if "address" in identifier:
+            address = dict(identifier["address"])
+            _address(address, ("givenName", "familyName"), "regionCode", world)
         keys = [key for key in ("emailAddress", "phoneNumber") if key in identifier]
         found += [world.hashed(identifier[key], key) for key in keys]
     return found
+
+
+def _address(address: dict[str, Any], names: tuple[str, str], country: str, world: World) -> None:
+    """All four parts, the names as digests, the country in two capitals."""
+    demand(set(address) == {*names, country, "postalCode"}, "invalid_argument")
+    demand(re.fullmatch("[A-Z]{2}", address[country]), "invalid_argument")
+    for name in names:
+        world.hashed(address[name], name)
 
 
 def google_ads_customer_match(call: Call, world: World) -> Response:
@@ -108,11 +129,16 @@ def google_ads_customer_match(call: Call, world: World) -> Response:
     name, _, verb = call.path.removeprefix("/v24/").partition(":")
     audience, operations = world.jobs[name]
     if verb == "addOperations":
-        body = only(call.body, "enablePartialFailure", "operations", row="setup")
-        operations += at_most(body["operations"], 10_000, "setup")
+        body = only(call.body, "enablePartialFailure", "operations", row="malformed")
+        operations += at_most(body["operations"], 10_000, "malformed")
         return ok({})
     for operation in operations:
         for action, data in operation.items():
+            demand(len(data["userIdentifiers"]) <= 20, "malformed")
+            for one in data["userIdentifiers"]:
+                if "addressInfo" in one:
+                    names = ("hashedFirstName", "hashedLastName")
+                    _address(dict(one["addressInfo"]), names, "countryCode", world)
             digests = [
                 world.hashed(v, k)
                 for i in data["userIdentifiers"]
@@ -125,10 +151,12 @@ def google_ads_customer_match(call: Call, world: World) -> Response:
 
 def google_ads_conversions(call: Call, world: World) -> Response:
     key = "conversions" if "Click" in call.path else "conversionAdjustments"
-    body = only(call.body, key, "partialFailure", "validateOnly", row="setup")
+    body = only(call.body, key, "partialFailure", "validateOnly", row="malformed")
     if body["partialFailure"] is not True:
-        raise Refused("setup")
-    for event in at_most(body[key], 2000, "setup"):
+        raise Refused("malformed")
+    for event in at_most(body[key], 2000, "malformed"):
+        demand(len(event.get("userIdentifiers", [])) <= 5, "malformed")
+        demand(sum(name in event for name in ("gclid", "gbraid", "wbraid")) <= 1, "malformed")
         for identifier in event.get("userIdentifiers", []):
             for name, value in identifier.items():
                 world.hashed(value, name)
@@ -159,6 +187,8 @@ def tiktok_events(call: Call, world: World) -> Response:
     allowed = ("event_source", "event_source_id", "partner_name", "test_event_code", "data")
     body = only(call.body, *allowed, row="bad_parameter")
     for event in at_most(body["data"], 1000, "bad_parameter"):
+        goods = event["properties"].get("contents", [])
+        demand(all(isinstance(one["content_id"], str) for one in goods), "bad_parameter")
         for key in ("email", "phone", "external_id"):
             for value in event["user"].get(key, []):
                 world.hashed(value, key)
@@ -177,6 +207,7 @@ def linkedin_dmp(call: Call, world: World) -> Response:
     audience = call.path.split("/")[2]
     elements = []
     for element in at_most(only(call.body, "elements", row="indices")["elements"], 5000, "indices"):
+        demand(element["action"] in ("ADD", "REMOVE") and element["userIds"], "indices")
         for one in element["userIds"]:
             if one["idType"].startswith("SHA256"):
                 digest = world.hashed(one["idValue"], one["idType"])
@@ -188,7 +219,14 @@ def linkedin_dmp(call: Call, world: World) -> Response:
 def linkedin_conversions(call: Call, world: World) -> Response:
     elements = at_most(only(call.body, "elements", row="indexed")["elements"], 5000, "indexed")
     for element in elements:
-        for one in element["user"].get("userIds", []):
+        user, value = element["user"], element.get("conversionValue", {"amount": ""})
+        demand(isinstance(value["amount"], str), "indexed")
+        demand(len(element["eventId"]) <= 64, "indexed")
+        demand(
+            {"firstName", "lastName"} <= set(user.get("userInfo", user)) or "userIds" in user,
+            "indexed",
+        )
+        for one in user.get("userIds", []):
             if one["idType"] == "SHA256_EMAIL":
                 world.hashed(one["idValue"], one["idType"])
         world.happened(f"{element['conversion']}|{element['eventId']}", element)
@@ -204,10 +242,11 @@ def snapchat_audiences(call: Call, world: World) -> Response:
         return ok({"segments": [{"segment": {"id": made}}]})
     (users,) = only(call.body, "users", row="invalid")["users"]
     values = [value for (value,) in at_most(users["data"], 100_000, "invalid")]
-    if len(users["schema"]) != 1 or len(set(values)) != len(values):
-        raise Refused("invalid")
+    demand(len(users["schema"]) == 1 and len(set(values)) == len(values), "invalid")
+    segment = call.path.split("/")[2]
+    demand(call.method == "POST" or users.get("id") == segment, "invalid")
     digests = [world.hashed(value, users["schema"][0]) for value in values]
-    world.change(call.path.split("/")[2], digests, member=call.method == "POST")
+    world.change(segment, digests, member=call.method == "POST")
     return ok({"request_status": "SUCCESS", "users": [{"sub_request_status": "SUCCESS"}]})
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from services.activator.domain.outcomes import Response
-from tests.stub import ads, crm
-from tests.stub.world import Call, Refused, World, ok, refusal
+from tests.stub import ads, crm, gate
+from tests.stub.world import Call, Plain, Refused, World, ok, refusal
 
 Platform = Callable[[Call, World], Response]
 PLATFORMS: Mapping[str, Platform] = {
@@ -91,7 +91,7 @@ class Stub:
             world.token = f"token-{next(world.numbers)}"
         if kind == "slow":
             await asyncio.sleep(int(detail) / 1000)
-        response = _applied(world, call)
+        response = applied(world, call)
         return _reset(request) if kind == "reset_after_send" else _sent(response)
 
     def _token(self, world: World) -> web.Response:
@@ -101,13 +101,24 @@ class Stub:
         return web.json_response(lasts)
 
 
-def _applied(world: World, call: Call) -> Response:
+NONSENSE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What a platform runs into when a part of a request is not what it should be."""
+
+
+def applied(world: World, call: Call) -> Response:
+    """What the platform answers, and does."""
+    try:
+        gate.check(call, world)
+    except Refused as refused:
+        return refusal(world, refused.row, refused.status)
     if world.name in OAUTH and call.headers.get("authorization") != f"Bearer {world.token}":
         return _unauthorised(world)
     try:
         return PLATFORMS[world.name](call, world)
     except Refused as refused:
-        return refusal(world, refused.row)
+        return refusal(world, refused.row, refused.status)
+    except (*NONSENSE, Plain):
+        return refusal(world, gate.malformed(world).row)
 
 
 def _unauthorised(world: World) -> Response:

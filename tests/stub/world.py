@@ -51,6 +51,8 @@ class World:
     repeated: list[str] = field(default_factory=list)
     """Keys of events that came again."""
     jobs: dict[str, Any] = field(default_factory=dict)
+    statuses: dict[str, str] = field(default_factory=dict)
+    """What each person is subscribed to, where the platform keeps that."""
     leaks: list[str] = field(default_factory=list)
     """Places where something plain stood that should have been hashed."""
     token: str = "token-1"
@@ -87,15 +89,20 @@ class World:
         """A digest; anything plain is a breach that the tests find."""
         if not isinstance(value, str) or not HASHED.fullmatch(value):
             self.leaks.append(place)
-            raise Refused("plain")
+            raise Plain
         return value
 
 
-class Refused(Exception):
-    """The platform says no, in its own words: those of a row of its contract."""
+class Plain(Exception):
+    """Something plain stood where a digest is due."""
 
-    def __init__(self, row: str) -> None:
+
+class Refused(Exception):
+    """The platform says no, in its own words: those of a row of its contract, or with a status."""
+
+    def __init__(self, row: str, status: int = 400) -> None:
         self.row = row
+        self.status = status
         super().__init__(row)
 
 
@@ -106,13 +113,24 @@ def ok(body: Any = None, status: int = 200, **headers: str) -> Response:
     return Response(status, typed | headers, content)
 
 
-def refusal(world: World, row: str) -> Response:
-    """The platform's answer that a row of its contract is about; 400 when it has no such row."""
+def refusal(world: World, row: str, status: int = 400) -> Response:
+    """The platform's answer that a row of its contract is about; the status if there is none."""
     found = next((each for each in world.contract.errors if each.name == row), None)
     if found is None:
-        return ok({"message": "no"}, 400)
+        error = {"code": status, "message": "no", "status": "INVALID_ARGUMENT"}
+        return ok({"error": error} if world.contract.body_code_first else {"message": "no"}, status)
     places = [Place(i, names=(f"nobody-{i}",), array_index=i) for i in range(3)]
     return answer_for(found, world.contract, places)
+
+
+def demand(holds: object, row: str) -> None:
+    """What a platform insists on.
+
+    Raises:
+        Refused: it does not hold.
+    """
+    if not holds:
+        raise Refused(row)
 
 
 def only(body: Any, *allowed: str, row: str, needs: Sequence[str] = ()) -> Mapping[str, Any]:
