@@ -101,7 +101,7 @@ def _remember(bench: Bench, expected: Recomputation, people: int, since: int) ->
         rows += [each.row() for each in life]
         profile = _lived(catalogue, life)
         number = partition_of(profile.id.encode(), PARTITIONS)
-        store.save_profile(overlays[number], Kept(profile, store.NEVER, 0))
+        store.save_profile(overlays[number], Kept(profile, store.NEVER, 0), START)
         bench.members |= {(segment, profile.id) for segment in profile.member_of()}
         if len(rows) >= CHUNK or person == people - 1:
             expected.add(rows)

@@ -1,5 +1,6 @@
 """One partition as the segmenter holds it in memory, and the cycle's working set of profiles."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import msgspec
@@ -20,6 +21,9 @@ from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import parse_segment
 from services.segmenter.store import Kept, Reading, Stub
+
+HOT = 2_000
+"""Decoded profiles of a partition; each takes a few KB."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,10 @@ class Partition:
     """Monotonic seconds of the last record or tick."""
     limit: int = ENTRIES
     """More entries of one leaf than that, and it overflows."""
+    most_hot: int = HOT
+    """So many profiles stay decoded between the cycles."""
+    hot: OrderedDict[str, Kept] = field(default_factory=OrderedDict)
+    """Those worked on last, the latest behind; each is as its bytes in the state."""
     _catalogue: Catalogue = field(default_factory=Catalogue)
 
     @property
@@ -58,7 +66,9 @@ class Partition:
         return self._catalogue
 
 
-def opened(number: int, state: State, active_at: float, limit: int = ENTRIES) -> Partition:
+def opened(
+    number: int, state: State, active_at: float, *, limit: int = ENTRIES, most_hot: int = HOT
+) -> Partition:
     """The partition as its restored state describes it."""
     register, count = Register(), 0
     for record in store.definitions(state):
@@ -74,6 +84,7 @@ def opened(number: int, state: State, active_at: float, limit: int = ENTRIES) ->
         walking=store.load_walk(state) is not None,
         active_at=active_at,
         limit=limit,
+        most_hot=most_hot,
     )
 
 
@@ -98,7 +109,7 @@ def taken(register: Register, record: Record) -> Register:
 
 @dataclass(slots=True)
 class Work:
-    """One cycle's work on one partition: profiles are decoded once and written once."""
+    """One cycle's work on one partition: profiles are decoded at most once and written once."""
 
     partition: Partition
     cycle: Cycle
@@ -121,7 +132,7 @@ class Work:
         kept = self.touched.get(profile_id)
         if kept is not None:
             return kept
-        found = store.load_profile(self.state, profile_id)
+        found = self.partition.hot.get(profile_id) or store.load_profile(self.state, profile_id)
         if isinstance(found, Kept):
             self.touched[profile_id] = found
             self.report(upgrade(self.partition.catalogue, found.profile, self.partition.now))
@@ -163,6 +174,7 @@ class Work:
         """Replace the profile by a stub that forwards to its survivor; None forgets it."""
         profile_id = kept.profile.id
         del self.touched[profile_id]
+        self.partition.hot.pop(profile_id, None)
         store.disarm(self.state, kept)
         store.save_stub(self.state, profile_id, Stub(survivor, self.offset))
         gone = ProfileUpdated(
@@ -176,13 +188,18 @@ class Work:
 
     def finish(self) -> None:
         """Write what was touched, and say what changed about whom."""
+        hot = self.partition.hot
         for profile_id, kept in self.touched.items():
             if kept.profile.overflows:
                 metrics.OVERFLOWS.inc(kept.profile.overflows)
             if kept.profile.changed:
                 kept.version += 1
                 self.cycle.emit(PROFILES, key=profile_id, record=_updated(kept, self.partition.now))
-            store.save_profile(self.state, kept)
+            store.save_profile(self.state, kept, self.partition.now)
+            hot[profile_id] = kept
+            hot.move_to_end(profile_id)
+        while len(hot) > self.partition.most_hot:
+            hot.popitem(last=False)
         self.touched.clear()
         store.save_time(self.state, self.partition.now)
 

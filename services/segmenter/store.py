@@ -40,6 +40,8 @@ class Kept:
     """Instant of its timer, Unix milliseconds; `NEVER` without one."""
     version: int
     """Of its `ProfileUpdated` records."""
+    is_moved: bool = False
+    """Its timer is another than its bytes say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,20 @@ def load_profile(state: State, profile_id: str) -> Kept | Stub | None:
     return None if data is None else _kept(data)
 
 
-def save_profile(state: State, kept: Kept) -> None:
-    """Write the profile; its timer moves only forward to an earlier instant, else it stays."""
+def save_profile(state: State, kept: Kept, now: int) -> None:
+    """Write the profile; its timer moves only forward to an earlier instant, else it stays.
+
+    One that is as it was written stays unwritten: that it was looked at is not worth a record.
+    """
     profile, due = kept.profile, kept.profile.next_due
     if due is not None and (kept.armed == NEVER or due < kept.armed):
         disarm(state, kept)
         state.put(_timer_key(due, profile.id), b"")
         kept.armed = due
+        kept.is_moved = True
+    if profile.is_written and not kept.is_moved and profile.seen <= now:
+        return
+    kept.is_moved = False
     header = _HEADER.pack(_PROFILE, kept.armed, kept.version)
     state.put(_profile_key(profile.id), header + profile.encode())
 
@@ -95,6 +104,7 @@ def disarm(state: State, kept: Kept) -> None:
     if kept.armed != NEVER:
         state.delete(_timer_key(kept.armed, kept.profile.id))
         kept.armed = NEVER
+        kept.is_moved = True
 
 
 def save_stub(state: State, profile_id: str, stub: Stub) -> None:

@@ -42,8 +42,13 @@ class Segmenter:
         self._appended: Snapshot | None = None
 
     def assigned(self, partition: int, state: State, positions: Mapping[str, int]) -> None:
-        limit = self._settings.most_entries
-        self._partitions[partition] = opened(partition, state, self._monotonic(), limit)
+        self._partitions[partition] = opened(
+            partition,
+            state,
+            self._monotonic(),
+            limit=self._settings.most_entries,
+            most_hot=self._settings.hot_profiles,
+        )
 
     def revoked(self, partition: int) -> None:
         self._partitions.pop(partition, None)

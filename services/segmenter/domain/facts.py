@@ -60,7 +60,7 @@ class Facts:
         self._relations = dict(relations or {})
         self._open: dict[str, Relation] = {}
         self.changed = False
-        """Something was said since they were decoded."""
+        """Something was said since they were encoded."""
 
     @classmethod
     def decode(cls, data: bytes) -> "Facts":
@@ -85,6 +85,7 @@ class Facts:
         consent: dict[str, tuple[int, Any]] = dict(self.consent)
         for name, relation in self._open.items():
             self._relations[name] = _ENCODE(relation)
+        self.changed = False
         return _ENCODE(_Stored(list(messages), traits, consent, self._relations))
 
     def write(self, slot: str, write: Write) -> bool:

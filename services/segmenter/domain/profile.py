@@ -67,7 +67,9 @@ class Profile:
 
     __slots__ = (
         "_facts",
+        "_frame",
         "_histories",
+        "_hot",
         "_json",
         "_memberships",
         "_open",
@@ -96,16 +98,20 @@ class Profile:
         self.overflowed = set(stored.overflowed)
         """Leaves with more entries than the limit; segments that ask them stay as they are."""
         self.overflows = 0
-        """How many leaves overflowed since it was decoded."""
+        """How many leaves overflowed since it was written."""
         self.changed = False
-        """Identifiers, traits, consent or memberships changed since it was decoded."""
+        """Identifiers, traits, consent or memberships changed since it was written."""
         self._stored_facts = stored.facts
         self._facts: Facts | None = None
         self._histories = stored.histories
         self._open: dict[bytes, History] = {}
+        """Those that may be other than their bytes."""
+        self._hot: dict[bytes, History] = {}
+        """Those that are as their bytes, so that they need not be decoded again."""
         self._stored_memberships = stored.memberships
         self._memberships: dict[str, Membership] | None = None
         self._json: bytes | None = None
+        self._frame = (self.generation, self.next_due)
 
     @classmethod
     def new(cls, profile_id: str) -> "Profile":
@@ -118,17 +124,20 @@ class Profile:
         return cls(_DECODE(data))
 
     def encode(self) -> bytes:
-        """Its bytes."""
+        """Its bytes; from here on it counts as written. Only what changed is encoded anew."""
         for key, history in self._open.items():
             if history.deviates or history.due is not None or not history.is_empty():
                 self._histories[key] = history.encode()
+                self._hot[key] = history
             else:
                 self._histories.pop(key, None)
         self._open.clear()
         if self._facts is not None and self._facts.changed:
             self._stored_facts = self._facts.encode()
-        if self._memberships is not None:
+        if self._memberships is not None and self.changed:
             self._stored_memberships = msgspec.Raw(_ENCODE(self._memberships))
+        self.changed, self.overflows = False, 0
+        self._frame = (self.generation, self.next_due)
         return _ENCODE(
             _Stored(
                 self.id,
@@ -141,6 +150,16 @@ class Profile:
                 sorted(self.overflowed),
                 self._stored_memberships,
             )
+        )
+
+    @property
+    def is_written(self) -> bool:
+        """Whether nothing but `seen` is other than in its bytes."""
+        return not (
+            self._open
+            or self.changed
+            or (self._facts is not None and self._facts.changed)
+            or (self.generation, self.next_due) != self._frame
         )
 
     @property
@@ -194,11 +213,14 @@ class Profile:
 
     def history(self, leaf: KeptLeaf[Any]) -> Any:
         """What a leaf remembers of it; changes made to it are kept."""
-        found = self._open.get(leaf.key)
+        key = leaf.key
+        found = self._open.get(key)
         if found is None:
-            stored = self._histories.get(leaf.key)
-            found = leaf.fresh() if stored is None else leaf.decode(stored)
-            self._open[leaf.key] = found
+            found = self._hot.pop(key, None)
+            if found is None:
+                stored = self._histories.get(key)
+                found = leaf.fresh() if stored is None else leaf.decode(stored)
+            self._open[key] = found
         return found
 
     def has_history(self, key: bytes) -> bool:
@@ -207,14 +229,18 @@ class Profile:
 
     def replace_history(self, key: bytes, history: History) -> None:
         """What the leaf remembers from now on."""
+        self._hot.pop(key, None)
         self._open[key] = history
 
     def answer(self, key: bytes) -> History:
         """The last answer of a leaf that keeps no history of its own; changes to it are kept."""
         found = self._open.get(key)
         if found is None:
-            stored = self._histories.get(key)
-            found = self._open[key] = History() if stored is None else answer_in(stored)
+            found = self._hot.pop(key, None)
+            if found is None:
+                stored = self._histories.get(key)
+                found = History() if stored is None else answer_in(stored)
+            self._open[key] = found
         return found
 
     def due_by(self, now: int) -> list[bytes]:
@@ -227,8 +253,10 @@ class Profile:
 
     def _dues(self) -> Iterator[tuple[bytes, int]]:
         for key, data in self._histories.items():
-            if key not in self._open and (due := answer_in(data).due) is not None:
-                yield key, due
+            if key not in self._open:
+                due = (self._hot.get(key) or answer_in(data)).due
+                if due is not None:
+                    yield key, due
         for key, history in self._open.items():
             if history.due is not None:
                 yield key, history.due
@@ -236,6 +264,7 @@ class Profile:
     def forget(self, key: bytes) -> None:
         """Drop everything about a leaf."""
         self._open.pop(key, None)
+        self._hot.pop(key, None)
         self._histories.pop(key, None)
         self.overflowed.discard(key)
 
