@@ -125,6 +125,7 @@ class Settings(DestinationSettings):
     """A REST key with the permission `users.track`."""
 
     rest_key: SecretStr
+    """With the permission `users.track`."""
     purchase_events: tuple[str, ...] = ()
     """Names of the events that go as purchases when they list items and a currency."""
     array_attribute: str | None = None

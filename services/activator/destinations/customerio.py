@@ -115,10 +115,13 @@ class Settings(DestinationSettings):
     """The keys of a workspace: for tracking, and for the calls that make segments."""
 
     site_id: str
+    """Of the workspace, for tracking."""
     api_key: SecretStr
+    """For tracking, with the site id."""
     app_api_key: SecretStr | None = None
     """Needed to make segments; without it each audience names its own by `vendor_id`."""
     app_base_url: HttpUrl = HttpUrl("https://api.customer.io")
+    """Of the calls that make segments; another one in the EU."""
 
 
 def headers(settings: Settings, _token: Token | None) -> dict[str, str]:

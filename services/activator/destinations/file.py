@@ -69,8 +69,11 @@ class Settings(DestinationSettings):
     """Where the files go and how they look."""
 
     root: str = Field(pattern=r"^/")
+    """An absolute path; the senders' user writes there."""
     format: Literal["ndjson", "csv"] = "ndjson"
+    """Lines of JSON, or CSV with a header."""
     gzip: StrictBool = False
+    """Compress each file."""
 
 
 def drafts(

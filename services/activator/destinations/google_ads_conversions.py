@@ -78,7 +78,9 @@ class Settings(AdsSettings):
     """Which conversion, and whether it is a click's or the enhancement of what the page told."""
 
     conversion_action_id: str = Field(pattern=r"^[0-9]+$")
+    """Which conversion is counted."""
     variant: Literal["click", "enhancement"] = "click"
+    """Clicks that became orders, or the enhancement of what the page has told already."""
 
 
 def drafts(

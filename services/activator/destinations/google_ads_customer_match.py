@@ -146,7 +146,9 @@ class AdsSettings(OAuthSettings):
     """The customer that is worked on, with the developer's token."""
 
     developer_token: SecretStr
+    """Of the manager account, with access that still holds."""
     customer_id: str = Field(pattern=r"^[0-9]+$")
+    """The account that is worked on, digits only."""
     login_customer_id: str | None = Field(default=None, pattern=r"^[0-9]+$")
     """The manager account that the login belongs to."""
 

@@ -180,6 +180,7 @@ class Settings(OAuthSettings):
     """The account that is worked on, and the one that the login belongs to."""
 
     operating_account: str = Field(pattern=r"^[0-9]+$")
+    """The account that is worked on, digits only."""
     login_account: str | None = Field(default=None, pattern=r"^[0-9]+$")
     """A manager account; the operating account itself unless given."""
     conversion_action_id: str | None = None

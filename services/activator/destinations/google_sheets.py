@@ -71,7 +71,9 @@ class Settings(OAuthSettings):
     """The sheet that rows are appended to."""
 
     spreadsheet_id: str
+    """From the address of the spreadsheet."""
     sheet: str = "Sheet1"
+    """The tab; it must be there."""
 
 
 VERBS: Mapping[str, str] = {"add_member": "added", "remove_member": "removed"}

@@ -176,10 +176,15 @@ class Settings(DestinationSettings):
     """A private app's token, or an OAuth app with what the owner of the account gave it."""
 
     access_token: SecretStr | None = None
+    """Of a private app; instead of the three of an OAuth app."""
     client_id: str | None = None
+    """Of an OAuth app."""
     client_secret: SecretStr | None = None
+    """Of that app."""
     refresh_token: SecretStr | None = None
+    """What the owner of the account granted the app."""
     portal_id: str = Field(pattern=r"^[0-9]+$")
+    """The number of the account; part of the names of events."""
     id_property: str = "email"
     """The property that a contact is known by; one that HubSpot holds unique."""
 

@@ -130,6 +130,7 @@ class Settings(DestinationSettings):
     """A token of the app; it does not run out."""
 
     access_token: SecretStr
+    """Of the app."""
     shift_equal_events: StrictBool = False
     """Move the later of two events of one name in one second by a second."""
 

@@ -134,7 +134,9 @@ class Settings(DestinationSettings):
     """A key of the project, and what its users are known by."""
 
     api_key: SecretStr
+    """A server-side key of the project."""
     project_type: Literal["email", "userId", "hybrid"] = "hybrid"
+    """What users are known by there; a hybrid project takes both."""
 
 
 def headers(settings: Settings, _token: Token | None) -> dict[str, str]:

@@ -63,8 +63,11 @@ class Settings(DestinationSettings):
     """The customer's cluster and topic."""
 
     bootstrap_servers: str
+    """Host and port, several with commas between."""
     topic: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")
+    """It must be there."""
     username: str | None = None
+    """Without one nobody logs in."""
     password: SecretStr | None = None
     """Given with `username`: SASL/PLAIN over TLS."""
     tombstones: StrictBool = False

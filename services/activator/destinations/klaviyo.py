@@ -198,8 +198,11 @@ class Settings(DestinationSettings):
     """A private key, and whether many profiles or events go in one job."""
 
     private_key: SecretStr
+    """With full access to profiles, lists and events."""
     profile_variant: Literal["single", "bulk"] = "single"
+    """One profile a call, or many in a job."""
     event_variant: Literal["single", "bulk"] = "single"
+    """One event a call, or many in a job."""
 
 
 def headers(settings: Settings, _token: Token | None) -> dict[str, str]:

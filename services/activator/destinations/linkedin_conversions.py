@@ -59,6 +59,7 @@ class Settings(OAuthSettings):
     """The conversion rule."""
 
     conversion_id: str = Field(pattern=r"^[0-9]+$")
+    """Of a rule whose method is the Conversions API."""
 
 
 def drafts(

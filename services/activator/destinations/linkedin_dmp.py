@@ -132,10 +132,13 @@ class Settings(OAuthSettings):
     """The sponsored account, and the platform name that LinkedIn has granted."""
 
     account: str = Field(pattern=r"^[0-9]+$")
+    """The sponsored account, digits only."""
     source_platform: str
+    """The name that LinkedIn has granted you."""
     id_types: tuple[Literal["SHA256_EMAIL", "SHA512_EMAIL", "GOOGLE_AID"], ...] = Field(
         default=("SHA256_EMAIL", "GOOGLE_AID"), min_length=1
     )
+    """Which identifiers are sent, in LinkedIn's names."""
 
 
 def headers(settings: OAuthSettings, token: Token | None) -> dict[str, str]:

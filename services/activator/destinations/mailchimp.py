@@ -155,7 +155,9 @@ class Settings(DestinationSettings):
     """A key (its end names the data centre) and the audience that everybody is in."""
 
     api_key: SecretStr
+    """Its end names the data centre."""
     list_id: str
+    """The audience that everybody is in; segments are within it."""
     map_marketing_email: StrictBool = False
     """Write people's subscription, many in a call; this overwrites what Mailchimp has."""
 

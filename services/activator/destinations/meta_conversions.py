@@ -102,6 +102,7 @@ class Settings(MetaSettings):
     """The dataset (pixel) that the events go to."""
 
     dataset_id: str = Field(pattern=r"^[0-9]+$")
+    """The dataset, also called pixel."""
     test_event_code: str | None = None
     """Shows the events in Meta's test view; absent in production."""
 

@@ -164,13 +164,16 @@ class MetaSettings(DestinationSettings):
     """A system user's token, and the app's secret where calls must be proven."""
 
     access_token: SecretStr
+    """Of a system user."""
     app_secret: SecretStr | None = None
+    """Given, every call proves that it knows it."""
 
 
 class Settings(MetaSettings):
     """The ad account that owns the audiences."""
 
     ad_account_id: str = Field(pattern=r"^[0-9]+$")
+    """Digits only, without `act_`."""
     keys: tuple[Key, ...] = Field(default=get_args(Key), alias="schema", min_length=1)
     """Which identifiers are sent, in Meta's names."""
 

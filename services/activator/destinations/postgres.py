@@ -84,8 +84,11 @@ class Settings(DestinationSettings):
     """The database, and whether an exit deletes its row."""
 
     dsn: SecretStr
+    """`postgresql://user:password@host/database`."""
     schema_name: str = Field(default="public", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Where the three tables are."""
     hard_delete: StrictBool = False
+    """An exit deletes its row instead of marking it."""
 
 
 def drafts(

@@ -177,14 +177,21 @@ class Settings(DestinationSettings):
     """A connected app with its key, the user it acts for, and the objects it writes."""
 
     client_id: str
+    """The consumer key of the connected app."""
     username: str
+    """The user that it acts for."""
     private_key_pem: SecretStr
+    """The key whose certificate the connected app has."""
     audience: str = Field(default="https://login.salesforce.com", pattern=r"^https://[^/]+$")
     """The login host; `https://test.salesforce.com` for sandboxes."""
     sobject: str = "Contact"
+    """The object that people are."""
     external_id_field: str
+    """The field, marked as external id, that holds the id of the profile."""
     event_sobject: str | None = None
+    """The object that events become; without it none are sent."""
     event_external_id_field: str | None = None
+    """Its field, marked as external id, for the id of the event."""
 
 
 def grant(settings: Settings, now: datetime) -> Request:

@@ -98,7 +98,9 @@ class Settings(OAuthSettings):
     """The ad account, and which identifiers are sent."""
 
     ad_account_id: str
+    """The account that owns the segments."""
     id_types: tuple[Kind, ...] = Field(default=get_args(Kind), min_length=1)
+    """Which identifiers are sent, in Snapchat's names."""
 
 
 def drafts(

@@ -104,13 +104,16 @@ class TikTokSettings(DestinationSettings):
     """An advertiser's token; it lasts until it is revoked."""
 
     access_token: SecretStr
+    """Of the advertiser; it lasts until it is revoked."""
 
 
 class Settings(TikTokSettings):
     """The advertiser, and which identifiers are sent."""
 
     advertiser_id: str = Field(pattern=r"^[0-9]+$")
+    """Digits only."""
     id_schema: tuple[Kind, ...] = Field(default=("EMAIL_SHA256", "PHONE_SHA256"), min_length=1)
+    """Which identifiers are sent, in TikTok's names."""
 
 
 def headers(settings: TikTokSettings, _token: Token | None) -> Mapping[str, str]:

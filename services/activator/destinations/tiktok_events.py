@@ -61,9 +61,11 @@ class Settings(TikTokSettings):
     """Where the events come from."""
 
     event_source: Literal["web", "app", "offline", "crm"] = "web"
+    """Where the events happen."""
     event_source_id: str
     """The pixel, app or event set."""
     partner_name: str = "Afflux"
+    """What TikTok is told about who sends."""
     test_event_code: str | None = None
     """Shows the events in TikTok's test view; absent in production."""
 

@@ -79,10 +79,15 @@ class Settings(DestinationSettings):
     """The advertiser with its secret; for data providers theirs as well."""
 
     advertiser_id: str
+    """Whose data it is."""
     advertiser_secret: SecretStr
+    """Signs every call."""
     data_provider_id: str
+    """Who sends it."""
     provider_secret: SecretStr | None = None
+    """Of data providers; signs as well."""
     ttl_minutes: int = Field(default=43_200, ge=60, le=129_600)
+    """How long a membership lasts unless it is sent again, which is done at half of it."""
 
 
 def drafts(

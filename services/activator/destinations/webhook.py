@@ -70,8 +70,11 @@ class Settings(DestinationSettings):
     """Where to call, and the secrets to sign with: all of `secrets` sign, the newest first."""
 
     base_url: HttpUrl
+    """The address that is called, whole."""
     secret: SecretStr | None = None
+    """The one that signs; instead of `secrets`."""
     secrets: tuple[SecretStr, ...] = ()
+    """All of them sign, the newest first, while one replaces the other."""
     ordered: StrictBool = False
     """Keep the order of all calls, not just that of each profile in each audience."""
     batch: StrictBool = False

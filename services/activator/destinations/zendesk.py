@@ -122,7 +122,9 @@ class Settings(DestinationSettings):
     """The account, with an OAuth token or an API token of an agent."""
 
     subdomain: str = Field(pattern=r"^[a-z0-9-]+$")
+    """What stands before `.zendesk.com`."""
     access_token: SecretStr
+    """An OAuth token; with `email` an API token."""
     email: str | None = None
     """Of the agent; given, `access_token` is an API token."""
 

@@ -19,8 +19,11 @@ class OAuthSettings(DestinationSettings):
     """An app of the platform, and what it was given by the owner of the account."""
 
     client_id: str
+    """Of the app that was registered with the platform."""
     client_secret: SecretStr
+    """Of that app."""
     refresh_token: SecretStr
+    """What the owner of the account granted the app."""
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from services.activator.domain.rules import Dialling
 class DestinationSettings(BaseModel):
     """What every destination's settings have; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     base_url: HttpUrl | None = None
     """Replaces the platform's own address, up to the first part of the paths in its pages."""
@@ -31,6 +31,7 @@ class DestinationSettings(BaseModel):
     default_country_code: str | None = Field(default=None, pattern=r"^[1-9][0-9]{0,2}$")
     """Calling code for phone numbers written without one, such as `44`."""
     national_number_max: int = Field(default=10, ge=1, le=15)
+    """Most digits of a phone number without its country code."""
     linger: float | None = Field(default=None, ge=0, le=60)
     """For how many seconds changes are collected for one request."""
     allow_private: StrictBool = False
