@@ -13,7 +13,7 @@ from services.runtime.delivery import TooManyRejects
 from services.runtime.health import PortTaken
 from services.runtime.kafka import UnknownTopic
 from services.runtime.partitions import CannotOwn, Gap
-from services.runtime.position import NewerState
+from services.runtime.position import NewerState, OlderState
 from services.runtime.postgres import NewerDatabase
 from services.runtime.restore import StateDiffers
 from services.runtime.secrets import UnresolvedSecret
@@ -26,7 +26,7 @@ REFUSED = 2
 """Starting again would end the same way: somebody has to act on the sentence first."""
 
 _MENDABLE = (StateDiffers, TooManyRejects, Gap, PortTaken, UnknownTopic, UnresolvedSecret)
-_FINAL = (CannotOwn, NewerState, NewerDatabase)
+_FINAL = (CannotOwn, NewerState, OlderState, NewerDatabase)
 
 
 def main(service: str, serve_stage: Callable[[], None]) -> None:

@@ -78,7 +78,7 @@ class Partitions:
         """Restore a partition and check that its position still means what it meant.
 
         Raises:
-            CannotOwn, StateDiffers, NewerState: the worker must not go on.
+            CannotOwn, StateDiffers, NewerState, OlderState: the worker must not go on.
         """
         began = time.monotonic()
         self._check_counts(partition)

@@ -2,8 +2,8 @@
 
 import msgspec
 
-FORMAT = 1
-"""Version of what the runtime itself writes into the state."""
+FORMAT = 2
+"""Of the state: what the runtime writes into it and how the stages lay theirs out."""
 
 POSITION_KEY = b"\x00position"
 LOCAL_KEY = b"\x00local"
@@ -71,6 +71,10 @@ class NewerState(RuntimeError):
     """The state was written by a newer version."""
 
 
+class OlderState(RuntimeError):
+    """The state was written by an older version, which laid it out in another way."""
+
+
 def encode(value: Position | Local) -> bytes:
     return msgspec.msgpack.encode(value)
 
@@ -79,7 +83,7 @@ def decode_position(data: bytes | None) -> Position:
     """The position in the state; an empty one where there is none.
 
     Raises:
-        NewerState: this version cannot read the state.
+        NewerState, OlderState: this version cannot read the state.
     """
     if data is None:
         return Position(FORMAT, {})
@@ -88,6 +92,12 @@ def decode_position(data: bytes | None) -> Position:
         raise NewerState(
             f"the state has format {position.format}, this version reads up to {FORMAT}:"
             " start the newer version"
+        )
+    if position.format < FORMAT:
+        raise OlderState(
+            f"the state has format {position.format}, this version reads only {FORMAT}: start the"
+            " older version, or delete the stage's changelog, consumer group and state directory"
+            " to begin anew"
         )
     return position
 

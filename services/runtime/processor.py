@@ -45,7 +45,8 @@ def run(stage: Stage, settings: RuntimeSettings, health: Health) -> None:
     """Turn the loop until SIGTERM or SIGINT; anything that goes wrong is raised.
 
     Raises:
-        CannotOwn, StateDiffers, NewerState: refused to start; the sentence says what to do.
+        CannotOwn, StateDiffers, NewerState, OlderState: refused to start; the sentence says what
+            to do.
         TooManyRejects: the inputs would end in the dead letters.
         KafkaException: a transaction failed; nothing of its cycle counts.
     """

@@ -43,7 +43,7 @@ def restore(
 
     Raises:
         StateDiffers: not equal after 60 s.
-        NewerState: the state was written by a newer version.
+        NewerState, OlderState: the state was written by another version.
     """
     local = decode_local(store.get(LOCAL_KEY))
     if local.changelog_next and time.time() - local.written_at > STALE_S:

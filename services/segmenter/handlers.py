@@ -23,7 +23,7 @@ from services.segmenter import building, metrics
 from services.segmenter.domain.evaluate import absorb, apply, depart
 from services.segmenter.domain.past import regain
 from services.segmenter.domain.payload import Unreadable
-from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.profile import OtherFormat, Profile
 from services.segmenter.partition import Work
 from services.segmenter.store import Stub
 
@@ -134,7 +134,10 @@ def transferred(transfer: ProfileTransferred, work: Work) -> Outcome[None]:
         onward = msgspec.structs.replace(transfer, winner=found.survivor)
         return _forward(work, found.survivor, onward)
     partition = work.partition
-    loser = Profile.decode(transfer.state)
+    try:
+        loser = Profile.decode(transfer.loser, transfer.state)
+    except OtherFormat:
+        return _foreign()
     work.report(absorb(partition.catalogue, found.profile, loser, partition.now, transfer.merge_id))
     return DONE
 
@@ -149,7 +152,11 @@ def regained(built: HistoryBuilt, work: Work) -> Outcome[None]:
         onward = msgspec.structs.replace(built, profile_id=found.survivor)
         return _forward(work, found.survivor, onward)
     if found is not None:
-        partition, earlier = work.partition, Profile.decode(built.state)
+        partition = work.partition
+        try:
+            earlier = Profile.decode(built.profile_id, built.state)
+        except OtherFormat:
+            return _foreign()
         work.report(regain(partition.catalogue, found.profile, earlier, partition.now))
     return DONE
 
@@ -161,6 +168,10 @@ def defined(definition: SegmentDefined, work: Work) -> Outcome[None]:
     except (Invalid, msgspec.DecodeError):
         return Reject("invalid_definition", "the segment's definition cannot be read")
     return DONE
+
+
+def _foreign() -> Reject:
+    return Reject("state_of_another_version", "the state was sent by a version of another format")
 
 
 def _dropped() -> Outcome[None]:

@@ -78,7 +78,7 @@ class Round(msgspec.Struct, array_like=True):
 
 def load_profile(state: State, profile_id: str) -> Kept | Stub | None:
     data = state.get(_profile_key(profile_id))
-    return None if data is None else _kept(data)
+    return None if data is None else _kept(profile_id, data)
 
 
 def save_profile(state: State, kept: Kept, now: int) -> None:
@@ -206,12 +206,12 @@ def save_walk(state: State, after: str | None) -> None:
         state.put(b"u", after.encode())
 
 
-def _kept(data: bytes) -> Kept | Stub:
+def _kept(profile_id: str, data: bytes) -> Kept | Stub:
     if data.startswith(_STUB):
         (offset,) = _NUMBER.unpack_from(data, 1)
         return Stub(data[1 + _NUMBER.size :].decode() or None, offset)
     _, armed, version = _HEADER.unpack_from(data)
-    return Kept(Profile.decode(data[_HEADER.size :]), armed, version)
+    return Kept(Profile.decode(profile_id, data[_HEADER.size :]), armed, version)
 
 
 def _put_or_delete(state: State, key: bytes, value: msgspec.Struct | None) -> None:

@@ -95,9 +95,17 @@ def delete_unread(bench: Bench) -> None:
 
 
 def write_newer_format(bench: Bench) -> None:
-    """As a newer version would: in the changelog, and in front of the committed offset."""
+    write_format(bench, FORMAT + 1)
+
+
+def write_older_format(bench: Bench) -> None:
+    write_format(bench, FORMAT - 1)
+
+
+def write_format(bench: Bench, number: int) -> None:
+    """As another version would: in the changelog, and in front of the committed offset."""
     partition = partition_of(b"u1", PARTITIONS)
-    position = Position(FORMAT + 1, {EVENTS.name: Input("", PARTITIONS, 0, 0)})
+    position = Position(number, {EVENTS.name: Input("", PARTITIONS, 0, 0)})
     producer = Producer(client(bench.bootstrap))
     topic = changelog(bench.workers.name).name
     producer.produce(topic, encode(position), POSITION_KEY, partition)
@@ -119,6 +127,7 @@ def forget_local_state(bench: Bench) -> None:
         (add_partitions, "CannotOwn", "has 8 partitions, the state was made with 6"),
         (delete_unread, "CannotOwn", "records were deleted before they were read"),
         (write_newer_format, "NewerState", "start the newer version"),
+        (write_older_format, "OlderState", "start the older version, or delete"),
     ],
 )
 def test_r10_a_stage_refuses(

@@ -150,7 +150,7 @@ class PartitionLog:
         chapter = self._chapter(transfer.winner)
         if chapter.has_ended:
             return
-        loser = Profile.decode(transfer.state)
+        loser = Profile.decode(transfer.loser, transfer.state)
         if loser.exists:
             now = chapter.clock = max(self.now, chapter.clock, loser.seen)
             chapter.entries.append(

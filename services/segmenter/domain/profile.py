@@ -16,6 +16,13 @@ from services.segmenter.domain.conditions.leaf import (
 from services.segmenter.domain.facts import Facts
 
 UNSEEN = -1
+FORMAT = 3
+"""Of a profile's bytes, which also travel from partition to partition. With a new one goes a new
+`FORMAT` in services/runtime/position.py."""
+
+
+class OtherFormat(ValueError):
+    """The bytes are of another version's profile."""
 
 
 class Membership(NamedTuple):
@@ -27,7 +34,7 @@ class Membership(NamedTuple):
 
 
 class _Stored(msgspec.Struct, array_like=True):
-    id: str
+    format: int
     generation: int
     seen: int
     next_due: int | None
@@ -85,8 +92,8 @@ class Profile:
         "seen",
     )
 
-    def __init__(self, stored: _Stored) -> None:
-        self.id = stored.id
+    def __init__(self, profile_id: str, stored: _Stored) -> None:
+        self.id = profile_id
         self.generation = stored.generation
         """Of the catalogue it was last brought to; UNSEEN before its first record."""
         self.seen = stored.seen
@@ -116,12 +123,23 @@ class Profile:
     @classmethod
     def new(cls, profile_id: str) -> "Profile":
         """A profile that has seen nothing yet."""
-        return cls(_Stored(profile_id, UNSEEN, 0, None, [], b"", {}, [], msgspec.Raw(_ENCODE({}))))
+        nothing = _Stored(FORMAT, UNSEEN, 0, None, [], b"", {}, [], msgspec.Raw(_ENCODE({})))
+        return cls(profile_id, nothing)
 
     @classmethod
-    def decode(cls, data: bytes) -> "Profile":
-        """The profile in these bytes."""
-        return cls(_DECODE(data))
+    def decode(cls, profile_id: str, data: bytes) -> "Profile":
+        """The profile in these bytes, which do not hold its id.
+
+        Raises:
+            OtherFormat: another version wrote them.
+        """
+        try:
+            stored = _DECODE(data)
+        except msgspec.ValidationError:
+            raise OtherFormat from None
+        if stored.format != FORMAT:
+            raise OtherFormat
+        return cls(profile_id, stored)
 
     def encode(self) -> bytes:
         """Its bytes; from here on it counts as written. Only what changed is encoded anew."""
@@ -140,7 +158,7 @@ class Profile:
         self._frame = (self.generation, self.next_due)
         return _ENCODE(
             _Stored(
-                self.id,
+                FORMAT,
                 self.generation,
                 self.seen,
                 self.next_due,

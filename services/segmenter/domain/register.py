@@ -6,7 +6,6 @@ same order, so all partitions go through the same registers, each at its own pos
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Any, Literal
 
 from services.segmenter.domain.conditions.leaf import KeptLeaf
@@ -50,6 +49,8 @@ class Register:
     """Key of a leaf as it is written → its present life."""
     build: int = 0
     """Number of the last build."""
+    lives: int = 0
+    """How many lives of leaves have begun."""
     is_building: bool = False
 
     @property
@@ -68,16 +69,17 @@ class Register:
         """A build begins: from here on the missing leaves keep what happens."""
         build = self.build + 1
         wanted = self.kept_leaves(self.waiting.values())
+        missing = enumerate(sorted(wanted.keys() - self.strands.keys()), self.lives + 1)
         fresh = {
-            key: Strand(replace(leaf, key=_strand_key(key, build)), build, False)
-            for key, leaf in wanted.items()
-            if key not in self.strands
+            key: Strand(replace(wanted[key], key=_strand_key(number)), build, False)
+            for number, key in missing
         }
         return replace(
             self,
             generation=self.generation + 1,
             strands={**self.strands, **fresh},
             build=build,
+            lives=self.lives + len(fresh),
             is_building=True,
         )
 
@@ -159,5 +161,6 @@ def _cause(before: InForce | None, segment: Segment) -> Replaced:
     return "edit"
 
 
-def _strand_key(key: bytes, build: int) -> bytes:
-    return blake2b(key + build.to_bytes(8, "big"), digest_size=8).digest()
+def _strand_key(number: int) -> bytes:
+    """As short as can be, for it is in every profile; shorter than the digest of any leaf."""
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")

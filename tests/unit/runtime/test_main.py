@@ -13,7 +13,7 @@ from services.runtime.health import PortTaken
 from services.runtime.kafka import UnknownTopic
 from services.runtime.main import main
 from services.runtime.partitions import CannotOwn, Gap
-from services.runtime.position import NewerState
+from services.runtime.position import NewerState, OlderState
 from services.runtime.postgres import NewerDatabase
 from services.runtime.restore import StateDiffers
 
@@ -46,6 +46,7 @@ def raising(error: BaseException) -> Callable[[], None]:
     [
         (CannotOwn("a sentence"), 2),
         (NewerState("a sentence"), 2),
+        (OlderState("a sentence"), 2),
         (NewerDatabase("a sentence"), 2),
         (StateDiffers("a sentence"), 1),
         (TooManyRejects("a sentence"), 1),

@@ -1,4 +1,4 @@
-"""The position in the state: read back as written, refused when it is from the future."""
+"""The position in the state: read back as written, refused when another version wrote it."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from services.runtime.position import (
     Input,
     Local,
     NewerState,
+    OlderState,
     Position,
     decode_local,
     decode_position,
@@ -28,3 +29,8 @@ def test_empty_state_is_at_no_position() -> None:
 def test_r10_a_state_of_a_newer_version_is_refused() -> None:
     with pytest.raises(NewerState, match="start the newer version"):
         decode_position(encode(Position(FORMAT + 1, {})))
+
+
+def test_r10_a_state_of_an_older_version_is_refused() -> None:
+    with pytest.raises(OlderState, match="delete the stage's changelog, consumer group and state"):
+        decode_position(encode(Position(FORMAT - 1, {})))

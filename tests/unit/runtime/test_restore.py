@@ -14,6 +14,7 @@ from services.runtime.position import (
     Input,
     Local,
     NewerState,
+    OlderState,
     Position,
     encode,
 )
@@ -68,7 +69,10 @@ def test_r2_a_state_of_another_transaction_is_not_equal(committed: Committed) ->
     assert not Position(FORMAT, inputs, cycle=5).equals(committed)
 
 
-def test_r10_a_local_state_of_a_newer_version_is_refused(store: PartitionStore) -> None:
-    at(store, format=FORMAT + 1, a=7)
-    with pytest.raises(NewerState):
+@pytest.mark.parametrize(("format", "error"), [(FORMAT + 1, NewerState), (FORMAT - 1, OlderState)])
+def test_r10_a_local_state_of_another_version_is_refused(
+    store: PartitionStore, format: int, error: type[RuntimeError]
+) -> None:
+    at(store, format=format, a=7)
+    with pytest.raises(error):
         restore(NOWHERE, "changelog", 0, store, Committed({"a": 7}, 5))

@@ -72,7 +72,7 @@ class Story:
     def absorb(self, other: "Story", now: int) -> None:
         """The other profile is merged into this one."""
         other.transitions += depart(self.catalogue, other.profile, now, "merge-1")
-        travelled = Profile.decode(other.profile.encode())
+        travelled = Profile.decode(other.profile.id, other.profile.encode())
         self.transitions += absorb(self.catalogue, self.profile, travelled, now, "merge-1")
 
     def pass_to(self, now: int) -> None:
@@ -82,7 +82,7 @@ class Story:
     def is_member(self, now: int) -> bool:
         """Membership at an instant not before anything that was told."""
         self.pass_to(now)
-        self.profile = Profile.decode(self.profile.encode())
+        self.profile = Profile.decode(self.profile.id, self.profile.encode())
         return "s" in self.profile.member_of()
 
     @property

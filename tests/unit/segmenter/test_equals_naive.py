@@ -61,8 +61,11 @@ class Twin:
             self.members[name], self.sequences[name] = each.member, each.sequence
 
     def reload(self) -> None:
-        """Through bytes, as between two cycles."""
-        self.profile = Profile.decode(self.profile.encode())
+        """Written between two cycles; one twin stays decoded, the other is read again."""
+        data = self.profile.encode()
+        assert self.profile.is_written
+        if self.profile.id != "p_0":
+            self.profile = Profile.decode(self.profile.id, data)
 
 
 class World:
@@ -130,7 +133,7 @@ class World:
         winner, loser = self.twins
         loser.take(depart(self.catalogue, loser.profile, self.now, "merge"))
         assert not any(loser.members.values())
-        travelled = Profile.decode(loser.profile.encode())
+        travelled = Profile.decode(loser.profile.id, loser.profile.encode())
         winner.take(absorb(self.catalogue, winner.profile, travelled, self.now, "merge"))
         winner.person.events += loser.person.events
         self.count += 1

@@ -81,7 +81,7 @@ def test_a_profile_survives_its_bytes(seed: int) -> None:
         content = {key: value for key, value in what.items() if key not in ("type", "name")}
         story.happen(histories.START + step, what["type"], name=what["name"], **content)
     data = story.profile.encode()
-    again = Profile.decode(data)
+    again = Profile.decode("p_1", data)
     assert again.encode() == data
     assert again.next_due == story.profile.next_due
     assert again.as_json() == story.profile.as_json()

@@ -30,8 +30,8 @@ class Numbers(History, array_like=True):
 
     count: int = 0
     """How many count now."""
-    total: str = "0"
-    """Their sum in millionths, as decimal text: it has no upper limit."""
+    total: int | str = 0
+    """Their sum in millionths; as decimal text beyond 64 bits, for it has no upper limit."""
     low: Number | None = None
     high: Number | None = None
     """The least and the greatest of those that count for ever."""
@@ -49,18 +49,20 @@ class Numbers(History, array_like=True):
     def begin(self, end: int, value: Number) -> None:
         """One more number counts."""
         self.count += 1
-        self.total = str(int(self.total) + millionths(value))
+        self.total = _kept(int(self.total) + millionths(value))
         if end == END:
-            self.widen(value, value)
-        else:
-            insort(self.passing, (end, value))
+            return self.widen(value, value)
+        passing, entry = self.passing, (end, value)
+        if not passing or entry >= passing[-1]:  # most events come in order
+            return passing.append(entry)
+        return insort(passing, entry)
 
     def drop(self, how_many: int) -> None:
         """The first of the passing ones do not count any more."""
         gone = sum(millionths(value) for _, value in self.passing[:how_many])
         del self.passing[:how_many]
         self.count -= how_many
-        self.total = str(int(self.total) - gone)
+        self.total = _kept(int(self.total) - gone)
 
     def widen(self, low: Number, high: Number) -> None:
         """These count for ever."""
@@ -136,7 +138,7 @@ class EventAggregate(EventLeaf[Numbers]):
     def merge(self, one: Numbers, other: Numbers, now: int) -> Numbers:
         both = Numbers(
             count=one.count + other.count,
-            total=str(int(one.total) + int(other.total)),
+            total=_kept(int(one.total) + int(other.total)),
             low=one.low,
             high=one.high,
             passing=sorted(one.passing + other.passing),
@@ -163,6 +165,10 @@ class EventAggregate(EventLeaf[Numbers]):
 def _values(history: Numbers, lasting: Number | None) -> list[Number]:
     values = [value for _, value in history.passing]
     return values if lasting is None else [*values, lasting]
+
+
+def _kept(total: int) -> int | str:
+    return total if -(2**63) <= total < 2**63 else str(total)
 
 
 def _end(passing: tuple[int, Number]) -> int:

@@ -77,7 +77,11 @@ class EventCount(EventLeaf[Tally]):
         elif end == END:
             history.lasting += 1
         else:
-            insort(history.ends, end)
+            ends = history.ends
+            if not ends or end >= ends[-1]:  # most events come in order
+                ends.append(end)
+            else:
+                insort(ends, end)
 
     def holds(self, history: Tally, now: int) -> bool:
         count = history.lasting + len(history.ends)

@@ -83,7 +83,8 @@ class EndEvent(EventLeaf[Candidates]):
     def record(self, history: Candidates, match: Candidate, now: int) -> None:
         found = history.found
         if match.matching is None and len(found) == 1 and found[0].matching is None:
-            found[0] = (max if self.is_last else min)(match, found[0], key=_rank)
+            if (_rank(match) > _rank(found[0])) is self.is_last:
+                found[0] = match
         else:
             found.append(match)
 
@@ -114,6 +115,13 @@ class EndEvent(EventLeaf[Candidates]):
                 if now < edge < change:
                     change = edge
         return None if change == END else change
+
+    def outlook(self, history: Candidates, now: int) -> tuple[bool, int | None]:
+        """Most hold one event, and of that for good."""
+        found = history.found
+        if len(found) == 1 and found[0].matching is None and isinstance(found[0].true, bool):
+            return found[0].true, None
+        return self.holds(history, now), self.next_change(history, now)
 
     def merge(self, one: Candidates, other: Candidates, now: int) -> Candidates:
         both = Candidates(found=one.found + other.found)
