@@ -114,23 +114,23 @@ def test_all_goes_on_alone_after_kafka_and_postgres_were_away(
 
 
 def _kafka_goes_away(stack: Stack, shop: Shop, customers: Customers) -> None:
+    taken = len(customers.taken)
     stack.kafka.stop()
-    wait_until(lambda: len(customers.refusals) >= 3, "ingest says that it cannot")
-    assert {status for status, _ in customers.refusals} == {503}
-    assert all(after.isdecimal() and int(after) > 0 for _, after in customers.refusals)
+    wait_until(lambda: len(customers.taken) > taken + 5, "ingest goes on, into its spool")
     for service in STAGES:
         wait_until(partial(shop.is_away, service), f"{service} is not ready")
-    assert not shop.is_ready("ingest")
+    assert shop.is_ready("ingest")
+    assert customers.refusals == []
     stack.kafka.start()
 
 
 def _postgres_goes_away(stack: Stack, shop: Shop, customers: Customers) -> None:
-    refused, taken = len(customers.refusals), len(customers.taken)
+    taken = len(customers.taken)
     stack.postgres.stop()
     for service in ("identity", "router"):
         wait_until(partial(shop.waits_for, service, "PostgreSQL"), f"{service} waits")
     wait_until(lambda: len(customers.taken) > taken + 5, "ingest goes on")
-    assert len(customers.refusals) == refused
+    assert customers.refusals == []
     stack.postgres.start()
 
 
