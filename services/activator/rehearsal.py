@@ -1,7 +1,7 @@
 """Tries a destination without changing anything there, and says what is wrong in plain words."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import SecretStr
@@ -9,12 +9,22 @@ from pydantic import SecretStr
 from schemas.problems import Invalid
 from schemas.records import Definition, Identifier
 from services.activator.clock import Clock
+from services.activator.domain.answer import Answer
 from services.activator.domain.batches import batches, part
 from services.activator.domain.change import Change, Conversion, Operation, Person
 from services.activator.domain.classify import Asked, readings
+from services.activator.domain.contract import Action
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading, Response
-from services.activator.domain.platform import Audience, Batch, Setup, Unsendable
+from services.activator.domain.platform import (
+    Audience,
+    AudienceCalls,
+    Batch,
+    Setup,
+    Token,
+    Unsendable,
+)
+from services.activator.domain.requests import Request
 from services.activator.domain.signature import BadSecret
 from services.activator.instance import Instance, instance_of
 from services.activator.tokens import Client, NoToken, Tokens
@@ -27,6 +37,7 @@ PERSON = Person(
         Identifier("user_id", "afflux-test"),
         Identifier("email", "jane.doe@example.com"),
         Identifier("phone", "+14155552671"),
+        Identifier("aaid", "00000000-0000-0000-0000-000000000000"),
     ),
     traits={"first_name": "Jane", "last_name": "Doe", "name": "Jane Doe", "country": "US"},
     consent={"ad_user_data": "granted", "ad_personalization": "granted"},
@@ -61,89 +72,129 @@ async def rehearse(
         instance = instance_of(definition, resolve)
     except (Invalid, UnresolvedSecret, BadSecret) as error:
         return [Finding(False, str(error))]
-    findings = [Finding(True, "the definition is right and its secrets are there")]
     client = way_out(instance)
+    trial = Trial(instance, client, clock)
+    trial.findings.append(Finding(True, "the definition is right and its secrets are there"))
     try:
         if not offline:
-            findings += await _called(instance, client, clock)
-        findings.append(await _request(instance, client, clock, offline=offline))
+            await _called(trial)
+        trial.findings.append(await _request(trial, offline=offline))
     finally:
         await client.close()
-    return findings
+    return trial.findings
 
 
-async def _called(instance: Instance, client: Client, clock: Clock) -> list[Finding]:
+@dataclass(slots=True)
+class Trial:
+    """An instance that is tried, and what has been found so far."""
+
+    instance: Instance
+    client: Client
+    clock: Clock
+    findings: list[Finding] = field(default_factory=list)
+    token: Token | None = None
+    there: dict[str, str] = field(default_factory=dict)
+    """Segment → the platform's id of the audience, where it is there already."""
+
+
+async def _called(trial: Trial) -> None:
     """What can be asked without changing anything."""
-    destination = instance.destination
-    tokens = Tokens(destination, instance.settings, client, clock)
+    instance, client = trial.instance, trial.client
+    tokens = Tokens(instance.destination, instance.settings, client, trial.clock)
     try:
-        token = await tokens.current()
+        trial.token = await tokens.current()
     except NoToken as none:
-        return [Finding(False, f"no token: {_words(none.reading)}")]
-    found = [] if token is None else [Finding(True, "the platform gives out a token")]
-    calls = destination.audiences
+        trial.findings.append(Finding(False, f"no token: {_words(none.reading)}"))
+        return
+    if trial.token is not None:
+        trial.findings.append(Finding(True, "the platform gives out a token"))
+    calls = instance.destination.audiences
     if calls is None or calls.find is None:
-        return found
-    setup = instance.setup(token, {}, clock.now())
+        return
+    setup = instance.setup(trial.token, {}, trial.clock.now())
     for audience in instance.audiences.values():
         answered = await client.send(calls.find(audience, setup))
-        found.append(_audience(instance, audience, answered, clock))
-    return found
+        trial.findings.append(_audience(trial, audience, calls, answered))
 
 
 def _audience(
-    instance: Instance, audience: Audience, answered: Response | Failure, clock: Clock
+    trial: Trial, audience: Audience, calls: AudienceCalls, answered: Response | Failure
 ) -> Finding:
-    calls = instance.destination.audiences
-    assert calls is not None
+    absent = Finding(True, f"`{audience.name}` is not there yet; it is made with the first member")
     if isinstance(answered, Response) and answered.status in calls.absent:
-        return Finding(
-            True, f"`{audience.name}` is not there yet; it is made with the first member"
-        )
-    reading = _read(instance, "create_audience", answered, clock)
-    if reading.outcome in SENT:
-        return Finding(True, f"the platform can be asked about `{audience.name}`")
-    return Finding(False, f"`{audience.name}` cannot be looked up: {_words(reading)}")
+        return absent
+    reading = _read(trial, "create_audience", answered)
+    if reading.outcome not in SENT or isinstance(answered, Failure):
+        return Finding(False, f"`{audience.name}` cannot be looked up: {_words(reading)}")
+    found = calls.found(Answer(answered), audience) if calls.found else None
+    if found is None:
+        return absent
+    trial.there[audience.id] = found
+    return Finding(True, f"`{audience.name}` is there")
 
 
-async def _request(instance: Instance, client: Client, clock: Clock, *, offline: bool) -> Finding:
-    setup = _setup(instance, clock)
+async def _request(trial: Trial, *, offline: bool) -> Finding:
+    """An example; it is sent only where the platform can check it without effect."""
+    instance, setup = trial.instance, _setup(trial)
     try:
-        batch = _batch(instance, setup, clock)
+        batch = _batch(trial, setup)
         request = next(instance.destination.calls(batch, setup))
     except Unsendable as unsendable:
         return Finding(False, f"an example cannot be sent: {unsendable.reason}")
-    shown = {
-        "request": f"{request.method} {_without_secrets(instance, request.url)}",
-        "headers": {name: _hidden(name, text) for name, text in request.headers.items()},
-        "body": request.content.decode(errors="replace"),
-    }
-    if offline or instance.destination.contract.test_mode != "validateOnly":
+    shown = _shown(instance, request)
+    if offline or not _can_be_checked(trial, batch):
         return Finding(True, "this is what would be sent for an example:", shown)
-    reading = _read(instance, batch.endpoint.action, await client.send(request), clock)
+    reading = _read(trial, batch.endpoint.action, await trial.client.send(request))
     if reading.outcome in SENT:
         return Finding(True, "the platform has checked an example and found it right")
     return Finding(False, f"the platform refuses an example: {_words(reading)}", shown)
 
 
-def _setup(instance: Instance, clock: Clock) -> Setup[Any]:
-    return replace(instance.setup(None, {"afflux-test": "vendor-id"}, clock.now()), rehearsal=True)
+def _shown(instance: Instance, request: Request) -> dict[str, Any]:
+    return {
+        "request": f"{request.method} {_without_secrets(instance, request.url)}",
+        "headers": {name: _hidden(name, text) for name, text in request.headers.items()},
+        "body": request.content.decode(errors="replace"),
+    }
 
 
-def _batch(instance: Instance, setup: Setup[Any], clock: Clock) -> Batch:
+def _can_be_checked(trial: Trial, batch: Batch) -> bool:
+    """Whether the platform checks requests, has the audience, and said no to nothing before."""
+    checks = trial.instance.destination.contract.test_mode == "validateOnly"
+    is_there = batch.audience is None or batch.audience.id in trial.there
+    return checks and is_there and all(finding.is_well for finding in trial.findings)
+
+
+def _setup(trial: Trial) -> Setup[Any]:
+    ids = {"afflux-test": "vendor-id"}
+    setup = trial.instance.setup(trial.token, ids, trial.clock.now())
+    return replace(setup, rehearsal=True)
+
+
+def _batch(trial: Trial, setup: Setup[Any]) -> Batch:
+    instance, clock = trial.instance, trial.clock
     operations: tuple[Operation, ...] = ("add_member", "upsert_profile", "send_event")
     operation = next(each for each in operations if instance.endpoint(each) is not None)
     endpoint = instance.endpoint(operation)
     assert endpoint is not None
     is_member = operation == "add_member"
-    example = Audience(id="example", name="example", vendor_id="1")
-    audience = next(iter(instance.audiences.values()), example) if is_member else None
+    audience = _followed(trial) if is_member else None
     change = _change(instance, operation, audience, clock)
     drafts = instance.destination.drafts(change, endpoint, audience, setup)
     if not drafts:
         raise Unsendable("no_identifiers")
     parts = [part(change, endpoint, audience, draft) for draft in drafts]
     return batches(parts, at=clock.now(), session=lambda: 1)[0]
+
+
+def _followed(trial: Trial) -> Audience:
+    """An audience that is there, else one that could be."""
+    example = Audience(id="example", name="example", vendor_id="1")
+    audiences = sorted(
+        trial.instance.audiences.values(), key=lambda each: each.id not in trial.there
+    )
+    audience = audiences[0] if audiences else example
+    return replace(audience, vendor_id=trial.there.get(audience.id, "1"))
 
 
 def _change(
@@ -165,10 +216,16 @@ def _change(
     )
 
 
-def _read(instance: Instance, action: str, answered: Response | Failure, clock: Clock) -> Reading:
-    contract = instance.destination.contract
-    endpoint = next(each for each in contract.endpoints if each.action == action)
-    asked = Asked(contract=contract, endpoint=endpoint, places=[Place(0)], now=clock.now())
+def _read(trial: Trial, action: Action, answered: Response | Failure) -> Reading:
+    """What was only checked need not hold what a success promises."""
+    endpoint = trial.instance.endpoint(action)
+    assert endpoint is not None
+    asked = Asked(
+        contract=trial.instance.destination.contract,
+        endpoint=replace(endpoint, promises="json"),
+        places=[Place(0)],
+        now=trial.clock.now(),
+    )
     (reading,) = readings(answered, asked)
     return reading
 
@@ -185,7 +242,7 @@ def _hidden(name: str, text: str) -> str:
 
 def _without_secrets(instance: Instance, url: str) -> str:
     """An address may be the secret itself."""
-    for value in dict(instance.settings).values():
+    for _, value in instance.settings:
         if isinstance(value, SecretStr) and value.get_secret_value():
             url = url.replace(value.get_secret_value(), "…")
     return url.partition("appsecret_proof=")[0]

@@ -89,6 +89,11 @@ def check(call: Call, world: World) -> None:
         _fields(call, shape, world)
 
 
+def is_rehearsal(call: Call) -> bool:
+    """Whether the platform is only to check it."""
+    return isinstance(call.body, dict) and call.body.get("validateOnly") is True
+
+
 def malformed(world: World) -> Refused:
     """The platform's word for a request that makes no sense."""
     return Refused(MALFORMED.get(world.name, "malformed"))

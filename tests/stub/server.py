@@ -113,8 +113,10 @@ def applied(world: World, call: Call) -> Response:
         return refusal(world, refused.row, refused.status)
     if world.name in OAUTH and call.headers.get("authorization") != f"Bearer {world.token}":
         return _unauthorised(world)
+    platform_world = World(world.name) if gate.is_rehearsal(call) else world
     try:
-        return PLATFORMS[world.name](call, world)
+        answer = PLATFORMS[world.name](call, platform_world)
+        return answer if platform_world is world else ok({})
     except Refused as refused:
         return refusal(world, refused.row, refused.status)
     except (*NONSENSE, Plain):

@@ -13,6 +13,7 @@ from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import Response
 from tests.stub.answers import answer_for
 
+STATUSES: Mapping[int, str] = {401: "UNAUTHENTICATED", 404: "NOT_FOUND"}
 HASHED = re.compile(r"[0-9a-f]{64}")
 
 
@@ -117,7 +118,11 @@ def refusal(world: World, row: str, status: int = 400) -> Response:
     """The platform's answer that a row of its contract is about; the status if there is none."""
     found = next((each for each in world.contract.errors if each.name == row), None)
     if found is None:
-        error = {"code": status, "message": "no", "status": "INVALID_ARGUMENT"}
+        error = {
+            "code": status,
+            "message": "no",
+            "status": STATUSES.get(status, "INVALID_ARGUMENT"),
+        }
         return ok({"error": error} if world.contract.body_code_first else {"message": "no"}, status)
     places = [Place(i, names=(f"nobody-{i}",), array_index=i) for i in range(3)]
     return answer_for(found, world.contract, places)

@@ -174,7 +174,7 @@ class Settings(MetaSettings):
 
     ad_account_id: str = Field(pattern=r"^[0-9]+$")
     """Digits only, without `act_`."""
-    keys: tuple[Key, ...] = Field(default=get_args(Key), alias="schema", min_length=1)
+    columns: tuple[Key, ...] = Field(default=get_args(Key), alias="schema", min_length=1)
     """Which identifiers are sent, in Meta's names."""
 
 
@@ -200,7 +200,7 @@ def drafts(
     person = known(change.person, change.profile_id)
     cells = _cells(person, setup)
     worth = _worth(change, audience)
-    schema: list[str] = [key for key in SCHEMA if key in setup.settings.keys]
+    schema: list[str] = [key for key in SCHEMA if key in setup.settings.columns]
     if worth is not None:
         schema.append("LOOKALIKE_VALUE")
     several = _several(person, setup)

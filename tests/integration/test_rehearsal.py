@@ -1,0 +1,62 @@
+"""`afflux destination test` against every platform: all is well, and nothing has changed there."""
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from services.activator.clock import SystemClock
+from services.activator.destinations import DESTINATIONS
+from services.activator.rehearsal import Finding, rehearse
+from tests.stub.server import OAUTH, PLATFORMS, Stub, running
+from tests.unit.activator.builders import definition
+from tests.unit.activator.examples import SETTINGS, private_key
+
+
+async def tried(stub: Stub, name: str, **settings: Any) -> list[Finding]:
+    base = f"{stub.url}/{name}" + ("/hook" if name == "webhook" else "")
+    given = {**SETTINGS[name], "base_url": base, "allow_private": True}
+    if name in OAUTH:
+        given["token_url"] = f"{base}/token"
+    if name == "salesforce":
+        given["private_key_pem"] = private_key()
+    if name == "customerio":
+        given["app_base_url"] = base
+    follows = [{"segment": "vip", "name": "VIP"}] if DESTINATIONS[name].members else []
+    made = definition(type=name, settings=given | settings, audiences=follows)
+    return await rehearse(made, SecretStr, SystemClock(), offline=False)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("name", PLATFORMS)
+async def test_a_destination_that_could_work_is_found_well(name: str, is_there: bool) -> None:
+    async with running() as stub:
+        world = stub.world(name)
+        if is_there:
+            world.audience("cdp_vip" if name == "zendesk" else "VIP")
+        findings = await tried(stub, name)
+        assert [finding.sentence for finding in findings if not finding.is_well] == []
+        assert not any(world.members.values())
+        assert (world.people, world.events) == ({}, {})
+        assert world.leaks == []
+
+
+CHECKED = [n for n, each in DESTINATIONS.items() if each.contract.test_mode == "validateOnly"]
+
+
+@pytest.mark.parametrize("name", CHECKED)
+async def test_an_example_is_checked_where_the_platform_can(name: str) -> None:
+    async with running() as stub:
+        stub.world(name).audience("VIP")
+        findings = await tried(stub, name)
+        assert findings[-1].sentence == "the platform has checked an example and found it right"
+        (checked,) = [c for c in stub.world(name).calls if b"validateOnly" in c.content]
+        assert checked.body["validateOnly"] is True
+
+
+@pytest.mark.parametrize("name", sorted(OAUTH))
+async def test_refused_credentials_are_named(name: str) -> None:
+    async with running() as stub:
+        findings = await tried(stub, name, token_url=f"{stub.url}/{name}/nothing-here")
+        (wrong,) = [one for one in findings if not one.is_well]
+        assert wrong.sentence.startswith("no token: ")
