@@ -1,7 +1,7 @@
 """One request from its headers to its answer: read, judge, make durable, count."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Protocol
@@ -63,9 +63,9 @@ class Tokens(Protocol):
 class Memory(Protocol):
     """Which events are known to be durable; it may forget, identity decides."""
 
-    def seen(self, source_id: str, message_id: str) -> bool: ...
+    def any_seen(self, source_id: str, message_ids: Collection[str]) -> bool: ...
 
-    def remember(self, source_id: str, message_ids: Iterable[str]) -> None: ...
+    def remember(self, source_id: str, message_ids: Collection[str]) -> None: ...
 
 
 class Log(Protocol):
@@ -123,7 +123,7 @@ class Collector:
             self.limits,
             self.new_id,
             self.suppressed.holds,
-            self.memory.seen,
+            self.memory.any_seen,
             self._gate(arrival),
         )
 

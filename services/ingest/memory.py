@@ -4,7 +4,9 @@ A saving, no promise: identity decides. Two copies in flight at the same moment 
 neither is durable yet, and what is forgotten is sent again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Set
+
+_NONE: Set[str] = frozenset()
 
 
 class Recent:
@@ -12,14 +14,18 @@ class Recent:
 
     def __init__(self, entries: int) -> None:
         self._entries = entries
-        self._young: set[tuple[str, str]] = set()
-        self._old: set[tuple[str, str]] = set()
+        self._young: dict[str, set[str]] = {}
+        self._old: dict[str, set[str]] = {}
+        self._left = entries
 
-    def seen(self, source_id: str, message_id: str) -> bool:
-        one = (source_id, message_id)
-        return one in self._young or one in self._old
+    def any_seen(self, source_id: str, message_ids: Collection[str]) -> bool:
+        young, old = self._young.get(source_id, _NONE), self._old.get(source_id, _NONE)
+        return not (young.isdisjoint(message_ids) and old.isdisjoint(message_ids))
 
-    def remember(self, source_id: str, message_ids: Iterable[str]) -> None:
-        self._young.update((source_id, message_id) for message_id in message_ids)
-        if len(self._young) >= self._entries:
-            self._old, self._young = self._young, set()
+    def remember(self, source_id: str, message_ids: Collection[str]) -> None:
+        young = self._young.setdefault(source_id, set())
+        self._left += len(young)
+        young.update(message_ids)
+        self._left -= len(young)
+        if self._left <= 0:
+            self._old, self._young, self._left = self._young, {}, self._entries

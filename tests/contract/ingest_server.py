@@ -66,8 +66,8 @@ class World:
     def holds(self, source_id: str, kind: SubjectKind, value: str) -> bool:
         return (source_id, kind, value) in self.suppressed
 
-    def seen(self, source_id: str, message_id: str) -> bool:
-        return (source_id, message_id) in self.durable
+    def any_seen(self, source_id: str, message_ids: Iterable[str]) -> bool:
+        return any((source_id, one) in self.durable for one in message_ids)
 
     def remember(self, source_id: str, message_ids: Iterable[str]) -> None:
         self.durable.update((source_id, one) for one in message_ids)

@@ -42,10 +42,9 @@ def library(context: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def is_device(event: Mapping[str, Any], context: Mapping[str, Any], origin: Origin | None) -> bool:
-    """Whether the event comes from somebody's device rather than from a server."""
-    channel = event.get("channel")
-    if "server" in (origin, channel):
+def is_device(channel: Any, context: Mapping[str, Any], origin: Origin | None) -> bool:
+    """Whether an event comes from somebody's device rather than from a server."""
+    if origin == "server" or channel == "server":
         return False
     if origin == "device":
         return True

@@ -1,6 +1,6 @@
 """One request's body from bytes to a verdict: what goes into the log, what aside, what is said."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from services.ingest.domain.limits import Limits, Profile
 from services.ingest.domain.normalise import Circumstances
 from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind, is_suppressed
+from services.ingest.domain.swift import take_swiftly
 from services.ingest.domain.terms import Accepted, Rejected, Taken, Terms
 
 
@@ -51,7 +52,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     answer: Answer
     source: Source | None = None
-    accepted: tuple[Accepted, ...] = ()
+    accepted: Sequence[Accepted] = ()
     put_aside: tuple[PutAside, ...] = ()
     duplicates: int = 0
     suppressed: int = 0
@@ -67,8 +68,8 @@ class Rules(msgspec.Struct, frozen=True):
     new_id: Callable[[], str]
     is_suppressed: Callable[[str, SubjectKind, str], bool]
     """Source id, kind and value of an id."""
-    is_durable: Callable[[str, str], bool]
-    """Source id, message id."""
+    any_durable: Callable[[str, Collection[str]], bool]
+    """Source id, message ids."""
     gate: Gate
 
     def admitted(self, key: str) -> Source:
@@ -89,19 +90,31 @@ class Rules(msgspec.Struct, frozen=True):
             door.type,
             self.new_id,
             partial(self.is_suppressed, source.id),
-            partial(self.is_durable, source.id),
+            partial(self.any_durable, source.id),
         )
 
 
 def judge(body: bytes, call: Call, rules: Rules, known: Source | None) -> Verdict:
     """Judge an inflated body; `known` is the source whose key stood outside it."""
     source = known
+    swift = known and _swiftly(body, call, rules, known)
+    if swift:
+        return swift
     try:
         content = decode.parse(body)
         source = known or _source(content, rules)
         return _judge(content, len(body), call, rules, source)
     except Refused as refused:
         return refusal(refused, source, body)
+
+
+def _swiftly(body: bytes, call: Call, rules: Rules, source: Source) -> Verdict | None:
+    door = call.door
+    around = Circumstances(source.id, call.received_at, call.client, door.origin)
+    accepted = take_swiftly(body, door.form, rules.terms(around, source, door))
+    if accepted is None:
+        return None
+    return Verdict(answers.success(jitsu=door.is_jitsu), source, accepted)
 
 
 def refusal(refused: Refused, source: Source | None, body: bytes) -> Verdict:

@@ -134,7 +134,7 @@ def _settle_times(event: dict[str, Any], around: Circumstances) -> Times:
 
 def _settle_context(event: dict[str, Any], around: Circumstances) -> None:
     context = dict(event.get("context") or {})
-    device = client.is_device(event, context, around.origin)
+    device = client.is_device(event.get("channel"), context, around.origin)
     client.enrich(context, around.client, device=device)
     event["context"] = context
     if event.get("channel") is None:

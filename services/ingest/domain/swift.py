@@ -1,208 +1,246 @@
-"""The short way: events in the form that nearly all have, judged and written in one go.
+"""The short way: requests in the form that nearly all have, judged and written in one go.
 
-The hot path, and plainer than pretty. It makes no decision of its own: what it cannot be sure of
-it leaves to the long way, and a property test holds that both come to the same result wherever
-this one comes to any. Measured in µs an event of 400 bytes, alone and warm: 7, of which JSON 0.5,
-the record 1.7, times 1.1; the long way takes 12.
+The hot path, and plainer than pretty. It can only accept: at the first event that it is not sure
+of, the whole request goes the long way (`accept`), and a property test holds that both come to the
+same wherever this one comes to anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from schemas.event_bytes import encode_event
 from schemas.records import CallType
 from services.ingest.domain import client, times
-from services.ingest.domain.door import Origin
-from services.ingest.domain.terms import Accepted, Dropped, Terms
-from services.ingest.domain.validate import CONSENT_UPDATE, event_type
+from services.ingest.domain.door import Form
+from services.ingest.domain.limits import Limits
+from services.ingest.domain.normalise import Circumstances
+from services.ingest.domain.terms import Accepted, Terms
+from services.ingest.domain.validate import CONSENT_UPDATE
 
-_NAMES: Mapping[CallType, str] = {
-    "track": "event",
-    "page": "name",
-    "screen": "name",
-    "identify": "",
-}
-"""The kinds that go this way, and where their name is."""
-_UNUSUAL = ("groupId", "previousId", "receivedAt", "projectId", "version")
-_OBJECTS = ("properties", "traits", "context", "integrations")
-_INSTANTS = ("originalTimestamp", "timestamp", "sentAt")
-_SLACK = 500
-"""Bytes that an event as received may be longer than its payload."""
+_SLACK = 1000
+"""Bytes that an event as received may be longer than its payload: its instants, in other words."""
+
+_VIEWS = ("page", "screen")
+_FILLED: Mapping[str, str] = {"identify": "traits", "group": "traits"}
+"""The object that an event of a kind always has; of the others it is `properties`."""
+
+_Text = str | None | UnsetType
+_Instant = Annotated[str, msgspec.Meta(max_length=64)] | None | UnsetType
+_Object = dict[str, Any] | None | UnsetType
+
+
+class Sent(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False):
+    """An event as it is sent, and in the end as it goes into the log."""
+
+    message_id: str
+    type: CallType | UnsetType | None = UNSET
+    event: Any = UNSET
+    name: Any = UNSET
+    category: Any = UNSET
+    user_id: _Text = UNSET
+    anonymous_id: _Text = UNSET
+    group_id: _Text = UNSET
+    original_timestamp: _Instant = UNSET
+    timestamp: _Instant = UNSET
+    sent_at: _Instant = UNSET
+    channel: Any = UNSET
+    properties: _Object = UNSET
+    traits: _Object = UNSET
+    context: _Object = UNSET
+    integrations: _Object = UNSET
+    metadata: Any = msgspec.field(default=UNSET, name="_metadata")
+    write_key: Any = UNSET
+
+
+class Batch(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False):
+    """Several of them, with what goes for all; more than this wants the long way."""
+
+    batch: list[Sent]
+    sent_at: str | None = None
+    timestamp: Any = None
+    write_key: Any = None
+
+
+_read_event = msgspec.json.Decoder(Sent).decode
+_read_batch = msgspec.json.Decoder(Batch).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def take_swiftly(event: dict[str, Any], terms: Terms) -> Accepted | Dropped | None:
-    """What becomes of an event; None leaves it to the long way."""
-    around = terms.around
-    if around.context is not None or around.integrations is not None or around.client.ip_policy:
+def take_swiftly(body: bytes, form: Form, terms: Terms) -> Sequence[Accepted] | None:
+    """The events of a request, all of them accepted; None leaves it to the long way."""
+    limits = terms.limits
+    if form == "pixel" or terms.around.client.ip_policy or len(body) > limits.request_bytes:
         return None
-    stated = event.get("type")
-    kind = terms.type or event_type(stated)
-    named = _NAMES.get(kind) if kind is not None else None
-    if kind is None or named is None or (stated is not None and stated != kind):
+    if b"\\u0000" in body:
         return None
-    user, anonymous = event.get("userId"), event.get("anonymousId")
-    user, anonymous = None if user == "" else user, None if anonymous == "" else anonymous
-    message: str = event.get("messageId", "")
-    if not _is_usual(event, named, terms) or not _are_ids(user, anonymous, message, terms):
+    try:
+        events, sent_at = _read(body, form)
+        ids = {event.message_id for event in events}
+        if not 0 < len(events) == len(ids) <= limits.events or terms.any_durable(ids):
+            return None
+        return _taken(events, sent_at, terms, is_doubtful=_may_be_excessive(body, limits))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _read(body: bytes, form: Form) -> tuple[Sequence[Sent], str | None]:
+    if form == "event":
+        return (_read_event(body),), None
+    batch = _read_batch(body)
+    return batch.batch, batch.sent_at
+
+
+def _taken(
+    events: Sequence[Sent], sent_at: str | None, terms: Terms, *, is_doubtful: bool
+) -> Sequence[Accepted] | None:
+    taken = []
+    for event in events:
+        one = _take(event, sent_at, terms)
+        if one is None or (is_doubtful and _may_be_excessive(one.record, terms.limits)):
+            return None
+        taken.append(one)
+    return taken
+
+
+def _take(event: Sent, sent_at: str | None, terms: Terms) -> Accepted | None:
+    around, limits = terms.around, terms.limits
+    kind = terms.type or event.type
+    if not kind or (event.type and event.type != kind) or not _is_usual(event, kind, limits):
+        return None
+    message, user, anonymous = event.message_id, event.user_id or None, event.anonymous_id or None
+    if not _are_usual(message, user, anonymous, limits):
         return None
     if user is not None and terms.holds("USER_ID", user):
-        return "suppressed"
+        return None
     if anonymous is not None and terms.holds("ANONYMOUS_ID", anonymous):
-        return "suppressed"
-    when = _when(event, terms)
-    if when is None:
         return None
-    result = _result(event, kind, when, terms)
-    if user is None:
-        result.pop("userId", None)
-    if anonymous is None:
-        result.pop("anonymousId", None)
-    try:
-        payload = _encode(result)
-    except RecursionError:
+    end = _end(event.sent_at if sent_at is None else sent_at, around.received_at, around.source_id)
+    instant = None if end is None else _settle_times(event, end.sent, around.received_at)
+    if end is None or instant is None:
         return None
-    if _may_be_excessive(payload, terms):
+    _settle(event, kind, user, anonymous, around)
+    payload = _encode(event)[:-1] + end.text
+    if len(payload) + _SLACK > limits.event_bytes:
         return None
-    if message in terms.message_ids or terms.is_durable(message):
-        return "duplicate"
-    terms.message_ids.add(message)
+    name = event.event if kind == "track" else event.name if kind in _VIEWS else None
     record = encode_event(
-        terms.around.source_id,
+        around.source_id,
         message,
         kind,
-        (event.get(named) or None) if named else None,
+        name or None,
         user,
         anonymous,
-        when[0],
-        terms.around.received_at,
+        instant,
+        around.received_at,
         payload,
     )
     return Accepted((anonymous or user or "").encode(), record, message, ())
 
 
-def _is_usual(event: dict[str, Any], named: str, terms: Terms) -> bool:
-    """Nothing in it that wants a second look."""
-    for field in _UNUSUAL:
-        if field in event:
-            return False
-    for field in _OBJECTS:
-        value = event.get(field)
-        if value is not None and type(value) is not dict:
-            return False
-    if not named:
-        return bool(event.get("traits"))
-    name, category = event.get(named), event.get("category")
-    longest = terms.limits.name_chars
-    if named == "event":
+def _is_usual(event: Sent, kind: CallType, limits: Limits) -> bool:
+    """Nothing in it that wants a second look, but for its two ids."""
+    if kind == "group":
+        group = event.group_id
+        return type(group) is str and 0 < len(group) <= limits.id_chars and not group.isspace()
+    if event.group_id is not UNSET:
+        return False
+    if kind == "track":
+        name = event.event
         return (
             type(name) is str
-            and 0 < len(name) <= longest
+            and 0 < len(name) <= limits.name_chars
             and not name.isspace()
             and name != CONSENT_UPDATE
         )
-    return all(
-        value is None or (type(value) is str and len(value) <= longest)
-        for value in (name, category)
-    )
+    if kind in _VIEWS:
+        return _is_name(event.name, limits) and _is_name(event.category, limits)
+    return kind == "identify" and bool(event.traits)
 
 
-def _are_ids(user: Any, anonymous: Any, message: Any, terms: Terms) -> bool:
-    longest = terms.limits.id_chars
+def _is_name(value: Any, limits: Limits) -> bool:
+    if value is UNSET or value is None:
+        return True
+    return type(value) is str and len(value) <= limits.name_chars
+
+
+def _are_usual(message: str, user: str | None, anonymous: str | None, limits: Limits) -> bool:
     if user is None and anonymous is None:
         return False
     for value in (user, anonymous):
-        if value is not None and (
-            type(value) is not str or len(value) > longest or value.isspace()
-        ):
+        if value is not None and (len(value) > limits.id_chars or value.isspace()):
             return False
-    return (
-        type(message) is str
-        and 0 < len(message) <= terms.limits.message_id_chars
-        and message == message.strip()
-    )
+    return 0 < len(message) <= limits.message_id_chars and message == message.strip()
 
 
-When = tuple[int, str, str, str]
-"""The corrected instant; original, sent and corrected as they are written."""
+class _End(NamedTuple):
+    """What the events of a request end with, and when it was sent by the client's clock."""
+
+    sent: int
+    text: bytes
 
 
-def _when(event: dict[str, Any], terms: Terms) -> When | None:
-    received = terms.around.received_at
-    for field in _INSTANTS:
-        value = event.get(field)
-        if value is not None and (type(value) is not str or len(value) > 64):
-            return None
-    sent_text = terms.around.sent_at
-    if sent_text is None:
-        sent_text = event.get("sentAt")
-    sent = received if sent_text is None else times.read(sent_text)
-    text = event.get("originalTimestamp")
-    text = event.get("timestamp") if text is None else text
+@lru_cache(256)
+def _end(sent_at: _Text, received_at: int, source_id: str) -> _End | None:
+    sent = received_at if sent_at is None or sent_at is UNSET else times.read(sent_at)
     if sent is None:
         return None
-    if text is None:
-        written = _written(received)
-        return received, written, _written(sent), written
+    fields = {
+        "sentAt": times.write(sent),
+        "receivedAt": times.write(received_at),
+        "version": 2,
+        "projectId": source_id,
+    }
+    return _End(sent, b"," + _encode(fields)[1:])
+
+
+def _settle_times(event: Sent, sent: int, received: int) -> int | None:
+    """When it happened by our clock; None if it is not to be read."""
+    text = event.original_timestamp
+    if text is UNSET or text is None:
+        text = event.timestamp
+    if text is UNSET or text is None:
+        event.original_timestamp = event.timestamp = times.write(received)
+        return received
     usual = times.read_usual(text)
     original = times.read(text) if usual is None else usual
     if original is None:
         return None
     instant = times.corrected(original, sent=sent, received=received)
-    written = text if usual is not None else times.write(original)
-    return instant, written, _written(sent), times.write(instant)
+    event.original_timestamp = times.write(original) if usual is None else text
+    event.timestamp = times.write(instant)
+    return instant
 
 
-_written = lru_cache(256)(times.write)
-"""For what all events of a request have in common."""
-
-
-def _result(event: dict[str, Any], kind: CallType, when: When, terms: Terms) -> dict[str, Any]:
-    around = terms.around
-    context = event.get("context") or {}
-    channel = event.get("channel")
-    device = _is_device(event, context, channel, around.origin)
-    if device:
-        context = dict(context)
+def _settle(
+    event: Sent, kind: CallType, user: str | None, anonymous: str | None, around: Circumstances
+) -> None:
+    """All but the times, as they go into the log."""
+    event.type = kind
+    event.write_key = event.sent_at = UNSET
+    if user is None:
+        event.user_id = UNSET
+    if anonymous is None:
+        event.anonymous_id = UNSET
+    context = event.context or {}
+    is_device = client.is_device(event.channel, context, around.origin)
+    if is_device:
         client.enrich(context, around.client, device=True)
-    result = event.copy()
-    result.pop("writeKey", None)
-    result["type"] = kind
-    _, result["originalTimestamp"], result["sentAt"], result["timestamp"] = when
-    result["receivedAt"] = _written(around.received_at)
-    result["context"] = context
-    if channel is None:
-        result["channel"] = client.default_channel(context, device=device)
-    if event.get("integrations") is None:
-        result["integrations"] = {}
-    filled = "traits" if kind == "identify" else "properties"
-    if event.get(filled) is None:
-        result[filled] = {}
-    result["version"] = 2
-    result["projectId"] = around.source_id
-    return result
+    event.context = context
+    if event.channel is None or event.channel is UNSET:
+        event.channel = client.default_channel(context, device=is_device)
+    event.integrations = event.integrations or {}
+    if kind in _FILLED:
+        event.traits = event.traits or {}
+    else:
+        event.properties = event.properties or {}
 
 
-def _is_device(
-    event: dict[str, Any], context: dict[str, Any], channel: Any, origin: Origin | None
-) -> bool:
-    """As `client` decides it; mostly the library alone does."""
-    if channel is not None or origin is not None or context.get("direct") is not None:
-        return client.is_device(event, context, origin)
-    library = context.get("library")
-    name = library.get("name") if type(library) is dict else None
-    return type(name) is str and (
-        name in client.BROWSER_LIBRARIES or name in client.MOBILE_LIBRARIES
-    )
-
-
-def _may_be_excessive(payload: bytes, terms: Terms) -> bool:
-    limits = terms.limits
+def _may_be_excessive(text: bytes, limits: Limits) -> bool:
+    """No event nests deeper than it has brackets, or has more leaves than it has commas and one."""
     return (
-        len(payload) + _SLACK > limits.event_bytes
-        or payload.count(b"{") + payload.count(b"[") > limits.nesting
-        or payload.count(b",") + len(_INSTANTS) >= limits.leaves
+        text.count(b"{") + text.count(b"[") > limits.nesting or text.count(b",") + 1 > limits.leaves
     )

@@ -1,6 +1,6 @@
 """What holds for the events of one request, and what can become of each of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal
 
 import msgspec
@@ -49,7 +49,7 @@ class Terms(msgspec.Struct, frozen=True):
     """Of the path; it wins over the type in an event."""
     new_id: NewId
     holds: Holds
-    is_durable: Callable[[str], bool]
-    """Whether an event of this message id is known to be in the log."""
+    any_durable: Callable[[Collection[str]], bool]
+    """Whether an event of one of these message ids is known to be in the log."""
     message_ids: set[str] = msgspec.field(default_factory=set)
     """Of the events of this request that were accepted: among copies the first wins."""

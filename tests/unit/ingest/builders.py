@@ -56,7 +56,7 @@ def terms(
         path_type,
         lambda: "new-id",
         lambda kind, value: False,
-        lambda message_id: False,
+        lambda message_ids: False,
     )
 
 
@@ -104,7 +104,7 @@ def rules(
         limits or PROFILES,
         lambda: "new-id",
         lambda *subject: subject in suppressed,
-        lambda *copy: copy in durable,
+        lambda source_id, ids: any((source_id, one) in durable for one in ids),
         gate or OPEN,
     )
 
