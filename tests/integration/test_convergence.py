@@ -147,6 +147,8 @@ class House:
     clock: SetClock = field(default_factory=SetClock)
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
     dying: DyingClient | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -156,7 +158,7 @@ class House:
             given["token_url"] = f"{base}/token"
         if self.name == "customerio":
             given["app_base_url"] = base
-        return given
+        return given | dict(self.more)
 
     async def deliverer(self, dies: Callable[[], bool] = lambda: False) -> Deliverer:
         """A sender that has just started; its predecessor is dead."""
@@ -243,6 +245,64 @@ async def test_the_platforms_set_equals_ours(name: str, pool: Any, stub: Stub) -
     assert [letter.code for letter in house.dead_letters.letters] == []
     assert house.members() == {KNOWN_AS[name](number) for number in members}
     assert stub.world(name).leaks == []
+
+
+BY_IDENTIFIERS = (
+    "meta_custom_audiences",
+    "google_data_manager",
+    "google_ads_customer_match",
+    "tiktok_audiences",
+    "linkedin_dmp",
+    "snapchat_audiences",
+    "trade_desk_first_party",
+)
+"""Platforms that know a person by many identifiers, each on its own."""
+
+
+def _of_many(number: int, dice: random.Random) -> dict[str, Any]:
+    """A person of whom other identifiers are known each time."""
+    emails = [f"jane{number}-{index}@example.com" for index in dice.sample(range(15), 3)]
+    maids = [f"maid-{number}-{index}" for index in dice.sample(range(3), dice.randint(0, 2))]
+    values = [
+        *(("email", value) for value in emails[dice.randint(0, 2) :]),
+        *(("aaid", value) for value in maids),
+        ("uid2", f"uid2-{number}-{dice.randrange(3)}"),
+    ]
+    identifiers = [{"type": kind, "value": value} for kind, value in values]
+    return person(number) | {"identifiers": identifiers}
+
+
+def _owned(number: int) -> frozenset[str]:
+    """All that a platform may ever hold of a person."""
+    emails = {f"jane{number}-{index}@example.com" for index in range(15)}
+    others = {f"{kind}-{number}-{index}" for kind in ("maid", "uid2") for index in range(3)}
+    plain = emails | others
+    return frozenset(plain | {hashlib.sha256(one.encode()).hexdigest() for one in plain})
+
+
+@pytest.mark.parametrize("name", BY_IDENTIFIERS)
+async def test_nothing_is_left_of_who_has_left(name: str, pool: Any, stub: Stub) -> None:
+    seed = int(os.environ.get("AFFLUX_SEED") or random.randrange(10**9))
+    print(f"{name}: seed {seed}")
+    dice = random.Random(seed)
+    plain, members = history(seed)
+    changes = [
+        change(
+            each.profile_id,
+            version=each.version,
+            member=bool(each.member),
+            profile=_of_many(int(each.profile_id[2:]), dice),
+        )
+        for each in plain
+    ]
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House(name, pool, stub, client)
+        await _live_through(house, changes, dice)
+        await _come_to_rest(house)
+    assert [letter.code for letter in house.dead_letters.letters] == []
+    held = house.members()
+    for number in range(PEOPLE):
+        assert bool(held & _owned(number)) is (number in members), number
 
 
 async def _live_through(house: House, changes: list[Change], dice: random.Random) -> None:

@@ -35,7 +35,7 @@ def meta_custom_audiences(call: Call, world: World) -> Response:
         for key in set(cells) - set(PLAIN):
             if cells[key] != "":
                 world.hashed(cells[key], key)
-        people.update(cells[k] for k in ("EMAIL", "PHONE") if cells.get(k))
+        people.update(cells[k] for k in ("EMAIL", "PHONE", "MADID") if cells.get(k))
     audience = call.path.split("/")[2]
     world.change(audience, sorted(people), member=call.method == "POST")
     return ok({"audience_id": audience, "num_received": len(rows), "num_invalid_entries": 0})
