@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import HttpUrl, SecretStr, StrictBool, model_validator
 
-from services.activator.domain.change import Change, Operation, identifiers_of
+from services.activator.domain.change import Change, Operation
 from services.activator.domain.contract import Contract, Endpoint, Rate, Row
 from services.activator.domain.platform import (
     Audience,
@@ -18,6 +18,7 @@ from services.activator.domain.platform import (
     Schedule,
     Setup,
 )
+from services.activator.domain.record import identifiers_of
 from services.activator.domain.requests import Request, as_json
 from services.activator.domain.signature import secret_bytes, signature
 

@@ -1,7 +1,6 @@
 """One change for one destination: what is to be sent, and the key that makes repeats harmless."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -163,26 +162,3 @@ def idempotency_key(
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-_MANY: Mapping[str, str] = {"email": "emails", "phone": "phones"}
-_NAMES = ("first_name", "last_name", "gender", "city", "region", "postal_code", "country")
-
-
-def identifiers_of(person: Person, profile_id: str) -> dict[str, Any]:
-    """The identifiers as a receiver gets them; the external id is always the profile id."""
-    found: dict[str, Any] = {"external_id": profile_id}
-    vendor: dict[str, list[str]] = {}
-    for identifier in person.identifiers:
-        if name := _MANY.get(identifier.type):
-            found.setdefault(name, []).append(identifier.value)
-        else:
-            vendor.setdefault(identifier.type, []).append(identifier.value)
-    if vendor:
-        found["vendor"] = {type: _one(values) for type, values in sorted(vendor.items())}
-    found |= {name: value for name in _NAMES if (value := person.traits.get(name)) is not None}
-    return found
-
-
-def _one(values: Sequence[str]) -> str | list[str]:
-    return values[0] if len(values) == 1 else list(values)

@@ -1,8 +1,10 @@
 """A change as a plain record: what files, topics and tables of the customer's are given."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from services.activator.domain.change import Change, identifiers_of
+from services.activator.domain.change import Change, Person
+from services.activator.domain.person import known
 from services.activator.domain.platform import rfc3339
 
 
@@ -34,3 +36,25 @@ def record_of(change: Change) -> dict[str, Any]:
         "member": change.operation == "add_member",
         "cause": change.cause,
     }
+
+
+NAMES = ("first_name", "last_name", "gender", "dob", "city", "region", "postal_code", "country")
+
+
+def identifiers_of(person: Person, profile_id: str) -> dict[str, Any]:
+    """The identifiers as a receiver gets them; the external id is always the profile id."""
+    who = known(person, profile_id)
+    found: dict[str, Any] = {"external_id": profile_id}
+    if who.emails:
+        found["emails"] = list(who.emails)
+    if who.phones:
+        found["phones"] = list(who.phones)
+    if who.maids:
+        found["maids"] = [{"os": os or None, "id": value} for os, value in who.maids]
+    if who.vendor:
+        found["vendor"] = {kind: _one(values) for kind, values in sorted(who.vendor.items())}
+    return found | {name: text for name in NAMES if (text := who.text(name)) is not None}
+
+
+def _one(values: Sequence[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else list(values)

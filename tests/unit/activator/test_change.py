@@ -5,11 +5,8 @@ from typing import Any
 import pytest
 
 from schemas.codec import Undecodable
-from services.activator.domain.change import (
-    change_of,
-    idempotency_key,
-    identifiers_of,
-)
+from services.activator.domain.change import change_of, idempotency_key
+from services.activator.domain.record import identifiers_of
 from tests.unit.activator.builders import activation, change
 
 
@@ -60,17 +57,21 @@ def test_s1_identifiers_take_the_contract_form() -> None:
                 {"type": "email", "value": "a@example.com"},
                 {"type": "email", "value": "b@example.com"},
                 {"type": "phone", "value": "+14155552671"},
+                {"type": "idfa", "value": "AAAA"},
+                {"type": "maid", "value": "BBBB"},
                 {"type": "user_id", "value": "u1"},
                 {"type": "anonymous_id", "value": "x"},
                 {"type": "anonymous_id", "value": "y"},
             ],
-            "traits": {"first_name": "Jane", "plan": "pro"},
+            "traits": {"firstName": "Jane", "birthday": "1990-05-07", "plan": "pro"},
         }
     )
     assert identifiers_of(found.person, "p_42") == {
         "external_id": "p_42",
         "emails": ["a@example.com", "b@example.com"],
         "phones": ["+14155552671"],
+        "maids": [{"os": "ios", "id": "AAAA"}, {"os": None, "id": "BBBB"}],
         "vendor": {"anonymous_id": ["x", "y"], "user_id": "u1"},
         "first_name": "Jane",
+        "dob": "1990-05-07",
     }
