@@ -72,6 +72,9 @@ bench-estimate: setup ## seconds an estimate takes over a million profiles
 bench-ingest: setup ## what an event costs ingest, beside a bare aiohttp echo
 	@$(BIN)/python -m bench.ingest $(ARGS)
 
+bench-activation: setup ## from a decision to the request, and what a destination takes
+	@$(BIN)/python -m bench.activation $(ARGS)
+
 clients: setup ## real client libraries through every outage: sent against stored
 	@$(BIN)/python -m tests.clients $(ARGS)
 
@@ -84,4 +87,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest clients up down dead-letters
+.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest bench-activation clients up down dead-letters

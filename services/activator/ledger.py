@@ -469,7 +469,7 @@ def _ledger_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.throttled_since,
         verdict.touched,
         sent,
-        verdict.sent_at,
+        verdict.sent_at if verdict.may_have_arrived else None,
     )
 
 

@@ -61,6 +61,7 @@ def taking(instance: Instance, settings: ActivatorSettings) -> Taking:
 def faust_app(destination_id: str, settings: ActivatorSettings) -> Any:
     """The app of one destination; topics are never made by Faust, there is no web server."""
     session_s = settings.session_timeout_ms / 1000
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         f"afflux-sender-{destination_id}",
         broker=[f"aiokafka://{server}" for server in settings.kafka_bootstrap.split(",")],

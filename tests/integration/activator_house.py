@@ -37,6 +37,8 @@ class Receiver:
     """Keeps the audiences that it is told, like an ad platform."""
 
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    refusals: list[int] = field(default_factory=list)
+    """Statuses to answer with, one a call; a refused call is none of `calls`."""
     port: int = 0
 
     @property
@@ -72,9 +74,12 @@ def receiving(delay_s: float = 0.0) -> Iterator[Receiver]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            receiver.calls.append((self.headers["webhook-id"], body))
+            status = receiver.refusals.pop(0) if receiver.refusals else 204
+            if status == 204:
+                receiver.calls.append((self.headers["webhook-id"], body))
             time.sleep(delay_s)
-            self.send_response(204)
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:

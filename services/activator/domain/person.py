@@ -53,6 +53,10 @@ _TRAITS: Mapping[str, tuple[str, ...]] = {
     "name": ("name",),
 }
 """Where a name may stand among the traits, the first that holds a text counts."""
+_PATHS = {
+    name: tuple(tuple(place.split(".")) for place in places) for name, places in _TRAITS.items()
+}
+_KEPT = frozenset(path[0] for paths in _PATHS.values() for path in paths)
 
 
 def known(person: Person, profile_id: str) -> Known:
@@ -82,8 +86,7 @@ def kept(person: Person, profile_id: str) -> Person:
     identifiers = person.identifiers
     if not any(identifier.type in OWN_IDS for identifier in identifiers):
         identifiers = (*identifiers, Identifier("external_id", profile_id))
-    names = {place.partition(".")[0] for places in _TRAITS.values() for place in places}
-    traits = {name: value for name, value in person.traits.items() if name in names}
+    traits = {name: value for name, value in person.traits.items() if name in _KEPT}
     return Person(identifiers=identifiers, traits=traits)
 
 
@@ -115,18 +118,20 @@ def with_person(change: Change, person: Person | None) -> Change:
 
 
 def _texts(traits: Mapping[str, Any]) -> dict[str, str]:
-    found = {}
-    for name, places in _TRAITS.items():
-        values = (_at(traits, place) for place in places)
+    found: dict[str, str] = {}
+    if _KEPT.isdisjoint(traits):
+        return found
+    for name, paths in _PATHS.items():
+        values = (_at(traits, path) for path in paths)
         text = next((v for v in values if isinstance(v, str) and v.strip()), None)
         if text is not None:
             found[name] = text
     return found
 
 
-def _at(traits: Mapping[str, Any], path: str) -> Any:
+def _at(traits: Mapping[str, Any], path: Sequence[str]) -> Any:
     value: Any = traits
-    for part in path.split("."):
+    for part in path:
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 

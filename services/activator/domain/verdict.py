@@ -52,6 +52,11 @@ class Verdict:
     latency: timedelta | None = None
 
     @property
+    def may_have_arrived(self) -> bool:
+        """Whether the platform may have taken it: a refusal says that it has not."""
+        return self.sent_at is not None and self.outcome in (Outcome.RETRY, *SENT)
+
+    @property
     def touched(self) -> bool:
         """Whether the platform may hold the profile from now on."""
         if self.outcome in SENT:
