@@ -200,7 +200,9 @@ def find(_audience: Audience, setup: Setup[Settings]) -> Request:
 
 
 def found(answer: Answer, audience: Audience) -> str | None:
-    listed = [each for each in answer.all("segments[]") if isinstance(each, dict)]
+    """One that takes members; those with a rule of their own do not."""
+    listed = [e for e in answer.all("segments[]") if isinstance(e, dict)]
+    listed = [each for each in listed if each.get("type") != "dynamic"]
     return next((text_id(e.get("id")) for e in listed if e.get("name") == audience.name), None)
 
 

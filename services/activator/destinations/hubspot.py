@@ -317,6 +317,9 @@ def find(audience: Audience, setup: Setup[Settings]) -> Request:
 
 
 def found(answer: Answer, _audience: Audience) -> str | None:
+    """A list that HubSpot fills by a rule of its own takes no members."""
+    if answer.first("list.processingType") == "DYNAMIC":
+        return None
     return text_id(answer.first("list.listId"))
 
 

@@ -220,7 +220,9 @@ def find(_audience: Audience, setup: Setup[Settings]) -> Request:
 
 
 def found(answer: Answer, audience: Audience) -> str | None:
-    listed = [each for each in answer.all("lists[]") if isinstance(each, dict)]
+    """One that takes members; those with a rule of their own do not."""
+    listed = [e for e in answer.all("lists[]") if isinstance(e, dict)]
+    listed = [each for each in listed if each.get("listType") != "Dynamic"]
     return next((text_id(e.get("id")) for e in listed if e.get("name") == audience.name), None)
 
 

@@ -45,6 +45,7 @@ TIKTOK_ERRORS = (
         match={"code": ("40000-49999",)},
     ),
     Row(name="internal", outcome="RETRY", http=(200,), match={"code": ("50000-59999",)}),
+    Row(name="unknown_code", outcome="RETRY", http=(200,), match={"code": ("1-99999999",)}),
     Row(name="html", outcome="RETRY", match={"content_type": "text/html"}),
 )
 CONTRACT = Contract(

@@ -251,3 +251,9 @@ def test_s2_what_came_hashed_is_passed_through(name: str) -> None:
     if name != "google_ads_customer_match":
         assert digest.lower().encode() in text
     assert digest.encode() not in text
+
+
+def test_s4_5_a_code_that_nobody_knows_is_no_success() -> None:
+    for code, outcome in ((0, "DELIVERED"), (20001, "DELIVERED"), (60001, "RETRY")):
+        answer = Response(200, JSON, json.dumps({"code": code, "data": {}}).encode())
+        assert set(read("tiktok_audiences", answer, action="add_member")) == {Outcome[outcome]}

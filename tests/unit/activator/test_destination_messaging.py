@@ -14,7 +14,7 @@ from services.activator.destinations import DESTINATIONS, hubspot, intercom, kla
 from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change
 from services.activator.domain.outcomes import Outcome, Response
-from services.activator.domain.platform import Hint
+from services.activator.domain.platform import Audience, Hint
 from services.activator.domain.requests import Request
 from tests.unit.activator.builders import change
 from tests.unit.activator.building import AT, TOKEN, made, read, requests
@@ -251,3 +251,30 @@ def test_s6_3_a_file_ends_at_64_mb() -> None:
 
 def test_s10_linger_is_told_in_seconds() -> None:
     assert an_instance("braze", {"linger": 0.2}).linger == timedelta(milliseconds=200)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "found"),
+    [
+        ("hubspot", {"list": {"listId": "7", "processingType": "DYNAMIC"}}, None),
+        ("hubspot", {"list": {"listId": "7", "processingType": "MANUAL"}}, "7"),
+        (
+            "customerio",
+            {"segments": [{"id": 1, "name": "VIP", "type": "dynamic"}, {"id": 2, "name": "VIP"}]},
+            "2",
+        ),
+        (
+            "iterable",
+            {"lists": [{"id": 1, "name": "VIP", "listType": "Dynamic"}, {"id": 2, "name": "VIP"}]},
+            "2",
+        ),
+    ],
+)
+def test_s5_a_list_with_a_rule_of_its_own_takes_no_members(
+    name: str, answer: Any, found: str | None
+) -> None:
+    calls = an_instance(name).destination.audiences
+    assert calls is not None
+    assert calls.found is not None
+    response = Response(200, JSON, json.dumps(answer).encode())
+    assert calls.found(Answer(response), Audience(id="vip", name="VIP")) == found
