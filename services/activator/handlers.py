@@ -5,6 +5,7 @@ One batch at a time, new changes and later attempts alike, so that no two calls 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -379,10 +380,11 @@ class Deliverer:
     def _count(self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped]) -> None:
         self._trouble = last_trouble(verdicts, self._clock.now()) or self._trouble
         name, now = self._instance.id, self._clock.now().timestamp()
-        for reason in (skip.reason for skip in skipped):
-            metrics.DELIVERIES.labels(name, Outcome.SKIPPED, reason).inc()
+        counts = Counter((str(result.outcome), result.reason) for result in verdicts)
+        counts.update((str(Outcome.SKIPPED), skip.reason) for skip in skipped)
+        for (outcome, reason), count in counts.items():
+            metrics.DELIVERIES.labels(name, outcome, reason).inc(count)
         for result in verdicts:
-            metrics.DELIVERIES.labels(name, result.outcome, result.reason).inc()
             received_at = result.item.change.received_at
             if result.outcome in SENT and received_at is not None:
                 metrics.LATENCY.labels(name).observe(max(0.0, now - received_at / 1000))

@@ -31,7 +31,7 @@ class Part:
     audience: Audience | None
     draft: Draft
     size: int
-    """In bytes, with what separates it from the next."""
+    """In bytes, with what separates it from the next; 0 where the platform counts no bytes."""
     again: bool = False
 
 
@@ -44,12 +44,13 @@ def part(
     again: bool = False,
 ) -> Part:
     """The entry with its size."""
+    counts_bytes = endpoint.max_bytes is not None or endpoint.max_item_bytes is not None
     return Part(
         change=change,
         endpoint=endpoint,
         audience=audience,
         draft=draft,
-        size=len(as_json(draft.payload)) + 1,
+        size=len(as_json(draft.payload)) + 1 if counts_bytes else 0,
         again=again,
     )
 
