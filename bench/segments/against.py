@@ -102,7 +102,7 @@ def _remember(bench: Bench, expected: Recomputation, people: int, since: int) ->
         profile = _lived(catalogue, life)
         number = partition_of(profile.id.encode(), PARTITIONS)
         store.save_profile(overlays[number], Kept(profile, store.NEVER, 0), START)
-        bench.members |= {(segment, profile.id) for segment in profile.member_of()}
+        bench.members |= {(segment, profile.id) for segment in profile.member_of(catalogue.names)}
         if len(rows) >= CHUNK or person == people - 1:
             expected.add(rows)
             rows.clear()

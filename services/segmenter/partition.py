@@ -194,7 +194,7 @@ class Work:
                 metrics.OVERFLOWS.inc(kept.profile.overflows)
             if kept.profile.changed:
                 kept.version += 1
-                self.cycle.emit(PROFILES, key=profile_id, record=_updated(kept, self.partition.now))
+                self.cycle.emit(PROFILES, key=profile_id, record=_updated(kept, self.partition))
             store.save_profile(self.state, kept, self.partition.now)
             hot[profile_id] = kept
             hot.move_to_end(profile_id)
@@ -220,14 +220,14 @@ def _changed(transition: Transition, received_at: int | None) -> MembershipChang
     )
 
 
-def _updated(kept: Kept, now: int) -> ProfileUpdated:
+def _updated(kept: Kept, partition: Partition) -> ProfileUpdated:
     profile = kept.profile
     return ProfileUpdated(
         profile_id=profile.id,
         version=kept.version,
-        updated_at=now,
+        updated_at=partition.now,
         identifiers=profile.identifiers,
         traits=profile.traits_json(),
         consent=profile.consent_json(),
-        memberships=profile.member_of(),
+        memberships=profile.member_of(partition.catalogue.names),
     )

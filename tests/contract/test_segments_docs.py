@@ -127,7 +127,7 @@ def by_stream() -> dict[str, frozenset[str]]:
         for event in story:
             apply(catalogue, profile, event, event.timestamp)
         advance(catalogue, profile, NOW)
-        found[who] = frozenset(profile.member_of())
+        found[who] = frozenset(profile.member_of(catalogue.names))
     return found
 
 

@@ -18,6 +18,8 @@ class Placed:
     """A segment in the catalogue, and what its condition reaches."""
 
     segment: Segment
+    number: int
+    """Its place in `Register.in_force`: the short name under which profiles keep it."""
     generation: int
     """Of the register that brought it."""
     cause: Replaced
@@ -37,6 +39,8 @@ class Catalogue:
 
     register: Register = field(default_factory=Register)
     placed: Mapping[str, Placed] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    """Of the segments, by number."""
     limit: int = ENTRIES
     leaves: Mapping[bytes, Leaf[Any]] = field(default_factory=dict)
     by_event: Mapping[str, tuple[EventLeaf[Any], ...]] = field(default_factory=dict)
@@ -82,7 +86,11 @@ class Catalogue:
 def _indexed(
     in_force: Mapping[str, InForce], present: Mapping[bytes, Leaf[Any]], limit: int
 ) -> Catalogue:
-    placed = {name: _placed(in_force[name], present) for name in sorted(in_force)}
+    names = tuple(in_force)
+    numbers = {name: number for number, name in enumerate(names)}
+    placed = {
+        name: _placed(in_force[name], number, present) for name, number in sorted(numbers.items())
+    }
     linked = {name: _linked(placed[name], placed) for name in placed}
     active = [entry for entry in linked.values() if entry.segment.state != "archived"]
     conditions = _conditions(linked)
@@ -90,6 +98,7 @@ def _indexed(
     return replace(
         _by_leaf(needed.values(), limit),
         placed=linked,
+        names=names,
         dependents=_index(active, lambda entry: entry.leaves),
         initially=tuple(e for e in active if _may_hold_initially(e, linked, conditions)),
         conditions=conditions,
@@ -110,10 +119,11 @@ def _by_leaf(leaves: Iterable[Leaf[Any]], limit: int) -> Catalogue:
     )
 
 
-def _placed(entry: InForce, present: Mapping[bytes, Leaf[Any]]) -> Placed:
+def _placed(entry: InForce, number: int, present: Mapping[bytes, Leaf[Any]]) -> Placed:
     """With the leaves as they live now in the place of those that were written."""
     condition = grafted(entry.segment.condition, present)
-    return Placed(replace(entry.segment, condition=condition), entry.generation, entry.cause)
+    segment = replace(entry.segment, condition=condition)
+    return Placed(segment, number, entry.generation, entry.cause)
 
 
 def _may_hold_initially(
@@ -136,9 +146,7 @@ def _linked(entry: Placed, placed: Mapping[str, Placed]) -> Placed:
     leaves = {
         leaf.key for name in reaches if name in placed for leaf in placed[name].segment.leaves
     }
-    return Placed(
-        entry.segment, entry.generation, entry.cause, frozenset(reaches), frozenset(leaves)
-    )
+    return replace(entry, reaches=frozenset(reaches), leaves=frozenset(leaves))
 
 
 def _needed_leaves(placed: Mapping[str, Placed]) -> dict[bytes, Leaf[Any]]:

@@ -51,26 +51,23 @@ def decide(
         if not archived and not profile.overflowed.isdisjoint(entry.leaves):
             continue
         member = not archived and segment.condition.holds(truths)
-        held = profile.memberships.get(segment.id)
+        held = profile.memberships.get(entry.number)
         if member is not (held is not None and held.member):
-            transitions.append(
-                change(profile, segment.id, segment.version, member=member, decision=decision)
-            )
+            transitions.append(change(profile, entry, member=member, decision=decision))
     return transitions
 
 
-def change(
-    profile: Profile, segment_id: str, version: int, *, member: bool, decision: Decision
-) -> Transition:
+def change(profile: Profile, entry: Placed, *, member: bool, decision: Decision) -> Transition:
     """Change one membership; its sequence counts on."""
-    held = profile.memberships.get(segment_id)
+    held = profile.memberships.get(entry.number)
     sequence = 1 if held is None else held.sequence + 1
-    profile.memberships[segment_id] = Membership(member, sequence, version)
+    segment = entry.segment
+    profile.memberships[entry.number] = Membership(member, sequence)
     profile.changed = True
     return Transition(
         profile.id,
-        segment_id,
-        version,
+        segment.id,
+        segment.version,
         member,
         sequence,
         decision.occurred_at,

@@ -111,12 +111,9 @@ def depart(
     """
     now = max(now, loser.seen)
     transitions = advance(catalogue, loser, now)
-    for name, held in sorted(loser.memberships.items()):
-        if held.member:
-            entry = catalogue.placed.get(name)
-            version = held.version if entry is None else entry.segment.version
-            decision = Decision(now, now, cause, cause_id)
-            transitions.append(change(loser, name, version, member=False, decision=decision))
+    decision = Decision(now, now, cause, cause_id)
+    for name in loser.member_of(catalogue.names):
+        transitions.append(change(loser, catalogue.placed[name], member=False, decision=decision))
     loser.seen = now
     return transitions
 

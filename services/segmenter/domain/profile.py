@@ -1,6 +1,6 @@
 """What is kept of one profile: facts, leaf histories, memberships; opened only where touched."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,7 +30,6 @@ class Membership(NamedTuple):
 
     member: bool
     sequence: int
-    version: int
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -65,7 +64,7 @@ class Flipped:
 
 _DECODE = msgspec.msgpack.Decoder(_Stored).decode
 _ENCODE = msgspec.msgpack.Encoder().encode
-_MEMBERSHIPS = msgspec.msgpack.Decoder(dict[str, Membership]).decode
+_MEMBERSHIPS = msgspec.msgpack.Decoder(dict[int, Membership]).decode
 _JSON = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -116,7 +115,7 @@ class Profile:
         self._hot: dict[bytes, History] = {}
         """Those that are as their bytes, so that they need not be decoded again."""
         self._stored_memberships = stored.memberships
-        self._memberships: dict[str, Membership] | None = None
+        self._memberships: dict[int, Membership] | None = None
         self._json: bytes | None = None
         self._frame = (self.generation, self.next_due)
 
@@ -191,8 +190,8 @@ class Profile:
         return Flipped(self._open, self._histories)
 
     @property
-    def memberships(self) -> dict[str, Membership]:
-        """Of each segment that it ever entered the last change."""
+    def memberships(self) -> dict[int, Membership]:
+        """Of each segment that it ever entered, by number, the last change."""
         if self._memberships is None:
             self._memberships = _MEMBERSHIPS(self._stored_memberships)
         return self._memberships
@@ -209,9 +208,10 @@ class Profile:
         """Its identifiers as records carry them, sorted."""
         return tuple(Identifier(*linked) for linked in sorted(self.linked))
 
-    def member_of(self) -> tuple[str, ...]:
-        """Ids of the segments it is in, sorted."""
-        return tuple(sorted(name for name, held in self.memberships.items() if held.member))
+    def member_of(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Of these ids of segments, by number, those that it is in; sorted."""
+        held = self.memberships.items()
+        return tuple(sorted(names[number] for number, last in held if last.member))
 
     def traits_json(self) -> bytes:
         """Its present traits as a JSON object, keys sorted."""

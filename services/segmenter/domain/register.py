@@ -43,6 +43,7 @@ class Register:
     generation: int = 0
     """Counts up when something changes that the profiles have to be brought to."""
     in_force: Mapping[str, InForce] = field(default_factory=dict)
+    """In the order in which they first came into force; none ever leaves."""
     waiting: Mapping[str, Segment] = field(default_factory=dict)
     """Newest versions whose leaves have no whole history yet."""
     strands: Mapping[bytes, Strand] = field(default_factory=dict)

@@ -85,7 +85,7 @@ class Crowd:
         found = set()
         for who, profile in enumerate(self.profiles):
             advance(self.catalogue, profile, self.times[who % PARTITIONS])
-            if name in profile.member_of():
+            if name in profile.member_of(self.catalogue.names):
                 found.add(profile.id)
         return found
 

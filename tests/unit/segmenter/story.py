@@ -83,7 +83,7 @@ class Story:
         """Membership at an instant not before anything that was told."""
         self.pass_to(now)
         self.profile = Profile.decode(self.profile.id, self.profile.encode())
-        return "s" in self.profile.member_of()
+        return "s" in self.profile.member_of(self.catalogue.names)
 
     @property
     def changes(self) -> list[tuple[bool, int, str]]:

@@ -92,7 +92,7 @@ def test_a_circle_that_slipped_in_holds_for_nobody_in_it() -> None:
     story = Story({"any": [E, {"in_segment": "other"}]})
     story.track(T, "E")
     story.define({"not": {"in_segment": "s"}}, T + 1, name="other")
-    assert story.profile.member_of() == ("other", "s")
+    assert story.profile.member_of(story.catalogue.names) == ("other", "s")
     story.track(T + 2, "E")
     assert story.is_member(T + 2)
 

@@ -85,7 +85,7 @@ def test_a_profile_survives_its_bytes(seed: int) -> None:
     assert again.encode() == data
     assert again.next_due == story.profile.next_due
     assert again.as_json() == story.profile.as_json()
-    assert again.member_of() == story.profile.member_of()
+    assert again.memberships == story.profile.memberships
     assert not again.changed
     again.rearm()
     if again.next_due is not None:
