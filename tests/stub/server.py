@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from services.activator.domain.outcomes import Response
-from tests.stub import ads, crm, gate
+from tests.stub import ads, crm, gate, generic, messaging
 from tests.stub.world import Call, Plain, Refused, World, ok, refusal
 
 Platform = Callable[[Call, World], Response]
@@ -29,16 +29,16 @@ PLATFORMS: Mapping[str, Platform] = {
         ads.trade_desk_first_party,
         crm.hubspot,
         crm.salesforce,
-        crm.braze,
-        crm.klaviyo,
-        crm.customerio,
-        crm.iterable,
-        crm.intercom,
+        messaging.braze,
+        messaging.klaviyo,
+        messaging.customerio,
+        messaging.iterable,
+        messaging.intercom,
         crm.zendesk,
-        crm.mailchimp,
-        crm.slack_webhook,
-        crm.google_sheets,
-        crm.webhook,
+        messaging.mailchimp,
+        messaging.slack_webhook,
+        generic.google_sheets,
+        generic.webhook,
     )
 }
 OAUTH = frozenset(
