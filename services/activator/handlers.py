@@ -73,7 +73,7 @@ class Deliverer:
     def _use(self, instance: Instance, client: WayOut) -> None:
         self._line = line = Line.to(instance, client, self._clock, self._random)
         self._instance, self._client = instance, client
-        self._budget = Budget(max(DUE_AT_ONCE, instance.destination.contract.most_at_once))
+        self._budget = Budget(max(DUE_AT_ONCE, instance.most_at_once))
         self._audiences = Audiences(line, self._ledger)
         self._caller = Caller(line, self._ledger, self._session)
 

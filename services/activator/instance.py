@@ -23,6 +23,8 @@ from services.activator.domain.platform import (
 )
 from services.runtime.delivery import RetryPolicy
 
+MOST_AT_ONCE = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -44,6 +46,12 @@ class Instance:
         """How the platform does it, in the way that the instance has chosen."""
         variant = self.destination.variant(self.settings, action)
         return self.destination.contract.endpoint(action, variant)
+
+    @property
+    def most_at_once(self) -> int:
+        """As many changes as fill its largest request, within reason; 1 where each is its own."""
+        chosen = (self.endpoint(each.action) for each in self.destination.contract.endpoints)
+        return min(max(each.max_items for each in chosen if each is not None), MOST_AT_ONCE)
 
     def endpoint_of(self, job: Job) -> Endpoint:
         """The operation that a job was made by."""

@@ -51,7 +51,7 @@ class Taking:
 
 def taking(instance: Instance, settings: ActivatorSettings) -> Taking:
     """As much as fills a request, or a moment's worth where each change is a request."""
-    most = instance.destination.contract.most_at_once
+    most = instance.most_at_once
     within_s = settings.sender_linger_ms / 1000 if most == 1 else BATCH_LINGER_S
     if instance.linger is not None:
         within_s = instance.linger.total_seconds()

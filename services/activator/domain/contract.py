@@ -180,11 +180,6 @@ class Contract:
     """Where else the platform can be tried: a sandbox, an account for tests."""
     optional: bool = False
 
-    @property
-    def most_at_once(self) -> int:
-        """As many changes as fill the largest request, within reason; 1 where each is its own."""
-        return min(max(each.max_items for each in self.endpoints), 10_000)
-
     def endpoint(self, action: Action, variant: str = "") -> Endpoint | None:
         """The operation, in the variant of the instance."""
         found = [each for each in self.endpoints if each.action == action]
