@@ -1,5 +1,6 @@
 """Wires the segmenter: settings, the workspace in force, the loop."""
 
+import gc
 from contextlib import closing
 
 from confluent_kafka.admin import AdminClient
@@ -34,4 +35,12 @@ def _work(settings: SegmenterSettings) -> None:
             auditing.start()
             stage = Segmenter(settings, served.definitions.current, past)
             served.health.details = stage.status
+            _collect_rarely()
             run(stage, settings, served.health)
+
+
+def _collect_rarely() -> None:
+    """Profiles hold no cycles; looking for some by default costs a twentieth, and long pauses."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

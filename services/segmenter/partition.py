@@ -22,8 +22,9 @@ from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import parse_segment
 from services.segmenter.store import Kept, Reading, Stub
 
-HOT = 2_000
-"""Decoded profiles of a partition; each takes a few KB."""
+HOT = 500
+"""Profiles of a partition that stay at hand. It is about those who act again within seconds: more
+of them cost more in the processor's caches than reading them again."""
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class Partition:
     limit: int = ENTRIES
     """More entries of one leaf than that, and it overflows."""
     most_hot: int = HOT
-    """So many profiles stay decoded between the cycles."""
+    """So many profiles are not read again in the next cycles."""
     hot: OrderedDict[str, Kept] = field(default_factory=OrderedDict)
     """Those worked on last, the latest behind; each is as its bytes in the state."""
     _catalogue: Catalogue = field(default_factory=Catalogue)

@@ -28,7 +28,7 @@ class SegmenterSettings(RuntimeSettings):
     """So fast the audit reads the log; it is to be unnoticed."""
     most_entries: int = Field(default=10_000, ge=1)
     """A profile with more entries than that for one condition overflows: its membership stays."""
-    hot_profiles: int = Field(default=2_000, ge=0)
-    """So many profiles of a partition stay decoded between the cycles; each takes a few KB."""
+    hot_profiles: int = Field(default=500, ge=0)
+    """So many profiles of a partition, worked on last, are kept at hand; each takes a few KB."""
     tick_ms: int = Field(default=1000, ge=100)
     """A partition without records gets a tick this often."""

@@ -69,13 +69,16 @@ _JSON = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Profile:
-    """Mutable while a cycle works on it. All but its frame is decoded when asked for."""
+    """Mutable while a cycle works on it. All but its frame is decoded when asked for.
+
+    Histories are closed again when it is written, for bytes are compact: with 12 000 profiles whose
+    histories stayed open an event took a fifth longer than without, and a garbage collection 3 s.
+    """
 
     __slots__ = (
         "_facts",
         "_frame",
         "_histories",
-        "_hot",
         "_json",
         "_memberships",
         "_open",
@@ -111,9 +114,6 @@ class Profile:
         self._facts: Facts | None = None
         self._histories = stored.histories
         self._open: dict[bytes, History] = {}
-        """Those that may be other than their bytes."""
-        self._hot: dict[bytes, History] = {}
-        """Those that are as their bytes, so that they need not be decoded again."""
         self._stored_memberships = stored.memberships
         self._memberships: dict[int, Membership] | None = None
         self._json: bytes | None = None
@@ -145,7 +145,6 @@ class Profile:
         for key, history in self._open.items():
             if history.deviates or history.due is not None or not history.is_empty():
                 self._histories[key] = history.encode()
-                self._hot[key] = history
             else:
                 self._histories.pop(key, None)
         self._open.clear()
@@ -234,10 +233,8 @@ class Profile:
         key = leaf.key
         found = self._open.get(key)
         if found is None:
-            found = self._hot.pop(key, None)
-            if found is None:
-                stored = self._histories.get(key)
-                found = leaf.fresh() if stored is None else leaf.decode(stored)
+            stored = self._histories.get(key)
+            found = leaf.fresh() if stored is None else leaf.decode(stored)
             self._open[key] = found
         return found
 
@@ -247,18 +244,14 @@ class Profile:
 
     def replace_history(self, key: bytes, history: History) -> None:
         """What the leaf remembers from now on."""
-        self._hot.pop(key, None)
         self._open[key] = history
 
     def answer(self, key: bytes) -> History:
         """The last answer of a leaf that keeps no history of its own; changes to it are kept."""
         found = self._open.get(key)
         if found is None:
-            found = self._hot.pop(key, None)
-            if found is None:
-                stored = self._histories.get(key)
-                found = History() if stored is None else answer_in(stored)
-            self._open[key] = found
+            stored = self._histories.get(key)
+            found = self._open[key] = History() if stored is None else answer_in(stored)
         return found
 
     def due_by(self, now: int) -> list[bytes]:
@@ -271,10 +264,8 @@ class Profile:
 
     def _dues(self) -> Iterator[tuple[bytes, int]]:
         for key, data in self._histories.items():
-            if key not in self._open:
-                due = (self._hot.get(key) or answer_in(data)).due
-                if due is not None:
-                    yield key, due
+            if key not in self._open and (due := answer_in(data).due) is not None:
+                yield key, due
         for key, history in self._open.items():
             if history.due is not None:
                 yield key, history.due
@@ -282,7 +273,6 @@ class Profile:
     def forget(self, key: bytes) -> None:
         """Drop everything about a leaf."""
         self._open.pop(key, None)
-        self._hot.pop(key, None)
         self._histories.pop(key, None)
         self.overflowed.discard(key)
 
