@@ -28,7 +28,7 @@ from services.segmenter.settings import SegmenterSettings
 from services.segmenter.streams import Segmenter
 
 PARTITIONS = 3
-SETTINGS = SegmenterSettings(timer_slice=2, walk_slice=2, build_slice=3)
+SETTINGS = SegmenterSettings(timer_slice=2, walk_slice=2, build_slice=3, hot_profiles=2)
 _LONG_S = 10
 
 
