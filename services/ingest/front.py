@@ -22,6 +22,7 @@ from services.ingest.desk import Desk
 from services.ingest.domain import answers
 from services.ingest.domain.answers import Answer
 from services.ingest.handlers import Collector
+from services.ingest.reply import Reply
 from services.ingest.routes import UNKNOWN, Route, find, key_in
 from services.ingest.sender import Unavailable
 
@@ -66,25 +67,27 @@ class Front:
                     self._idle.clear()
                     await self._idle.wait()
 
-    async def __call__(self, request: BaseRequest) -> web.StreamResponse:
+    async def __call__(self, request: BaseRequest) -> Reply:
         began, received_at = time.perf_counter(), time.time_ns() // 1_000_000
         route, request_id = find(request.path), request_id_of(request.headers)
         self._count(1)
         try:
             if request.method == "OPTIONS":
-                headers = {**JSON_HEADERS, **cors.of_preflight(request.headers)}
-                response = web.Response(status=204, headers=headers)
+                headers = {**JSON_HEADERS, "X-Request-Id": request_id}
+                reply = Reply(204, headers | cors.of_preflight(request.headers))
             else:
                 answer = await self._answer(request, route, request_id, received_at)
-                response = _response(answer, request, route)
+                reply = Reply(
+                    answer.status, _headers(answer, request, route, request_id), answer.body
+                )
+                reply.keep_alive = not answer.closes
         finally:
             self._count(-1)
-        response.headers["X-Request-Id"] = request_id
         if self.is_closing:
-            response.force_close()
-        _requests(route.path, response.status).inc()
+            reply.keep_alive = False
+        _requests(route.path, reply.status).inc()
         metrics.REQUEST_SECONDS.observe(time.perf_counter() - began)
-        return response
+        return reply
 
     def _count(self, change: int) -> None:
         self._in_flight += change
@@ -173,8 +176,9 @@ async def _continue(request: BaseRequest) -> None:
         request.writer.output_size = 0
 
 
-def _response(answer: Answer, request: BaseRequest, route: Route) -> web.Response:
-    headers = {**JSON_HEADERS, **dict(answer.headers)}
+def _headers(answer: Answer, request: BaseRequest, route: Route, request_id: str) -> dict[str, str]:
+    headers = {**JSON_HEADERS, "X-Request-Id": request_id}
+    headers.update(answer.headers)
     origin = request.headers.get("Origin")
     if origin is not None:
         headers |= cors.of_answer(origin)
@@ -183,10 +187,7 @@ def _response(answer: Answer, request: BaseRequest, route: Route) -> web.Respons
     if answer.status in (503, 429) and "Retry-After" not in headers:
         headers["Retry-After"] = str(random.randint(*_RETRY_AFTER_S))  # noqa: S311 - a jitter
         headers["X-RateLimit-Reset"] = headers["Retry-After"]
-    response = web.Response(status=answer.status, body=answer.body, headers=headers)
-    if answer.closes:
-        response.force_close()
-    return response
+    return headers
 
 
 def _arrival(request: BaseRequest, route: Route, request_id: str, received_at: int) -> Arrival:

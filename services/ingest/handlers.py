@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Protocol
 
 from prometheus_client import Counter
@@ -77,7 +77,7 @@ class Log(Protocol):
     async def send(self, records: Sequence[Outgoing]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Collector:
     """Takes events for the log."""
 
@@ -117,6 +117,10 @@ class Collector:
         self._note(verdict)
         return verdict.answer
 
+    @cached_property
+    def _read_limit(self) -> int:
+        return read_limit(self.limits)
+
     def _rules(self, table: KeyTable, arrival: Arrival) -> Rules:
         return Rules(
             table,
@@ -144,7 +148,7 @@ class Collector:
         try:
             key = keys.key_outside_body(arrival.headers, arrival.query)
             source = rules.admitted(key) if key else None
-            body = await _body(arrival, read_limit(self.limits), share)
+            body = await _body(arrival, self._read_limit, share)
         except Refused as refused:
             verdict = unread(refusal(refused, source, b""))
             return verdict, records(verdict, arrival, sender.ip)

@@ -2,8 +2,9 @@
 only so long."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from aiohttp import StreamReader, web
@@ -23,6 +24,8 @@ LINE_BYTES = 40 * 1024
 HEADER_BYTES = 64 * 1024
 """Longest header: the cookies of a large shop come with every beacon."""
 
+
+Handler = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
 LOOK_S = 1.0
 """How often connections are looked at."""
@@ -89,7 +92,8 @@ class Server(web.Server):
     """Bodies arrive as sent: inflating them is the collector's own work."""
 
     def __init__(self, front: Front, patience: Patience | None = None) -> None:
-        super().__init__(front, request_factory=self._begin)
+        # A reply is all that the server ever asks of a response.
+        super().__init__(cast("Handler", front), request_factory=self._begin)
         self._patience = patience or Patience()
         self._settings: dict[str, Any] = {
             "access_log": None,
