@@ -1,9 +1,7 @@
 """Exact incremental evaluation of one profile: by events, by time, by edits, by merges.
 
-The hot path of the segmenter is `apply`. Five leaves of one event (two counts, a sum, distinct
-values, a last event) take 12 µs from bytes to bytes when nothing else wants the caches. The stage
-around it, with profiles from and to the local store and outputs as bytes, took 70 µs an event on a
-machine under a load of 13 (`make bench-segments`, docs/benchmarks.md).
+The hot path of the segmenter is `apply`: about half of the stage's CPU, which also brings profiles
+from and to the local store and outputs to bytes (`make bench-segments`, docs/benchmarks.md).
 """
 
 from typing import Any

@@ -19,7 +19,7 @@ from schemas.records import (
     SegmentDefined,
 )
 from services.segmenter.domain.payload import Payload, Unreadable, payload
-from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.profile import OtherFormat, Profile
 
 Wanted = Callable[[str], bool]
 """Whether the life of the profile with this id is asked for."""
@@ -150,7 +150,10 @@ class PartitionLog:
         chapter = self._chapter(transfer.winner)
         if chapter.has_ended:
             return
-        loser = Profile.decode(transfer.loser, transfer.state)
+        try:
+            loser = Profile.decode(transfer.loser, transfer.state)
+        except OtherFormat:
+            return  # the stream refused it, too
         if loser.exists:
             now = chapter.clock = max(self.now, chapter.clock, loser.seen)
             chapter.entries.append(
