@@ -207,5 +207,5 @@ def _platforms() -> Iterator[str]:
         until(lambda: answers(port), "the platforms to listen")
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait(30)
+        process.kill()  # it would wait for those whom it lets hang
+        process.wait()
