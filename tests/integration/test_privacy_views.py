@@ -118,7 +118,8 @@ def test_a_removal_in_a_job_is_done_when_the_job_has_ended(
     database.outcome("accepted", 2)
     database.run("insert into activator.jobs values ('ads', 'j1', 'remove', 'a', now(), 0, now())")
     database.run(
-        "insert into activator.job_items values ('ads', 'j1', 0, 'p1', 1, true, 'ada@shop.example')"
+        "insert into activator.job_items values"
+        " ('ads', 'j1', 0, 'p1', 1, true, '', 'ada@shop.example')"
     )
     database.run("insert into activator.vendor_ids values ('ads', 'p1', 'ada@shop.example')")
     assert not views.settle(["ads"])
