@@ -27,6 +27,8 @@ class Topic:
     """Fixed count; None takes the setting `AFFLUX_PARTITIONS`."""
     transactional: bool = True
     """False: written without transactions, so that its offsets have no gaps."""
+    foreign: bool = False
+    """Others write it, in a form of their own: the stage reads the bytes itself."""
 
     def config(self) -> dict[str, str]:
         """Kafka's topic settings. The broker stamps every record, so stream time never lies."""

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operations.md"
 ALERTS = Path(__file__).with_name("alerts.yml")
-DECLARING = ("runtime", "ingest", "identity", "segmenter", "activator")
+DECLARING = ("runtime", "ingest", "identity", "segmenter", "activator", "warehouse")
 """The folders under `services/` with a `metrics.py`, in flow order after the runtime."""
 
 

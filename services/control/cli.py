@@ -33,7 +33,13 @@ from services.control.finding import NotFound
 from services.control.instants import NoInstant
 from services.control.platform import PlatformFailed, default_status_urls
 from services.control.settings import ControlSettings
-from services.control.status import ServiceStatus, ask_all, destinations_table, status_table
+from services.control.status import (
+    ServiceStatus,
+    ask_all,
+    destinations_table,
+    status_table,
+    warehouse_table,
+)
 from services.control.validation import check_workspace
 from services.runtime.kafka import UnknownTopic
 from services.runtime.settings import read
@@ -189,6 +195,8 @@ def status() -> int:
     console().print(status_table(answers))
     if (destinations := destinations_table(answers)).row_count:
         console().print(destinations)
+    if (topics := warehouse_table(answers)).row_count:
+        console().print(topics)
     well = all(isinstance(answer, ServiceStatus) and answer.ready for answer in answers)
     return 0 if well else 1
 

@@ -12,6 +12,8 @@ from services.activator.domain.destination import Document
 from services.control.segment_schema import segment_schema
 from services.identity.domain.rules import IdentityRules
 from services.ingest.domain.source import Source
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.source import DebeziumSource
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "workspace"
 
@@ -19,7 +21,8 @@ FOLDER = Path(__file__).parents[2] / "schemas" / "workspace"
 def json_schemas() -> Mapping[str, Mapping[str, Any]]:
     """Kind → its schema. The services decide what is right; a schema only helps while writing."""
     return {
-        "source": _document(Source, "source"),
+        "source": _source(),
+        "model": _document(Model, "model"),
         "identity": _document(IdentityRules, "identity"),
         "segment": segment_schema(),
         "destination": _destination(),
@@ -49,6 +52,13 @@ def _document(model: type[BaseModel], kind: str) -> dict[str, Any]:
     schema["properties"]["kind"] = {"const": kind}
     schema["required"] = sorted({"kind", "id", *schema.get("required", ())})
     return schema
+
+
+def _source() -> dict[str, Any]:
+    """A tracker has no type; with one it is a warehouse."""
+    tracker, debezium = _document(Source, "source"), _document(DebeziumSource, "source")
+    shared = tracker.pop("$defs", {}) | debezium.pop("$defs", {})
+    return {"$defs": shared, "if": {"required": ["type"]}, "then": debezium, "else": tracker}
 
 
 def _destination() -> dict[str, Any]:

@@ -8,16 +8,18 @@ from schemas.problems import Invalid, Problem
 from schemas.records import Kind
 from services.activator.domain.destination import destination_secrets, parse_destination
 from services.control.model_problems import check_model
-from services.control.references import References, audience_segments, member_segments
+from services.control.references import Reference, References, audience_segments, member_segments
 from services.identity.domain.rules import IdentityRules
 from services.ingest.domain.source import Source
 from services.ingest.public_key import is_rsa_key
 from services.segmenter.domain.segment import KEYS, parse_segment
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.source import DebeziumSource
 
 Body = Mapping[str, Any]
 
-NO_WAREHOUSE = "this version does not read warehouse sources yet"
-_WAREHOUSE_TYPES = ("debezium", "postgres", "sql")
+_NOT_YET = "this version reads Debezium's topics only, `type: debezium`"
+_WAREHOUSE_TYPES = ("postgres", "sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class WorkspaceKind:
 
 def _check_source(body: Body) -> Sequence[Problem]:
     if body.get("type") in _WAREHOUSE_TYPES:
-        return (Problem("type", f"`{body['type']}`: {NO_WAREHOUSE}"),)
+        return (Problem("type", f"`{body['type']}`: {_NOT_YET}"),)
+    if "type" in body:
+        return check_model(DebeziumSource, body)
     return check_model(Source, body) or tuple(_unreadable_keys(Source.model_validate(body)))
 
 
@@ -47,7 +51,12 @@ def _unreadable_keys(source: Source) -> Iterator[Problem]:
 
 
 def _check_model(body: Body) -> Sequence[Problem]:
-    return (Problem("kind", NO_WAREHOUSE),)
+    return check_model(Model, body)
+
+
+def _model_source(body: Body) -> Iterator[Reference]:
+    if isinstance(source := body.get("source"), str):
+        yield Reference("source", "source", source)
 
 
 def _check_identity(body: Body) -> Sequence[Problem]:
@@ -87,7 +96,7 @@ def _write_keys(body: Body) -> Iterator[tuple[str, Any]]:
 
 WORKSPACE_KINDS: Mapping[Kind, WorkspaceKind] = {
     "source": WorkspaceKind(_check_source, secrets=_write_keys),
-    "model": WorkspaceKind(_check_model),
+    "model": WorkspaceKind(_check_model, references=_model_source),
     "identity": WorkspaceKind(_check_identity),
     "segment": WorkspaceKind(_check_segment, references=member_segments),
     "destination": WorkspaceKind(

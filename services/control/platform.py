@@ -25,6 +25,7 @@ SERVICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "identity": ("services.identity",),
         "segmenter": ("services.segmenter",),
         "router": ("services.activator", "router"),
+        "warehouse": ("services.warehouse",),
         "senders": ("services.activator", "senders"),
     }
 )

@@ -34,6 +34,17 @@ class SegmentStatus(msgspec.Struct, frozen=True, kw_only=True):
         return f"building, {self.read:.0%} read{until}"
 
 
+class WarehouseStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the reader of one topic stands."""
+
+    source: str
+    topic: str
+    state: str
+    reason: str | None
+    heard_s: float | None
+    """Since the source made the newest message that was read."""
+
+
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One process: whether it works, and which version of each definition it runs."""
 
@@ -45,8 +56,12 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     segments: dict[str, SegmentStatus] = {}
     senders: dict[str, int] = {}
     """Of the senders' supervisor: destination → the port on which its sender answers."""
+    readers: dict[str, int] = {}
+    """The same of the keeper of warehouse readers: source and topic → port."""
     destination: Standing | None = None
     """Of a sender."""
+    warehouse: WarehouseStatus | None = None
+    """Of a warehouse reader."""
 
 
 class Silent(msgspec.Struct, frozen=True):
@@ -79,7 +94,8 @@ def _senders(url: str, answer: Answer) -> list[str]:
     if isinstance(answer, Silent):
         return []
     place = urlsplit(url)
-    return [f"{place.scheme}://{place.hostname}:{port}" for port in answer.senders.values() if port]
+    ports = [*answer.senders.values(), *answer.readers.values()]
+    return [f"{place.scheme}://{place.hostname}:{port}" for port in ports if port]
 
 
 async def _ask(session: aiohttp.ClientSession, url: str) -> Answer:
@@ -115,6 +131,17 @@ def destinations_table(answers: Sequence[Answer]) -> Table:
     for answer in answers:
         if isinstance(answer, ServiceStatus) and (stands := answer.destination) is not None:
             table.add_row(stands.id, _state(stands), str(stands.waiting), _trouble(stands))
+    return table
+
+
+def warehouse_table(answers: Sequence[Answer]) -> Table:
+    """One row a topic: what its reader does, and how old the newest message is."""
+    table = Table("warehouse source", "topic", "state", "newest message")
+    for answer in answers:
+        if isinstance(answer, ServiceStatus) and (stands := answer.warehouse) is not None:
+            state = stands.state + (f": {stands.reason}" if stands.reason is not None else "")
+            age = "none yet" if stands.heard_s is None else f"{stands.heard_s:.0f} s ago"
+            table.add_row(stands.source, stands.topic, state, age)
     return table
 
 

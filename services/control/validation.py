@@ -7,6 +7,7 @@ from pathlib import Path
 from services.control.documents import Document, Fault, read_folder
 from services.control.kinds import WORKSPACE_KINDS
 from services.control.references import broken_references, repeated_ids
+from services.control.warehouse import unfit_models
 from services.runtime.secrets import is_reference
 
 NOT_A_REFERENCE = (
@@ -38,6 +39,7 @@ def check_workspace(root: Path, *, allow_literal_secrets: bool = False) -> Works
     if folder.complete:
         references = {kind: rules.references for kind, rules in WORKSPACE_KINDS.items()}
         faults += broken_references(folder.documents, references)
+        faults += unfit_models(folder.documents)
     return Workspace(folder.documents, tuple(_sorted(faults)))
 
 

@@ -87,7 +87,7 @@ class Sources:
     def _sources(self, snapshot: Snapshot) -> Iterator[Source | None]:
         """None for one that this version cannot read, whose keys may be good ones."""
         for (kind, identity), definition in sorted(snapshot.items()):
-            if kind != "source" or definition.state == "archived":
+            if kind != "source" or definition.state == "archived" or _is_warehouse(definition):
                 continue
             source = _source(definition)
             if source is None:
@@ -98,6 +98,14 @@ class Sources:
         if (event, *details.values()) not in self._said:
             self._said.add((event, *details.values()))
             log.error(event, **details)
+
+
+def _is_warehouse(definition: Definition) -> bool:
+    """Its rows come by another way; it has no write keys."""
+    try:
+        return "type" in msgspec.json.decode(definition.body)
+    except (msgspec.DecodeError, TypeError):
+        return False
 
 
 def _source(definition: Definition) -> Source | None:

@@ -1,14 +1,15 @@
 """One cycle as one Kafka transaction: changelogs, outputs, positions; then the local stores."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from schemas.topics import changelog
-from services.runtime.cycle import Transaction
-from services.runtime.loop_clients import producer_config
+from schemas.topics import TOPICS, changelog
+from services.runtime.cycle import Output, Transaction
+from services.runtime.loop_clients import plain_config, producer_config
 from services.runtime.partitions import Partitions
 from services.runtime.position import FORMAT, LOCAL_KEY, POSITION_KEY, Local, Position, encode
 from services.runtime.settings import RuntimeSettings
@@ -17,6 +18,52 @@ log = structlog.get_logger()
 
 COMMIT_TIMEOUT_S = 20
 ABORT_TIMEOUT_S = 5
+AHEAD_TIMEOUT_S = 20
+
+_GAPLESS = frozenset(topic.name for topic in TOPICS if not topic.transactional)
+
+
+class Ahead:
+    """Writes what goes to topics without transactions, before the transaction that tells of it.
+
+    A crash in between repeats it, so the records carry ids by which the reader knows repeats.
+    """
+
+    def __init__(self, settings: RuntimeSettings) -> None:
+        self._settings = settings
+        self._producer: Producer | None = None
+        self._errors: list[KafkaError] = []
+
+    def write(self, outputs: Sequence[Output]) -> None:
+        """Acknowledged when it returns.
+
+        Raises:
+            KafkaException: they were not, or not all.
+        """
+        if not outputs:
+            return
+        if self._producer is None:
+            self._producer = Producer(plain_config(self._settings))
+        for topic, partition, key, value in outputs:
+            self._produce(self._producer, topic, partition, key=key, value=value)
+        if self._producer.flush(AHEAD_TIMEOUT_S):
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        if self._errors:
+            raise KafkaException(self._errors[0])
+
+    def _produce(
+        self, producer: Producer, topic: str, partition: int, *, key: bytes, value: bytes
+    ) -> None:
+        while True:
+            try:
+                producer.produce(topic, value, key, partition, on_delivery=self._landed)
+                return
+            except BufferError:
+                producer.poll(0.01)
+
+    def _landed(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._errors.append(error)
 
 
 class Committer:
@@ -27,6 +74,7 @@ class Committer:
         self._partitions = partitions
         self._producer = Producer(producer_config(stage, settings))
         self._producer.init_transactions(COMMIT_TIMEOUT_S)
+        self._ahead = Ahead(settings)
 
     def commit(self, transaction: Transaction, moved: set[int], membership: object) -> None:
         """State, outputs and positions together or not at all.
@@ -38,6 +86,7 @@ class Committer:
             KafkaException: the transaction failed, or nobody knows whether it did.
         """
         touched = moved | transaction.overlays.keys() or {min(self._partitions.owned)}
+        self._ahead.write([o for o in transaction.outputs if o[0] in _GAPLESS])
         try:
             ends = self._transact(transaction, touched, membership)
         except KafkaException as error:
@@ -66,7 +115,8 @@ class Committer:
                 for topic, offset in owned.next.items()
             ]
         for topic, partition, key, value in transaction.outputs:
-            self._produce(topic, partition, key, value)
+            if topic not in _GAPLESS:
+                self._produce(topic, partition, key, value)
         self._producer.send_offsets_to_transaction(offsets, membership, COMMIT_TIMEOUT_S)
         self._producer.commit_transaction(COMMIT_TIMEOUT_S)
         return ends

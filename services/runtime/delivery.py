@@ -16,7 +16,7 @@ def dead_letter(stage: str, message: Raw, rejected: Reject) -> DeadLetter:
         code=rejected.reason,
         message=rejected.detail,
         stage=stage,
-        source_id=_source(message),
+        source_id=rejected.source or _source(message),
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,

@@ -19,6 +19,16 @@ def producer_config(stage: str, settings: RuntimeSettings) -> Config:
     }
 
 
+def plain_config(settings: RuntimeSettings) -> Config:
+    """A producer without transactions that keeps the order and writes nothing twice by itself."""
+    return client(settings.kafka_bootstrap) | {
+        "enable.idempotence": True,
+        "linger.ms": 1,
+        "compression.type": "lz4",
+        "message.max.bytes": 4_000_000,
+    }
+
+
 def consumer_config(stage: str, settings: RuntimeSettings) -> Config:
     """A static member that keeps its partitions over a restart and never moves by itself.
 

@@ -1,5 +1,9 @@
 """A message of the client as the stages know it."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import cast
+
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
 from services.runtime.stage import Raw
@@ -16,6 +20,12 @@ def raw_of(message: Message) -> Raw:
         key if isinstance(key, bytes) else b"",
         value if isinstance(value, bytes) else b"",
     )
+
+
+def raw_with_headers(message: Message) -> Raw:
+    given = cast(Iterable[tuple[str, object]], message.headers() or ())
+    headers = {name: value for name, value in given if isinstance(value, bytes)}
+    return replace(raw_of(message), headers=headers)
 
 
 def _number(value: int | None) -> int:

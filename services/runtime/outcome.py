@@ -37,6 +37,8 @@ class Reject:
     detail: str
     foreseen: bool = False
     """Somebody else's bad input, of a kind that a contract names: it never stops a stage."""
+    source: str | None = None
+    """Id of the source, where the message itself does not say it."""
 
 
 Outcome = Done[T] | Skip | Retry | Reject

@@ -27,13 +27,13 @@ from services.runtime.health import Health
 from services.runtime.kafka import create_topics, partition_count, wait_for_kafka
 from services.runtime.lag import Lag
 from services.runtime.loop_clients import consumer_config
-from services.runtime.messages import raw_of
+from services.runtime.messages import raw_of, raw_with_headers
 from services.runtime.outcome import Reject
 from services.runtime.partitions import CannotOwn, InputTopic, Partitions, describe, take
 from services.runtime.poison import Marker
 from services.runtime.postgres import AWAY
 from services.runtime.settings import RuntimeSettings
-from services.runtime.stage import Raw, Received, Stage
+from services.runtime.stage import FOREIGN, Blocked, Raw, Received, Stage
 from services.runtime.store import Overlay
 
 log = structlog.get_logger()
@@ -47,6 +47,7 @@ def run(stage: Stage, settings: RuntimeSettings, health: Health) -> None:
     Raises:
         CannotOwn, StateDiffers, NewerState, OlderState: refused to start; the sentence says what
             to do.
+        Blocked: the stage waits for a person.
         TooManyRejects: the inputs would end in the dead letters.
         KafkaException: a transaction failed; nothing of its cycle counts.
     """
@@ -74,6 +75,8 @@ class Worker:
         admin = wait_for_kafka(bootstrap, health)
         create_topics(bootstrap, TOPICS, settings.partitions)
         inputs = describe(admin, stage.inputs)
+        self._foreign = any(topic.foreign for topic in stage.inputs)
+        self._raw_of = raw_with_headers if self._foreign else raw_of
         kept = changelog(stage.name)
         create_topics(bootstrap, [kept], _common_count(inputs))
         self._counts = {topic.name: partition_count(admin, topic.name) for topic in TOPICS}
@@ -170,7 +173,7 @@ class Worker:
             if error is not None:
                 self._noticed(error, message)
                 continue
-            raw = raw_of(message)
+            raw = self._raw_of(message)
             owned = self._partitions.owned.get(raw.partition)
             if owned is None:
                 continue
@@ -206,7 +209,7 @@ class Worker:
             if self._stage.passes_over(raw.topic):
                 continue
             try:
-                record = decode(raw.value)
+                record = FOREIGN if self._foreign else decode(raw.value)
             except Undecodable as error:
                 transaction.reject(raw, Reject("undecodable", str(error)))
                 continue
@@ -219,6 +222,7 @@ class Worker:
                     raw.key,
                     raw.value,
                     record,
+                    headers=raw.headers,
                 )
             )
         return received
@@ -232,8 +236,8 @@ class Worker:
             if others:
                 self._marker.enter(self._ends())
                 self._stage.decide(others, transaction)
-        except AWAY:
-            self._marker.leave()  # the world broke, no record did
+        except (*AWAY, Blocked):
+            self._marker.leave()  # no record broke the process
             raise
         self._marker.leave()
 

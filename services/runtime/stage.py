@@ -5,8 +5,8 @@ becomes one Kafka transaction. If the transaction fails the process ends and not
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, cast
 
 from schemas.records import Record
 from schemas.topics import Topic
@@ -24,6 +24,21 @@ class Raw:
     """Broker append time, Unix milliseconds: the only clock a decision may read."""
     key: bytes
     value: bytes
+    headers: Mapping[str, bytes] = field(default_factory=dict, kw_only=True)
+    """Of foreign topics only."""
+
+
+FOREIGN = cast(Record, None)
+"""Where a record would be in a message of a foreign topic: there is none, the bytes say all."""
+
+
+class Blocked(RuntimeError):
+    """The stage must not go on before a person has decided; nothing of the cycle counts."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        """A code from a closed set."""
 
 
 @dataclass(frozen=True, slots=True)

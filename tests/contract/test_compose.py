@@ -23,6 +23,7 @@ SERVICES = {
     "identity": ["python", "-m", "services.identity"],
     "segmenter": ["python", "-m", "services.segmenter"],
     "router": ["python", "-m", "services.activator", "router"],
+    "warehouse": ["python", "-m", "services.warehouse"],
     "senders": ["python", "-m", "services.activator", "senders"],
 }
 OTHERS = {"kafka", "postgres", "prometheus", "grafana"}

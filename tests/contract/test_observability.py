@@ -13,6 +13,7 @@ from deploy.grafana import dashboard
 from deploy.grafana.panels import ROWS
 from deploy.prometheus import reference
 from deploy.prometheus.reference import Metric, declared_alerts, declared_metrics
+from services.warehouse.readers import DISTANCE
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -152,7 +153,7 @@ def test_prometheus_scrapes_every_service_of_the_compose_file_where_it_answers()
         for name, service in services.items()
         if "AFFLUX_HEALTH_PORT" in service.get("environment", {})
     }
-    job, senders = yaml(PROMETHEUS / "prometheus.yml")["scrape_configs"]
+    job, senders, readers = yaml(PROMETHEUS / "prometheus.yml")["scrape_configs"]
     scraped = {
         target: group["labels"]["service"]
         for group in job["static_configs"]
@@ -162,6 +163,8 @@ def test_prometheus_scrapes_every_service_of_the_compose_file_where_it_answers()
     port = int(services["senders"]["environment"]["AFFLUX_HEALTH_PORT"])
     (each,) = senders["static_configs"]
     assert each["targets"] == [f"senders:{port + n}" for n in range(1, 17)]
+    (each,) = readers["static_configs"]
+    assert each["targets"] == [f"warehouse:{port + DISTANCE + n}" for n in range(16)]
 
 
 def test_grafana_finds_the_prometheus_and_the_dashboard_of_the_compose_file() -> None:

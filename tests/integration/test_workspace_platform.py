@@ -41,7 +41,8 @@ def ready(url: str) -> bool:
 def test_all_services_get_ready_and_what_dies_comes_back(directory: Path) -> None:
     with running_platform(directory, partitions=2, durable=False) as platform:
         names = [process.name for process in platform.processes]
-        assert names == ["ingest-0", "identity-0", "segmenter-0", "router-0", "senders-0"]
+        services = ["ingest", "identity", "segmenter", "router", "warehouse", "senders"]
+        assert names == [f"{service}-0" for service in services]
         assert all(ready(url) for url in platform.status_urls)
         pids = {name: platform.supervisor.pid(name) for name in names}
         identity = pids["identity-0"]

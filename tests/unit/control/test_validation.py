@@ -47,11 +47,13 @@ FAULTS = [
     ),
     (
         "kind: source\nid: web\ntype: postgres\n",
-        "3 source web: type: `postgres`: this version does not read warehouse sources yet",
+        "3 source web: type: `postgres`: this version reads Debezium's topics only,"
+        " `type: debezium`",
     ),
     (
-        "kind: model\nid: orders\n",
-        "1 model orders: kind: this version does not read warehouse sources yet",
+        "kind: model\nid: orders\nrelation: crm.orders\nrows: event\n"
+        "identifiers: {user_id: customer}\n",
+        "1 model orders: source: is missing",
     ),
     (
         f"{IDENTITY}identifiers:\n  - type: email\n    limit: 0\n",

@@ -1,0 +1,70 @@
+"""Keeps one reader process for each topic of a Debezium source that is live and enabled."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+
+from services.runtime.definitions import Definitions
+from services.runtime.health import Health
+from services.runtime.supervisor import Supervisor
+from services.warehouse.plan import Reading, readings
+from services.warehouse.settings import WarehouseSettings
+
+LOOK_EVERY_S = 0.25
+DISTANCE = 100
+"""From our health port to that of the first reader: the senders' ports lie between."""
+
+
+def keep_readers(settings: WarehouseSettings, health: Health, definitions: Definitions) -> None:
+    """Follow the definitions until SIGTERM or SIGINT; then every reader ends as well.
+
+    A reader whose source or models changed is started anew: it knows only those of its start.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    running: dict[str, Reading] = {}
+    ports: dict[str, int] = {}
+    health.details = lambda: {"readers": dict(ports)}
+    with closing(Supervisor()) as supervisor:
+        while not stopping.is_set():
+            wanted = _wanted(settings, health, definitions)
+            for name in [n for n, reading in running.items() if wanted.get(n) != reading]:
+                supervisor.drop(name)
+                del running[name], ports[name]
+            for name in sorted(wanted.keys() - running.keys()):
+                running[name] = wanted[name]
+                ports[name] = _port(settings.health_port, ports)
+                supervisor.ensure(name, _command(wanted[name]), _environment(ports[name]))
+            stopping.wait(LOOK_EVERY_S)
+        health.not_ready("stopping")
+
+
+def _wanted(
+    settings: WarehouseSettings, health: Health, definitions: Definitions
+) -> Mapping[str, Reading]:
+    wanted = readings(definitions.current())
+    if wanted and settings.tenant_key is None:
+        health.not_ready("a warehouse source is in force: set AFFLUX_TENANT_KEY, a long secret")
+        return {}
+    health.ready()
+    return wanted
+
+
+def _command(reading: Reading) -> tuple[str, ...]:
+    module = "services.warehouse"
+    return (sys.executable, "-m", module, "reader", reading.source.id, reading.topic)
+
+
+def _environment(port: int) -> Mapping[str, str]:
+    return {**os.environ, "AFFLUX_HEALTH_PORT": str(port)}
+
+
+def _port(own: int, taken: Mapping[str, int]) -> int:
+    """The lowest free one some way above our own, or any when ours is any."""
+    if own == 0:
+        return 0
+    return next(port for port in range(own + DISTANCE, 65536) if port not in taken.values())

@@ -1,0 +1,208 @@
+"""The stage of one Debezium topic: messages in, events of people out."""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from schemas.topics import EVENTS, Topic
+from services.runtime.outcome import Reject
+from services.runtime.stage import Blocked, Cycle, Received, State
+from services.warehouse import metrics
+from services.warehouse.domain.canonical import Digests
+from services.warehouse.domain.change import Change, Rejected, Skipped, Undecodable
+from services.warehouse.domain.debezium import Message, Row, change_of, read
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.source import DebeziumSource
+from services.warehouse.handlers import Keyed, advanced, forget_older_epochs, take, truncate
+from services.warehouse.store import Rows
+
+log = structlog.get_logger()
+
+
+def stage_name(source: str, topic: str) -> str:
+    """Names group, changelog and transactional id of the reader of one topic."""
+    return f"warehouse-{source}-{topic}"
+
+
+class DebeziumStage:
+    """A `Stage` with one input, which Debezium writes."""
+
+    def __init__(
+        self,
+        *,
+        source: DebeziumSource,
+        topic: str,
+        models: Sequence[Model],
+        digests: Digests,
+    ) -> None:
+        self.name = stage_name(source.id, topic)
+        self.inputs: Sequence[Topic] = (
+            Topic(topic, key="row", records=(), cleanup="delete", foreign=True),
+        )
+        self._source = source
+        self._dialect = source.dialect()
+        self._digests = digests
+        self._models: dict[str, list[tuple[Model, int]]] = {}
+        self._tables = [model.table() for model in models]
+        for number, model in enumerate(models):
+            self._models.setdefault(model.relation, []).append((model, number))
+        self.partitions: set[int] = set()
+        self._fingerprints: set[bytes] = set()
+        self.heard_at = 0
+        """When the source made the newest message, Unix milliseconds."""
+        self.snapshotting = False
+
+    def assigned(self, partition: int, state: State, positions: Mapping[str, int]) -> None:
+        self.partitions.add(partition)
+
+    def revoked(self, partition: int) -> None:
+        self.partitions.discard(partition)
+
+    def passes_over(self, topic: str) -> bool:
+        return False
+
+    def decide(self, batch: Sequence[Received], cycle: Cycle) -> None:
+        for received in batch:
+            self._decide(received, cycle)
+        newest = {received.partition: received.timestamp for received in batch}
+        for partition, now in newest.items():
+            Rows(cycle.state(partition)).sweep(now)
+
+    def idle(self, cycle: Cycle) -> None:
+        """Nothing happens by time alone."""
+
+    def committed(self) -> None:
+        metrics.HEARD_SECONDS.set(self.heard_at / 1000)
+
+    def _decide(self, received: Received, cycle: Cycle) -> None:
+        match read(_message(received), self._dialect):
+            case Skipped(reason, heard_at):
+                metrics.SKIPPED.labels(reason).inc()
+                self._heard(heard_at or 0)
+            case Rejected() as rejected:
+                self._reject(received, rejected, cycle)
+            case row:
+                self._heard(row.read_at)
+                self._understand(row, received, cycle)
+
+    def _understand(self, row: Row, received: Received, cycle: Cycle) -> None:
+        """All models of the table, or none when one of them cannot read it."""
+        models = self._models.get(row.relation, ())
+        if not models:
+            metrics.SKIPPED.labels("unmodelled").inc()
+            return
+        changes: list[tuple[Model, Change]] = []
+        for model, number in models:
+            found = change_of(row, self._tables[number])
+            if isinstance(found, Rejected):
+                self._reject(received, found, cycle)
+                return
+            changes.append((model, found))
+        try:
+            self._apply(changes, received, cycle)
+        except Undecodable as error:
+            self._reject(received, error.rejected, cycle)
+
+    def _apply(
+        self, changes: Sequence[tuple[Model, Change]], received: Received, cycle: Cycle
+    ) -> None:
+        models = [model for model, _ in changes]
+        change = changes[0][1]
+        rows = Rows(cycle.state(received.partition))
+        self._follow(change, models, rows, received, cycle)
+        if change.op == "truncate":
+            self._truncate(change, models, received, cycle)
+        else:
+            for model, seen in changes:
+                self._take(seen, model, rows, received, cycle)
+        self._count(change)
+
+    def _take(
+        self, change: Change, model: Model, rows: Rows, received: Received, cycle: Cycle
+    ) -> None:
+        at = received.timestamp
+        taken = take(change, model, rows, digests=self._digests, received_at=at)
+        if taken.skipped is not None:
+            metrics.SKIPPED.labels(taken.skipped).inc()
+        _emit(taken.events, cycle)
+
+    def _follow(
+        self,
+        change: Change,
+        models: Sequence[Model],
+        rows: Rows,
+        received: Received,
+        cycle: Cycle,
+    ) -> None:
+        """The epoch goes on; at the end of a snapshot the rows that it did not show are gone."""
+        before = rows.progress()
+        after = advanced(before, change)
+        if after == before:
+            return
+        rows.save_progress(after)
+        self.snapshotting = after.snapshotting
+        if before.snapshotting and not after.snapshotting:
+            gone = forget_older_epochs(
+                models,
+                rows,
+                change,
+                share=self._source.max_delete_share,
+                received_at=received.timestamp,
+            )
+            _emit(gone, cycle)
+
+    def _truncate(
+        self, change: Change, models: Sequence[Model], received: Received, cycle: Cycle
+    ) -> None:
+        partitions = {number: Rows(cycle.state(number)) for number in sorted(self.partitions)}
+        gone = truncate(
+            models,
+            partitions,
+            change,
+            share=self._source.max_delete_share,
+            received_at=received.timestamp,
+        )
+        _emit(gone, cycle)
+
+    def _reject(self, received: Received, rejected: Rejected, cycle: Cycle) -> None:
+        column = f", column {rejected.column}" if rejected.column is not None else ""
+        if rejected.reason == "key_column_missing":
+            raise Blocked(
+                rejected.reason, f"a message of {received.topic} lacks part of its key{column}"
+            )
+        metrics.REJECTED.labels(rejected.reason).inc()
+        detail = f"the message cannot be read: {rejected.reason}{column}"
+        cycle.reject(received, Reject(rejected.reason, detail, source=self._source.id))
+
+    def _count(self, change: Change) -> None:
+        metrics.ROWS.labels(change.op).inc()
+        for note, count in change.notes.items():
+            if count:
+                metrics.NOTES.labels(note).inc(count)
+        if change.schema_fingerprint not in self._fingerprints:
+            self._fingerprints.add(change.schema_fingerprint)
+            log.info(
+                "columns of a table",
+                relation=change.relation,
+                fingerprint=change.schema_fingerprint.hex(),
+                unmodelled=sorted(change.unmodelled),
+            )
+
+    def _heard(self, at: int) -> None:
+        self.heard_at = max(self.heard_at, at)
+
+
+def _emit(events: Sequence[Keyed], cycle: Cycle) -> None:
+    for key, event in events:
+        cycle.emit(EVENTS, key=key, record=event)
+
+
+def _message(received: Received) -> Message:
+    return Message(
+        topic=received.topic,
+        offset=received.offset,
+        timestamp=received.timestamp,
+        key=received.key,
+        value=received.value,
+        headers=received.headers,
+    )

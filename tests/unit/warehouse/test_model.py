@@ -1,0 +1,88 @@
+"""The workspace kinds `model` and `source` of type debezium: what is refused, and how."""
+
+from pathlib import Path
+
+import pytest
+
+from services.control.validation import check_workspace
+
+SOURCE = "kind: source\nid: clinic\ntype: debezium\ntopics: [clinic.ward.patients]\n"
+MODEL = (
+    "kind: model\nid: patients\nsource: clinic\nrelation: ward.patients\nrows: profile\n"
+    "key: [id]\nidentifiers: {user_id: id}\ncolumns: {plan: plan}\n"
+)
+
+
+def faults(tmp_path: Path, source: str = SOURCE, model: str = MODEL) -> list[str]:
+    (tmp_path / "w.yaml").write_text(f"{source}---\n{model}")
+    return [fault.message for fault in check_workspace(tmp_path).faults]
+
+
+def test_a_source_and_its_model_are_in_order(tmp_path: Path) -> None:
+    assert faults(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            "bootstrap: other:9092\n",
+            "this version reads Debezium's topics from the Kafka of",
+        ),
+        ("format: avro\n", "must be 'debezium' or 'debezium_flat'"),
+        ("topic: x\n", "unknown key `topic`, did you mean `topics`?"),
+        ("max_delete_share: 2\n", "must be less than or equal to 1"),
+    ],
+)
+def test_a_wrong_source_is_a_sentence(tmp_path: Path, more: str, message: str) -> None:
+    (said,) = faults(tmp_path, SOURCE + more)
+    assert said.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("source: clinic", "source: clinik", "there is no source `clinik`, did you mean `clinic`?"),
+        ("rows: profile", "rows: person", "must be 'profile', 'event' or 'relation'"),
+        ("rows: profile", "rows: profile\ntime: at", "`time` is for rows: event, not profile"),
+        (
+            "rows: profile",
+            "rows: event\non_null: clear",
+            "`on_null` is for rows: profile",
+        ),
+        ("columns: {plan: plan}", "", "a profile's row must map columns"),
+        ("ward.patients", "patients", "String should match pattern"),
+        ("key: [id]", "types: {plan: tekst}", "`tekst` is no type; the types are any, text"),
+        ("key: [id]", "key: [id]\ntypes: {shoe: text}", "types: the model does not use the column"),
+        ("key: [id]", "", "a deleted row must say whose it was: use a column of `key`"),
+        ("{user_id: id}", "{user_id: email}", "a deleted row must say whose it was"),
+        ("rows: profile", "rows: relation\non_delete: event", "`on_delete: event` is for rows"),
+        (
+            "rows: profile\nkey: [id]\nidentifiers: {user_id: id}",
+            "rows: relation\nidentifiers: {user_id: $row}",
+            "`$row` cannot tell whose a related row is",
+        ),
+    ],
+)
+def test_a_wrong_model_is_a_sentence(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in MODEL
+    (said,) = faults(tmp_path, model=MODEL.replace(old, new))
+    assert said.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("source", "model"),
+    [
+        (SOURCE + "replica_identity: full\n", MODEL.replace("user_id: id", "user_id: email")),
+        (SOURCE, MODEL.replace("user_id: id", "row: $row")),
+        (SOURCE, MODEL.replace("user_id: id", "email: email") + "on_delete: ignore\n"),
+        (SOURCE, MODEL.replace("profile", "relation")),
+    ],
+)
+def test_ways_to_say_whose_a_deleted_row_was(tmp_path: Path, source: str, model: str) -> None:
+    assert faults(tmp_path, source, model) == []
+
+
+def test_a_model_needs_a_warehouse_source(tmp_path: Path) -> None:
+    tracker = "kind: source\nid: clinic\nwrite_keys: [env:KEY]\n"
+    assert faults(tmp_path, tracker) == ["`clinic` is a tracker, not a warehouse source"]
