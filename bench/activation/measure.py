@@ -123,7 +123,8 @@ def burst(house: House, destination_id: str, run: str, count: int) -> float:
 
 
 def calls_a_second(house: House, place: str, count: int) -> float:
-    """The pace of the next calls there."""
+    """The pace of the next calls there: a ceiling lets a second's worth go at once, so the second
+    after the last belongs to them."""
     until(lambda: len(house.seen(place)["arrivals"]) >= count, "every change to arrive")
     times = sorted(at for _, at in house.seen(place)["arrivals"])[:count]
-    return (count - 1) / float(times[-1] - times[0])
+    return count / float(times[-1] - times[0] + 1)
