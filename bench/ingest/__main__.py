@@ -60,16 +60,19 @@ def main(*, runs: int = 3, seconds: int = 8) -> int:
 
 
 def _measure(directory: Path, runs: int, seconds: int) -> Measured:
-    found: dict[str, list[Figures]] = {"echo": [], "single events": [], "batches of 20": []}
+    names = ("echo", "low-level echo", "single events", "batches of 20")
+    found: dict[str, list[Figures]] = {name: [] for name in names}
     with (
         kafka_server(directory / "kafka") as kafka,
-        _echo() as echo,
+        _echo("application") as echo,
+        _echo("low-level") as low_level,
         _ingest(kafka.bootstrap, directory) as (ingest, health_port),
         closing(Proof(kafka.bootstrap, PARTITIONS, health_port)) as proof,
     ):
         _warm_up(echo, ingest, proof)
         for number in range(runs):
-            found["echo"].append(measure(echo, f"e{number}", events=1, seconds=seconds)[0])
+            for name, server in (("echo", echo), ("low-level echo", low_level)):
+                found[name].append(measure(server, f"e{number}", events=1, seconds=seconds)[0])
             for name, events in (("single events", 1), ("batches of 20", BATCH)):
                 run = f"{name[0]}{number}"
                 figures, seen = measure(ingest, run, events=events, seconds=seconds)
@@ -85,8 +88,8 @@ def _warm_up(echo: Server, ingest: Server, proof: Proof) -> None:
 
 
 @contextmanager
-def _echo() -> Iterator[Server]:
-    with _process([sys.executable, "-m", "bench.ingest.echo"], {}) as server:
+def _echo(kind: str) -> Iterator[Server]:
+    with _process([sys.executable, "-m", "bench.ingest.echo", kind], {}) as server:
         yield server
 
 

@@ -34,11 +34,12 @@ class Reply:
             ConnectionResetError: the client is gone.
         """
         transport = request.transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             raise ConnectionResetError
         self.keep_alive = self.keep_alive and request.keep_alive
         body = b"" if request.method == "HEAD" else self._body
         transport.write(self._head(request).encode("utf-8", "surrogateescape") + body)
+        await request.writer.drain()
 
     async def write_eof(self) -> None:
         """Nothing is left to be written."""

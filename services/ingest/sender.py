@@ -63,6 +63,7 @@ class Sender:
         self._backlog = 0
         metrics.BACKLOG_BYTES.set_function(lambda: self._backlog)
         self._commits: deque[Commit] = deque()
+        self._loop = asyncio.get_running_loop()
         self._lanes: Lanes = {}
         self.is_direct = False
         """Events go to the broker, not to the spool."""
@@ -86,7 +87,7 @@ class Sender:
             await self._steady.wait()
         size = sum(record.size for record in records)
         self._admit(size)
-        commit = Commit(len(records), since)
+        commit = Commit(len(records), since, self._loop.create_future())
         self._commits.append(commit)
         self._dispatch([Entry(record, commit) for record in records])
         self._backlog += size
