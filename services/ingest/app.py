@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 WATCH_S = 0.5
 GARBAGE = 20_000
-"""Objects after which the collector looks for cycles among them: about fifty batches."""
+"""Objects made and not freed after which the collector looks for cycles among them."""
 
 
 def main() -> None:
@@ -107,7 +107,7 @@ async def run(settings: Settings) -> None:
 
 
 def _spare_the_collector() -> None:
-    """What is here now stays; and a request leaves hardly anything that only a collection frees."""
+    """What is here now stays, and requests leave little that only a collection frees."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE, 20, 100)

@@ -2,7 +2,11 @@
 
 The hot path, and plainer than pretty. It can only accept: at the first event that it is not sure
 of, the whole request goes the long way (`accept`), and a property test holds that both come to the
-same wherever this one comes to anything.
+same wherever this one comes to anything. Parts that no rule looks into are read and written anew
+nevertheless: only so a number beyond a double or a key that stands twice is never passed on.
+
+Measured in µs an event of 400 bytes in a batch, alone and warm: 6.5, of which JSON 1.6, the record
+0.9, times 0.9; the long way takes about 13.
 """
 
 from collections.abc import Mapping, Sequence
