@@ -137,6 +137,19 @@ class Clinic:
         found = read_all(self.platform.bootstrap, EVENTS, PARTITIONS)
         return [e for e in found if isinstance(e, Event) and e.source_id == "clinic"]
 
+    def standing(self) -> list[dict[str, Any]]:
+        """What the readers say of their topics."""
+        keeper = next(p for p in self.platform.processes if p.service == "warehouse")
+        ports = _status(keeper.url).get("readers", {}).values()
+        said = [_status(f"http://127.0.0.1:{port}").get("warehouse", {}) for port in ports]
+        return [{k: v for k, v in each.items() if k != "heard_s"} for each in said]
+
+    def apply(self, workspace: str) -> None:
+        folder = self.platform.data_dir.parent / "workspace"
+        folder.mkdir(exist_ok=True)
+        (folder / "all.yaml").write_text(workspace, encoding="utf-8")
+        apply(self.platform.bootstrap, valid_documents(folder), partitions=PARTITIONS)
+
     def kept(self) -> bytes:
         """All that the changelogs of the readers hold."""
         topics = [changelog(stage_name("clinic", topic)).name for topic in (PATIENTS, BEDS)]
@@ -151,9 +164,6 @@ class Clinic:
 
 @pytest.fixture
 def clinic(directory: Path) -> Iterator[Clinic]:
-    folder = directory / "workspace"
-    folder.mkdir()
-    (folder / "all.yaml").write_text(WORKSPACE, encoding="utf-8")
     environment = {
         **os.environ,
         "CLINIC_WRITE_KEY": "clinic-key",
@@ -171,8 +181,9 @@ def clinic(directory: Path) -> Iterator[Clinic]:
         admin = AdminClient(client(platform.bootstrap))
         for creation in admin.create_topics(topics).values():
             creation.result()
-        apply(platform.bootstrap, valid_documents(folder), partitions=PARTITIONS)
-        yield Clinic(platform)
+        clinic = Clinic(platform)
+        clinic.apply(WORKSPACE)
+        yield clinic
 
 
 def test_rows_become_traits_and_memberships_whatever_dies(clinic: Clinic) -> None:
@@ -181,6 +192,7 @@ def test_rows_become_traits_and_memberships_whatever_dies(clinic: Clinic) -> Non
     _a_related_row_moves_between_people(clinic)
     _a_killed_reader_loses_and_repeats_nothing(clinic)
     _a_delete_clears_what_the_rows_said_and_nothing_else(clinic)
+    _a_truncate_waits_for_a_person(clinic)
     _nothing_of_a_row_is_kept(clinic)
 
 
@@ -241,11 +253,34 @@ def _a_delete_clears_what_the_rows_said_and_nothing_else(clinic: Clinic) -> None
     assert clinic.knows("101", [], nick="countess")
 
 
+def _a_truncate_waits_for_a_person(clinic: Clinic) -> None:
+    """Nothing behind it is read until the model says that it does not matter."""
+    ben = {"email": _mail("ben"), "plan": "tin"}
+    clinic.write(BEDS, "c", 8, {"ward": "north", "patient": 102})
+    wait_until(lambda: clinic.knows("102", ["in-bed"], **ben), "another bed")
+    clinic.write(BEDS, "t", 8, {}, after=None)
+    clinic.write(BEDS, "c", 8, {"ward": "north", "patient": 101})
+    blocked = {"source": "clinic", "topic": BEDS, "state": "blocked", "reason": "mass_delete"}
+    wait_until(lambda: blocked in clinic.standing(), "the truncate blocks")
+    assert clinic.knows("101", [], nick="countess")
+    clinic.apply(WORKSPACE.replace("{ward: ward}", "{ward: ward}\non_delete: ignore"))
+    wait_until(lambda: clinic.knows("101", ["in-bed"], nick="countess"), "it goes on")
+
+
 def _nothing_of_a_row_is_kept(clinic: Clinic) -> None:
     kept = clinic.kept()
     assert b"position" in kept
     words = ["ada", "ben", "clinic.example", "gold", "iron", "plan-", "north"]
     assert [word for word in words if word.encode() in kept] == []
+
+
+def _status(url: str) -> dict[str, Any]:
+    try:
+        with urlopen(f"{url}/status", timeout=5) as answer:
+            said: dict[str, Any] = json.load(answer)
+            return said
+    except OSError:
+        return {}
 
 
 def _identified(clinic: Clinic) -> bool:

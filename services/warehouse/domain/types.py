@@ -88,7 +88,7 @@ def _boolean(raw: Any, type_: ColumnType, notes: Counter[Note]) -> bool:
 def _number(raw: Any, type_: ColumnType, notes: Counter[Note]) -> int | Decimal:
     if isinstance(raw, int | Decimal) and not isinstance(raw, bool):
         return raw
-    if raw in _NO_NUMBER:
+    if isinstance(raw, str) and raw in _NO_NUMBER:
         raise _Unrepresentable
     raise Undecodable("bad_type")
 

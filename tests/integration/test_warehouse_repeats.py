@@ -1,0 +1,91 @@
+"""A reader that dies between its events and its transaction says the same again (§2.2)."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from schemas.records import Event
+from schemas.topics import EVENTS, Topic, changelog
+from services.runtime.committer import Committer
+from services.runtime.health import Health
+from services.runtime.kafka import client
+from services.runtime.processor import Worker
+from services.warehouse.domain.canonical import Digests
+from services.warehouse.domain.source import DebeziumSource
+from services.warehouse.settings import WarehouseSettings
+from services.warehouse.streams import DebeziumStage, stage_name
+from tests.integration.activator_house import read_all, wait_until
+from tests.integration.conftest import KafkaAddress
+from tests.integration.topics import recreate_topics
+from tests.unit.warehouse.builders import LSN, PATIENT, TOPIC, envelope, model
+
+CHANGES = 40
+ROWS = Topic(TOPIC, key="row", records=(), cleanup="delete", foreign=True)
+
+
+class Died(Exception):
+    """Instead of SIGKILL, which would end the test as well."""
+
+
+@contextmanager
+def worker(bootstrap: str, directory: Path) -> Iterator[Worker]:
+    settings = WarehouseSettings(
+        kafka_bootstrap=bootstrap, state_dir=directory, session_timeout_ms=6000
+    )
+    source = DebeziumSource(id="clinic", type="debezium", topics=(TOPIC,))
+    stage = DebeziumStage(
+        source=source, topic=TOPIC, models=[model()], digests=Digests(b"a tenant's key")
+    )
+    with closing(Worker(stage, settings, Health("warehouse"))) as running:
+        running.join()
+        yield running
+
+
+def test_s2_2_a_crash_repeats_the_same_messages_in_the_same_order(
+    kafka: KafkaAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = changelog(stage_name("clinic", TOPIC))
+    recreate_topics(kafka.bootstrap, (EVENTS, ROWS, kept), 1)
+    _write(kafka.bootstrap)
+
+    def die(*_: Any) -> None:
+        raise Died
+
+    with worker(kafka.bootstrap, tmp_path) as running, monkeypatch.context() as patched:
+        patched.setattr(Committer, "_transact", die)
+        with pytest.raises(Died):
+            _turn(running, kafka.bootstrap, at_least=CHANGES + 1)
+    first = _messages(kafka.bootstrap)
+    assert first
+    with worker(kafka.bootstrap, tmp_path) as running:
+        _turn(running, kafka.bootstrap, at_least=len(first) + CHANGES)
+    second = _messages(kafka.bootstrap)[len(first) :]
+    assert second[: len(first)] == first
+    assert len(second) == len(set(second)) == CHANGES
+    assert second == sorted(second)
+
+
+def _write(bootstrap: str) -> None:
+    producer = Producer(client(bootstrap))
+    for number in range(CHANGES):
+        row = {**PATIENT, "visits": number}
+        value = envelope("u", after=row, source={"lsn": LSN + number})
+        producer.produce(TOPIC, json.dumps(value), json.dumps({"id": 12}))
+    producer.flush(10)
+
+
+def _turn(running: Worker, bootstrap: str, *, at_least: int) -> None:
+    def written() -> bool:
+        running.cycle()
+        return len(_messages(bootstrap)) >= at_least
+
+    wait_until(written, f"{at_least} events")
+
+
+def _messages(bootstrap: str) -> list[str]:
+    return [e.message_id for e in read_all(bootstrap, EVENTS, 1) if isinstance(e, Event)]
