@@ -19,6 +19,7 @@ from msgspec import UNSET, UnsetType
 from schemas.event_bytes import encode_event
 from schemas.records import CallType
 from services.ingest.domain import client, times
+from services.ingest.domain.accept import RECORD_LIMIT
 from services.ingest.domain.door import Form
 from services.ingest.domain.limits import Limits
 from services.ingest.domain.normalise import Circumstances
@@ -142,6 +143,8 @@ def _take(event: Sent, sent_at: str | None, terms: Terms) -> Accepted | None:
         around.received_at,
         payload,
     )
+    if len(record) > RECORD_LIMIT:
+        return None
     return Accepted((anonymous or user or "").encode(), record, message, ())
 
 

@@ -217,6 +217,12 @@ def test_what_only_the_long_way_reads_is_left_to_it(inside: bytes) -> None:
     assert take_swiftly(body, "event", usual_terms()) is None
 
 
+def test_what_may_not_fit_a_record_is_left_to_the_long_way() -> None:
+    terms = replace(usual_terms(), limits=Limits(event_bytes=2_000_000, request_bytes=2_000_000))
+    body = json.dumps(track(properties={"x": "y" * 1_000_000})).encode()
+    assert take_swiftly(body, "event", terms) is None
+
+
 def test_copies_in_a_batch_are_left_to_the_long_way() -> None:
     body = json.dumps({"batch": [track(), track()]}).encode()
     assert take_swiftly(body, "batch", usual_terms()) is None
