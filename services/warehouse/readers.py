@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import closing
 
-from services.runtime.definitions import Definitions
+from services.runtime.definitions import Definitions, Snapshot
 from services.runtime.health import Health
 from services.runtime.supervisor import Supervisor
 from services.warehouse.plan import Reading, readings
@@ -29,9 +29,12 @@ def keep_readers(settings: WarehouseSettings, health: Health, definitions: Defin
     running: dict[str, Reading] = {}
     ports: dict[str, int] = {}
     health.details = lambda: {"readers": dict(ports)}
+    wanted: Mapping[str, Reading] = {}
+    seen: Snapshot | None = None
     with closing(Supervisor()) as supervisor:
         while not stopping.is_set():
-            wanted = _wanted(settings, health, definitions)
+            if (snapshot := definitions.current()) is not seen:
+                seen, wanted = snapshot, _wanted(snapshot, settings, health)
             for name in [n for n, reading in running.items() if wanted.get(n) != reading]:
                 supervisor.drop(name)
                 del running[name], ports[name]
@@ -44,9 +47,9 @@ def keep_readers(settings: WarehouseSettings, health: Health, definitions: Defin
 
 
 def _wanted(
-    settings: WarehouseSettings, health: Health, definitions: Definitions
+    snapshot: Snapshot, settings: WarehouseSettings, health: Health
 ) -> Mapping[str, Reading]:
-    wanted = readings(definitions.current())
+    wanted = readings(snapshot)
     if wanted and settings.tenant_key is None:
         health.not_ready("a warehouse source is in force: set AFFLUX_TENANT_KEY, a long secret")
         return {}

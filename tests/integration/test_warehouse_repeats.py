@@ -10,11 +10,12 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.records import Event
-from schemas.topics import EVENTS, Topic, changelog
+from schemas.topics import DEAD_LETTERS, EVENTS, Topic, changelog
 from services.runtime.committer import Committer
 from services.runtime.health import Health
 from services.runtime.kafka import client
 from services.runtime.processor import Worker
+from services.runtime.stage import Blocked
 from services.warehouse.domain.canonical import Digests
 from services.warehouse.domain.source import DebeziumSource
 from services.warehouse.settings import WarehouseSettings
@@ -68,6 +69,23 @@ def test_s2_2_a_crash_repeats_the_same_messages_in_the_same_order(
     assert second[: len(first)] == first
     assert len(second) == len(set(second)) == CHANGES
     assert second == sorted(second)
+
+
+def test_s2_6_a_blocked_reader_blocks_again_however_often_it_starts(
+    kafka: KafkaAddress, tmp_path: Path
+) -> None:
+    """A record that kills the process three times is put aside; one that waits for a person not."""
+    kept = changelog(stage_name("clinic", TOPIC))
+    recreate_topics(kafka.bootstrap, (EVENTS, DEAD_LETTERS, ROWS, kept), 1)
+    _write(kafka.bootstrap)
+    producer = Producer(client(kafka.bootstrap))
+    producer.produce(TOPIC, json.dumps(envelope("t", source={"lsn": LSN + CHANGES})))
+    producer.flush(10)
+    for _ in range(4):
+        with worker(kafka.bootstrap, tmp_path) as running, pytest.raises(Blocked) as blocked:
+            _turn(running, kafka.bootstrap, at_least=CHANGES + 1)
+        assert blocked.value.reason == "mass_delete"
+    assert read_all(kafka.bootstrap, DEAD_LETTERS, 1) == []
 
 
 def _write(bootstrap: str) -> None:

@@ -12,8 +12,7 @@ Snapshot = Literal["none", "first", "read", "incremental"]
 Note = Literal["unrepresentable", "null_default", "text_cleaned", "duplicate_key", "schema_drift"]
 """What was read otherwise than it was written; counted, never a reason to stop."""
 
-SkipReason = Literal["tombstone", "heartbeat", "transaction", "message", "unmodelled", "duplicate"]
-SKIPS = ("tombstone", "heartbeat", "transaction", "message", "unmodelled", "duplicate", "stale")
+SkipReason = Literal["tombstone", "heartbeat", "transaction", "message"]
 
 Reason = Literal[
     "invalid_json",
