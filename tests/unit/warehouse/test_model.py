@@ -1,5 +1,6 @@
 """The workspace kinds `model` and `source` of type debezium: what is refused, and how."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,10 @@ def test_ways_to_say_whose_a_deleted_row_was(tmp_path: Path, source: str, model:
 def test_a_model_needs_a_warehouse_source(tmp_path: Path) -> None:
     tracker = "kind: source\nid: clinic\nwrite_keys: [env:KEY]\n"
     assert faults(tmp_path, tracker) == ["`clinic` is a tracker, not a warehouse source"]
+
+
+def test_the_example_of_the_page_is_in_order(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "warehouse.md"
+    (example,) = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "w.yaml").write_text(example)
+    assert check_workspace(tmp_path).faults == ()
