@@ -318,7 +318,9 @@ class Deliverer:
 
     async def _task(self, item: Item) -> Task | Reading:
         """The call for an item, or what became of it without one."""
-        instance, change = self._instance, as_sent(item)
+        instance = self._instance
+        by_profile = instance.destination.contract.by_profile
+        change = item.change if by_profile else as_sent(item)
         endpoint = instance.endpoint(change.operation)
         if endpoint is None:
             return Reading(Outcome.SKIPPED, "unmapped")

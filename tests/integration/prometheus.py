@@ -126,6 +126,6 @@ def _aimed_at(targets: Targets) -> dict[str, Any]:
     for job in configuration["scrape_configs"]:
         job["static_configs"] = [
             {"targets": [address], "labels": {"service": service}}
-            for service, address in targets[job["job_name"]]
+            for service, address in targets.get(job["job_name"], ())
         ]
     return configuration
