@@ -222,7 +222,7 @@ class Deliverer:
     async def _conclude(self, job: Job, found: Sequence[Reading]) -> None:
         """Write down what became of the items; what is to be sent again is due at once."""
         items = [item for _, item in job.items]
-        await self._ledger.reclaim(items, self._clock.now())
+        await self._ledger.claim(items, self._clock.now())
         missing = [item for item, one in zip(items, found, strict=True) if one.upsert]
         tasks = [task for item in missing if isinstance(task := await self._task(item), Task)]
         await self._caller.introduce(tasks)

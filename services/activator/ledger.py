@@ -376,10 +376,6 @@ class Ledger:
             job_id,
         )
 
-    async def reclaim(self, items: Sequence[Item], now: datetime) -> None:
-        """Open what counted as accepted once more, unless something newer has come."""
-        await self.claim(items, now)
-
     async def trim_log(self, before: datetime) -> None:
         """Forget log rows older than that."""
         await self._pool.execute(

@@ -24,6 +24,7 @@ from services.activator.domain.platform import (
     text_id,
 )
 from services.activator.domain.requests import Request
+from services.activator.domain.told import id_of, under_own_id
 
 CONTRACT = Contract(
     name="customerio",
@@ -184,17 +185,6 @@ def build(batch: Batch, setup: Setup[Settings]) -> Request:
     return setup.request(url, {"ids": batch.payloads})
 
 
-def learn(batch: Batch, _answer: Answer) -> Mapping[str, str]:
-    """Who was identified is known from now on, under our own id."""
-    if batch.endpoint.action != "upsert_profile":
-        return {}
-    return {
-        change.profile_id: entry.place.names[0]
-        for entry in batch.entries
-        for change in entry.changes
-    }
-
-
 def find(_audience: Audience, setup: Setup[Settings]) -> Request:
     return _app(setup, None, "GET")
 
@@ -202,8 +192,7 @@ def find(_audience: Audience, setup: Setup[Settings]) -> Request:
 def found(answer: Answer, audience: Audience) -> str | None:
     """One that takes members; those with a rule of their own do not."""
     listed = [e for e in answer.all("segments[]") if isinstance(e, dict)]
-    listed = [each for each in listed if each.get("type") != "dynamic"]
-    return next((text_id(e.get("id")) for e in listed if e.get("name") == audience.name), None)
+    return id_of((e for e in listed if e.get("type") != "dynamic"), audience.name)
 
 
 def create(audience: Audience, setup: Setup[Settings]) -> Request:
@@ -230,6 +219,6 @@ DESTINATION = Destination(
     build=build,
     headers=headers,
     audiences=AudienceCalls(find=find, found=found, create=create, created=created),
-    learn=learn,
+    learn=under_own_id,
     introduction_s=5,
 )

@@ -22,6 +22,7 @@ from services.activator.domain.platform import (
     rfc3339,
 )
 from services.activator.domain.requests import Request
+from services.activator.domain.told import id_of
 
 DUPLICATE = Row(
     name="duplicate",
@@ -308,9 +309,7 @@ def find(audience: Audience, setup: Setup[Settings]) -> Request:
 
 
 def found(answer: Answer, audience: Audience) -> str | None:
-    listed = [each for each in answer.all("userLists[]") if isinstance(each, dict)]
-    named = [each for each in listed if each.get("displayName") == audience.name]
-    return next((str(each["id"]) for each in named if "id" in each), None)
+    return id_of(answer.all("userLists[]"), audience.name, name_key="displayName")
 
 
 def create(audience: Audience, setup: Setup[Settings]) -> Request:

@@ -22,6 +22,7 @@ from services.activator.domain.platform import (
     text_id,
 )
 from services.activator.domain.requests import Request
+from services.activator.domain.told import id_of
 
 CONTRACT = Contract(
     name="iterable",
@@ -222,8 +223,7 @@ def find(_audience: Audience, setup: Setup[Settings]) -> Request:
 def found(answer: Answer, audience: Audience) -> str | None:
     """One that takes members; those with a rule of their own do not."""
     listed = [e for e in answer.all("lists[]") if isinstance(e, dict)]
-    listed = [each for each in listed if each.get("listType") != "Dynamic"]
-    return next((text_id(e.get("id")) for e in listed if e.get("name") == audience.name), None)
+    return id_of((e for e in listed if e.get("listType") != "Dynamic"), audience.name)
 
 
 def create(audience: Audience, setup: Setup[Settings]) -> Request:

@@ -1,7 +1,7 @@
 """Mailchimp: members of an audience, static segments and events."""
 
 import hashlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from services.activator.domain.platform import (
     text_id,
 )
 from services.activator.domain.requests import Request, as_json
+from services.activator.domain.told import id_of, under_own_id
 
 CONTRACT = Contract(
     name="mailchimp",
@@ -291,8 +292,7 @@ def find(audience: Audience, setup: Setup[Settings]) -> Request:
 
 
 def found(answer: Answer, audience: Audience) -> str | None:
-    listed = [each for each in answer.all("segments[]") if isinstance(each, dict)]
-    return next((text_id(e.get("id")) for e in listed if e.get("name") == audience.name), None)
+    return id_of(answer.all("segments[]"), audience.name)
 
 
 def create(audience: Audience, setup: Setup[Settings]) -> Request:
@@ -304,13 +304,6 @@ def created(answer: Answer, _audience: Audience) -> str | None:
     return text_id(answer.first("id"))
 
 
-def learn(batch: Batch, _answer: Answer) -> Mapping[str, str]:
-    """Who was written is on the list from now on."""
-    if batch.endpoint.action != "upsert_profile":
-        return {}
-    return {c.profile_id: e.place.names[0] for e in batch.entries for c in e.changes}
-
-
 DESTINATION = Destination(
     contract=CONTRACT,
     settings=Settings,
@@ -318,6 +311,6 @@ DESTINATION = Destination(
     call=call,
     headers=headers,
     audiences=AudienceCalls(find=find, found=found, create=create, created=created, absent=()),
-    learn=learn,
+    learn=under_own_id,
     variant=variant,
 )

@@ -27,6 +27,7 @@ from services.activator.domain.platform import (
     Token,
 )
 from services.activator.domain.requests import Request
+from services.activator.domain.told import id_of
 
 META_ERRORS = (
     Row(name="transient_flag", outcome="RETRY", match={"error.is_transient": (True,)}),
@@ -295,8 +296,7 @@ def find(audience: Audience, setup: Setup[Settings]) -> Request:
 
 
 def found(answer: Answer, audience: Audience) -> str | None:
-    listed = [each for each in answer.all("data[]") if isinstance(each, dict)]
-    return next((str(each["id"]) for each in listed if each.get("name") == audience.name), None)
+    return id_of(answer.all("data[]"), audience.name)
 
 
 def create(audience: Audience, setup: Setup[Settings]) -> Request:

@@ -19,6 +19,7 @@ from services.activator.domain.platform import (
     Setup,
 )
 from services.activator.domain.requests import Request
+from services.activator.domain.told import id_of
 
 ERROR = ("ERROR", "error", "Error")
 """The platform writes its words in any case."""
@@ -143,8 +144,7 @@ def find(_audience: Audience, setup: Setup[Settings]) -> Request:
 
 
 def found(answer: Answer, audience: Audience) -> str | None:
-    listed = [each for each in answer.all("segments[].segment") if isinstance(each, dict)]
-    return next((str(each["id"]) for each in listed if each.get("name") == audience.name), None)
+    return id_of(answer.all("segments[].segment"), audience.name)
 
 
 def create(audience: Audience, setup: Setup[Settings]) -> Request:

@@ -21,6 +21,7 @@ from services.activator.domain.platform import (
     Token,
 )
 from services.activator.domain.requests import Request
+from services.activator.domain.told import id_of
 
 TIKTOK_ERRORS = (
     Row(name="ok", outcome="DELIVERED", http=(200,), match={"code": (0, 20001)}),
@@ -166,9 +167,7 @@ def find(audience: Audience, setup: Setup[Settings]) -> Request:
 
 
 def found(answer: Answer, audience: Audience) -> str | None:
-    listed = [each for each in answer.all("data.list[]") if isinstance(each, dict)]
-    named = [each for each in listed if each.get("name") == audience.name]
-    return next((str(each["audience_id"]) for each in named if "audience_id" in each), None)
+    return id_of(answer.all("data.list[]"), audience.name, id_key="audience_id")
 
 
 def create(audience: Audience, setup: Setup[Settings]) -> Request:

@@ -28,6 +28,7 @@ from services.activator.domain.platform import (
     text_id,
 )
 from services.activator.domain.requests import Request
+from services.activator.domain.told import under_own_id
 
 CONTRACT = Contract(
     name="zendesk",
@@ -183,13 +184,6 @@ def build(batch: Batch, setup: Setup[Settings]) -> Request:
     return setup.request(setup.url(endpoint.path), body, method=endpoint.method)
 
 
-def learn(batch: Batch, _answer: Answer) -> Mapping[str, str]:
-    """Who was written is there from now on, under our own id."""
-    if batch.endpoint.action != "upsert_profile":
-        return {}
-    return {c.profile_id: e.place.names[0] for e in batch.entries for c in e.changes}
-
-
 def create(audience: Audience, setup: Setup[Settings]) -> Request:
     made = {"type": "checkbox", "key": key(audience), "title": f"CDP {audience.name}"}
     return setup.request(setup.url("/user_fields"), {"user_field": made})
@@ -235,7 +229,7 @@ DESTINATION = Destination(
     build=build,
     headers=headers,
     audiences=AudienceCalls(find=find, found=found, create=create, created=created, exists=(422,)),
-    learn=learn,
+    learn=under_own_id,
     hint=hint,
     job=job,
     job_state=job_state,
