@@ -25,13 +25,13 @@ from services.activator.domain.platform import (
     Unsendable,
 )
 from services.activator.domain.requests import Request
+from services.activator.domain.showing import shown_headers, shown_url
 from services.activator.domain.signature import BadSecret
 from services.activator.instance import Instance, instance_of
 from services.activator.tokens import Client, NoToken, Tokens
 from services.activator.ways_out import way_out
 from services.runtime.secrets import UnresolvedSecret
 
-SECRET_HEADERS = ("authorization", "access-token", "api-key", "developer-token", "signature")
 PERSON = Person(
     identifiers=(
         Identifier("user_id", "afflux-test"),
@@ -152,8 +152,8 @@ async def _request(trial: Trial, *, offline: bool) -> Finding:
 
 def _shown(instance: Instance, request: Request) -> dict[str, Any]:
     return {
-        "request": f"{request.method} {_without_secrets(instance, request.url)}",
-        "headers": {name: _hidden(name, text) for name, text in request.headers.items()},
+        "request": f"{request.method} {shown_url(request, instance.settings)}",
+        "headers": shown_headers(request),
         "body": request.content.decode(errors="replace"),
     }
 
@@ -233,16 +233,3 @@ def _read(trial: Trial, action: Action, answered: Response | Failure) -> Reading
 def _words(reading: Reading) -> str:
     words = WORDS.get(reading.outcome, "the platform refuses it")
     return f"{words} ({reading.reason})"
-
-
-def _hidden(name: str, text: str) -> str:
-    is_secret = any(part in name.lower() for part in SECRET_HEADERS)
-    return "…" if is_secret else text
-
-
-def _without_secrets(instance: Instance, url: str) -> str:
-    """An address may be the secret itself."""
-    for _, value in instance.settings:
-        if isinstance(value, SecretStr) and value.get_secret_value():
-            url = url.replace(value.get_secret_value(), "…")
-    return url.partition("appsecret_proof=")[0]

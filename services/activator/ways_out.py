@@ -23,7 +23,7 @@ def way_out(instance: Instance) -> WayOut:
     """The client of an instance."""
     contract, settings = instance.destination.contract, instance.settings
     if settings.dry_run is not None:
-        return DryRun(Path(settings.dry_run))
+        return DryRun(Path(settings.dry_run), settings)
     match contract.transport:
         case "kafka":
             return KafkaSink(cast(kafka_topic.Settings, settings))

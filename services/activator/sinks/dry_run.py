@@ -5,16 +5,17 @@ import json
 from pathlib import Path
 
 from services.activator.domain.outcomes import Failure, Outcome, Response
+from services.activator.domain.platform import DestinationSettings
 from services.activator.domain.requests import Request
-
-SECRET = ("authorization", "token", "key", "signature")
+from services.activator.domain.showing import shown_headers, shown_url
 
 
 class DryRun:
     """One line of JSON a request, without what would let anybody send it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: DestinationSettings) -> None:
         self._path = path
+        self._settings = settings
 
     async def close(self) -> None:
         """Nothing is held open."""
@@ -23,8 +24,8 @@ class DryRun:
         """Written to the disk."""
         line = {
             "method": request.method,
-            "url": request.url.partition("?")[0],
-            "headers": {name: _hidden(name, text) for name, text in request.headers.items()},
+            "url": shown_url(request, self._settings).partition("?")[0],
+            "headers": shown_headers(request),
             "body": request.content.decode(errors="replace"),
         }
         await asyncio.to_thread(self._write, json.dumps(line, ensure_ascii=False) + "\n")
@@ -33,7 +34,3 @@ class DryRun:
     def _write(self, line: str) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line)
-
-
-def _hidden(name: str, text: str) -> str:
-    return "…" if any(part in name.lower() for part in SECRET) else text
