@@ -117,9 +117,11 @@ def test_6_honest_clients_are_served_meanwhile(running: IngestProcess) -> None:
                     connection.sendall(half)
                 case 1:
                     connection.sendall(half + b"\r\n{")
-        for name in NAMES:
-            send(running, name)
-    assert len(honest.cpu_seconds) > 200
+        deadline = time.monotonic() + 120
+        while len(honest.cpu_seconds) < 200 and time.monotonic() < deadline:
+            for name in NAMES:
+                send(running, name)
+    assert len(honest.cpu_seconds) >= 200
     assert quantiles(honest.cpu_seconds, n=100)[98] < 0.25
 
 
