@@ -1,6 +1,6 @@
 """Instants as people write them on the command line."""
 
-from services.segmenter.domain.values import zoned_instant
+from schemas.predicates.values import zoned_instant
 
 
 class NoInstant(ValueError):

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from schemas.predicates.operators import OPERATORS
 from services.segmenter.domain.conditions.measures import (
     DISTINCT,
     DISTINCT_OPERATIONS,
     MEASURES,
     OPERATIONS,
 )
-from services.segmenter.domain.operators import OPERATORS
 
 Schema = dict[str, Any]
 

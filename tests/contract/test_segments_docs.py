@@ -11,6 +11,8 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
+from schemas.predicates.operators import OPERATORS
+from schemas.predicates.values import instant
 from schemas.records import EventType, ProfileEvent
 from services.control.cli import app
 from services.control.segment_schema import CONDITIONS, segment_schema
@@ -20,10 +22,8 @@ from services.segmenter.domain.evaluate import advance, apply
 from services.segmenter.domain.explain.explanation import explain
 from services.segmenter.domain.explain.remembered import remember
 from services.segmenter.domain.lives import Life, PartitionLog, lives
-from services.segmenter.domain.operators import OPERATORS
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.segment import Segment, parse_segment
-from services.segmenter.domain.values import instant
 from services.segmenter.recompute import Recomputation
 from tests.unit.segmenter import naive
 

@@ -7,6 +7,7 @@ not matter; what blocks the loop blocks it every time, so the best of a few trie
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from schemas.predicates.values import at_path, escaped
 from services.segmenter.domain.rows import Relation, Row
-from services.segmenter.domain.values import at_path, escaped
 
 GROUP = "group"
 

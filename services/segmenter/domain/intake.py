@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from schemas.predicates.filters import Happened
 from schemas.records import ProfileEvent
 from services.segmenter.domain.catalogue import Catalogue, Placed
 from services.segmenter.domain.conditions.leaf import SteadyLeaf
 from services.segmenter.domain.facts import consent_entries, trait_writes
-from services.segmenter.domain.filters import Happened
 from services.segmenter.domain.payload import Payload, RowChange
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.refresh import refresh, refresh_history

@@ -2,9 +2,9 @@
 
 import re
 
+from schemas.predicates.shape import ROOT, Piece, unknown_word
 from services.segmenter.domain.conditions import LEAVES
 from services.segmenter.domain.conditions.percent.leaf import Percent
-from services.segmenter.domain.shape import ROOT, Piece, unknown_word
 from services.segmenter.domain.tree import (
     All,
     AnyOf,

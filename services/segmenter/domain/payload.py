@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.segmenter.domain.values import deeply_settled
+from schemas.predicates.values import deeply_settled
 
 
 class Payload(msgspec.Struct):

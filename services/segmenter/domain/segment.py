@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.predicates.shape import ROOT, Piece
 from schemas.problems import Invalid, Problem, nearest
 from schemas.records import State
 from services.segmenter.domain.conditions.leaf import Leaf
 from services.segmenter.domain.parse import SEGMENT_ID, parse_condition
-from services.segmenter.domain.shape import ROOT, Piece
 from services.segmenter.domain.tree import Asked, Condition, InSegment, ends
 
 KEYS = ("kind", "id", "name", "description", "where")

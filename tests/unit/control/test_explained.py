@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from schemas.predicates.spans import BEGINNING
 from schemas.records import State
 from services.control.explained import explanation_lines
 from services.control.explained_document import explanation_document
 from services.segmenter.checking import Check, Ground, check_running
 from services.segmenter.domain.history import Standing
-from services.segmenter.domain.spans import BEGINNING
 from services.segmenter.explaining import Answer
 from services.segmenter.transitions import Decided
 from tests.unit.segmenter.histories import START as T

@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.predicates.filters import Happened
 from services.segmenter.domain.conditions.leaf import EventLeaf, KeptLeaf, SteadyLeaf
 from services.segmenter.domain.facts import trait_writes
-from services.segmenter.domain.filters import Happened
 from services.segmenter.domain.profile import Profile
 from tests.unit.segmenter import histories
 from tests.unit.segmenter.story import Story, segment

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from services.segmenter.domain.operators import OPERATORS, comparison
-from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import ALWAYS, END, Span
-from services.segmenter.domain.values import at_path, escaped, instant, path, settled
+from schemas.predicates.operators import OPERATORS, comparison
+from schemas.predicates.shape import Piece
+from schemas.predicates.spans import ALWAYS, END, Span
+from schemas.predicates.values import at_path, escaped, instant, path, settled
 from tests.unit.segmenter.histories import START, text_of
 
 DAY = 86_400_000

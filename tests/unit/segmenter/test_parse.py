@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from schemas.predicates.durations import duration
 from schemas.problems import Invalid
-from services.segmenter.domain.durations import duration
 from services.segmenter.domain.segment import cycles, parse_segment, references
 from tests.unit.segmenter.story import segment
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from schemas.predicates.shape import Piece
 from services.segmenter.domain.conditions.event.leaf import parse_event
 from services.segmenter.domain.conditions.first_last.leaf import parse_first, parse_last
 from services.segmenter.domain.conditions.leaf import Leaf
@@ -10,7 +11,6 @@ from services.segmenter.domain.conditions.percent.leaf import Percent, parse_per
 from services.segmenter.domain.conditions.related.leaf import parse_related
 from services.segmenter.domain.conditions.sequence.leaf import parse_sequence
 from services.segmenter.domain.conditions.trait.leaf import parse_trait
-from services.segmenter.domain.shape import Piece
 
 LEAVES: Mapping[str, Callable[[Piece], Leaf[Any] | Percent | None]] = {
     "trait": parse_trait,

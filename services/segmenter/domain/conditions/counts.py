@@ -1,6 +1,6 @@
 """How many: `count: {at_least | at_most | exactly: n}`, for events and for related rows."""
 
-from services.segmenter.domain.shape import MISSING, Piece
+from schemas.predicates.shape import MISSING, Piece
 
 COUNTS = ("at_least", "at_most", "exactly")
 

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from schemas.predicates.filters import Happened
 from services.segmenter.domain.facts import Facts, Write
-from services.segmenter.domain.filters import Happened
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from services.segmenter.domain.operators import OPERATORS, Comparison, comparison
-from services.segmenter.domain.shape import Piece, unknown_word
-from services.segmenter.domain.values import Scalar, number
+from schemas.predicates.operators import OPERATORS, Comparison, comparison
+from schemas.predicates.shape import Piece, unknown_word
+from schemas.predicates.values import Scalar, number
 
 MILLION = 1_000_000
 OPERATIONS = ("greater_than", "at_least", "less_than", "at_most", "between")

@@ -1,9 +1,9 @@
 """Which events a condition counts, and for how long each."""
 
+from schemas.predicates.filters import Filter, Happened
+from schemas.predicates.spans import Span, overlap
+from schemas.predicates.windows import Window
 from services.segmenter.domain.explain.remembered import Remembered
-from services.segmenter.domain.filters import Filter, Happened
-from services.segmenter.domain.spans import Span, overlap
-from services.segmenter.domain.windows import Window
 
 Counting = list[tuple[Happened, Span]]
 

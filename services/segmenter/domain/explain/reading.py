@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.spans import END, Span
+from schemas.predicates.filters import Happened
+from schemas.predicates.spans import END, Span
 
 
 @dataclass(frozen=True, slots=True)

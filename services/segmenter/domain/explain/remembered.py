@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from schemas.predicates.filters import Happened
 from services.segmenter.domain.catalogue import ENTRIES
 from services.segmenter.domain.facts import Facts, Write, trait_writes
-from services.segmenter.domain.filters import Happened
 from services.segmenter.domain.intake import CALLS
 from services.segmenter.domain.lives import Applied
 from services.segmenter.domain.payload import RowChange

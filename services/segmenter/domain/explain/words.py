@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.segmenter.domain.durations import UNITS
+from schemas.predicates.durations import UNITS
 
 Written = Mapping[str, Any]
 """A piece of a condition as it was written; it has been parsed before."""

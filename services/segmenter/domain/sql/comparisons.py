@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.segmenter.domain.operators import OPERATORS, Comparison, Glob, Operator
+from schemas.predicates.operators import OPERATORS, Comparison, Glob, Operator
+from schemas.predicates.values import DAY, Scalar
 from services.segmenter.domain.sql.rows import comparable, halves
 from services.segmenter.domain.sql.text import (
     FALSE,
@@ -20,7 +21,6 @@ from services.segmenter.domain.sql.text import (
     negated,
     sql,
 )
-from services.segmenter.domain.values import DAY, Scalar
 
 Number = int | float
 Stretch = tuple[str, str]

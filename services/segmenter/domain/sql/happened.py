@@ -1,11 +1,11 @@
 """Which events, and whose: filters and windows as SQL. `e` is an event, `c` its profile."""
 
-from services.segmenter.domain.filters import EventPath, Filter
-from services.segmenter.domain.spans import BEGINNING, END
+from schemas.predicates.filters import EventPath, Filter
+from schemas.predicates.spans import BEGINNING, END
+from schemas.predicates.windows import Window
 from services.segmenter.domain.sql.comparisons import compares
 from services.segmenter.domain.sql.rows import path_of
 from services.segmenter.domain.sql.text import Bound, Sql, both, sql
-from services.segmenter.domain.windows import Window
 
 NOW = ("c.now", "c.now + 1")
 """The stretch that is the present instant."""

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from schemas.predicates.operators import Comparison
 from services.segmenter.domain.conditions.counts import Bounds
 from services.segmenter.domain.conditions.measures import so_many
-from services.segmenter.domain.operators import Comparison
 from services.segmenter.domain.sql.comparisons import NAMES, ORDERS, number_test
 from services.segmenter.domain.sql.text import TRUE, Bound, Sql, both, negated, sql
 

@@ -1,10 +1,10 @@
 """How far back a condition looks, so that nothing is compared for which the log is too short."""
 
+from schemas.predicates.spans import BEGINNING, END
 from services.segmenter.domain.conditions.aggregate.leaf import EventAggregate
 from services.segmenter.domain.conditions.distinct.leaf import EventDistinct
 from services.segmenter.domain.conditions.event.leaf import EventCount
 from services.segmenter.domain.conditions.sequence.leaf import Sequence
-from services.segmenter.domain.spans import BEGINNING, END
 from services.segmenter.domain.sql.condition import Conditions
 from services.segmenter.domain.tree import Asked, Bucket, Condition, End, InSegment, ends
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from services.segmenter.domain import values
+from schemas.predicates import values
 from services.segmenter.domain.conditions.measures import millionths
 from services.segmenter.domain.conditions.percent.leaf import bucket
 from services.segmenter.domain.facts import GROUP, trait_writes

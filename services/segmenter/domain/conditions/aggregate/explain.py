@@ -2,6 +2,9 @@
 
 from fractions import Fraction
 
+from schemas.predicates.filters import Happened
+from schemas.predicates.spans import Span
+from schemas.predicates.values import number
 from services.segmenter.domain.conditions.aggregate.leaf import EventAggregate
 from services.segmenter.domain.conditions.measures import (
     MEASURES,
@@ -15,9 +18,6 @@ from services.segmenter.domain.explain.counting import counting
 from services.segmenter.domain.explain.reading import Reading, edges_of, in_order, shown
 from services.segmenter.domain.explain.remembered import Remembered
 from services.segmenter.domain.explain.words import Written, compared, happening, window
-from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.spans import Span
-from services.segmenter.domain.values import number
 
 Numbers = list[tuple[Happened, Span, Number]]
 

@@ -6,6 +6,13 @@ from fractions import Fraction
 
 import msgspec
 
+from schemas.predicates.filters import EventPath, Filter, Happened, event_filter, event_path
+from schemas.predicates.operators import Comparison
+from schemas.predicates.shape import Piece
+from schemas.predicates.spans import ALWAYS, END, overlap
+from schemas.predicates.values import number
+from schemas.predicates.windows import KEYS as WINDOW_KEYS
+from schemas.predicates.windows import Window, window
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
 from services.segmenter.domain.conditions.measures import (
     Number,
@@ -13,13 +20,6 @@ from services.segmenter.domain.conditions.measures import (
     measure_bound,
     millionths,
 )
-from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
-from services.segmenter.domain.operators import Comparison
-from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import ALWAYS, END, overlap
-from services.segmenter.domain.values import number
-from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
-from services.segmenter.domain.windows import Window, window
 
 Entry = tuple[int, int, Number]
 """From when until when a number counts, and the number."""

@@ -1,5 +1,8 @@
 """The explanation: which different values count, each with the event that counts longest."""
 
+from schemas.predicates.filters import Happened
+from schemas.predicates.spans import Span
+from schemas.predicates.values import Scalar, scalar
 from services.segmenter.domain.conditions.distinct.leaf import EventDistinct
 from services.segmenter.domain.conditions.measures import DISTINCT, so_many
 from services.segmenter.domain.explain.counting import counting
@@ -13,9 +16,6 @@ from services.segmenter.domain.explain.words import (
     value,
     window,
 )
-from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.spans import Span
-from services.segmenter.domain.values import Scalar, scalar
 
 Values = list[tuple[Happened, Span, Scalar]]
 

@@ -5,6 +5,13 @@ from dataclasses import dataclass
 
 import msgspec
 
+from schemas.predicates.filters import EventPath, Filter, Happened, event_filter, event_path
+from schemas.predicates.operators import Comparison
+from schemas.predicates.shape import Piece
+from schemas.predicates.spans import ALWAYS, END, overlap
+from schemas.predicates.values import Scalar, scalar
+from schemas.predicates.windows import KEYS as WINDOW_KEYS
+from schemas.predicates.windows import Window, window
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
 from services.segmenter.domain.conditions.measures import (
     DISTINCT,
@@ -12,13 +19,6 @@ from services.segmenter.domain.conditions.measures import (
     most_that_matter,
     so_many,
 )
-from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
-from services.segmenter.domain.operators import Comparison
-from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import ALWAYS, END, overlap
-from services.segmenter.domain.values import Scalar, scalar
-from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
-from services.segmenter.domain.windows import Window, window
 
 FEW = 64
 Entry = tuple[int, int, str]

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 
+from schemas.predicates.spans import Span, covered
 from services.segmenter.domain.conditions.event.leaf import EventCount
 from services.segmenter.domain.explain.counting import counting
 from services.segmenter.domain.explain.reading import (
@@ -20,7 +21,6 @@ from services.segmenter.domain.explain.words import (
     times,
     window,
 )
-from services.segmenter.domain.spans import Span, covered
 
 
 def asks(written: Written) -> str:

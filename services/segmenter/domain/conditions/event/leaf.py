@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import msgspec
 
+from schemas.predicates.filters import Filter, Happened, event_filter
+from schemas.predicates.shape import Piece
+from schemas.predicates.spans import ALWAYS, END, Span, overlap
+from schemas.predicates.windows import KEYS as WINDOW_KEYS
+from schemas.predicates.windows import Window, window
 from services.segmenter.domain.conditions.aggregate.leaf import EventAggregate, parse_aggregate
 from services.segmenter.domain.conditions.counts import count_bounds
 from services.segmenter.domain.conditions.distinct.leaf import EventDistinct, parse_distinct
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
 from services.segmenter.domain.conditions.measures import DISTINCT, MEASURES
-from services.segmenter.domain.filters import Filter, Happened, event_filter
-from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import ALWAYS, END, Span, overlap
-from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
-from services.segmenter.domain.windows import Window, window
 
 
 class Tally(History, array_like=True):

@@ -1,11 +1,11 @@
 """The explanation: which event is the first or last, and what it says."""
 
+from schemas.predicates.filters import Happened
+from schemas.predicates.spans import NEVER, Span
 from services.segmenter.domain.conditions.first_last.leaf import EndEvent
 from services.segmenter.domain.explain.reading import Reading, edges_of, shown
 from services.segmenter.domain.explain.remembered import Remembered
 from services.segmenter.domain.explain.words import Written, compared, happening, value
-from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.spans import NEVER, Span
 
 
 def asks(written: Written) -> str:

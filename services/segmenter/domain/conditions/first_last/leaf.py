@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.predicates.filters import EventPath, Filter, Happened, event_filter, event_path
+from schemas.predicates.operators import Comparison, comparison
+from schemas.predicates.shape import Piece
+from schemas.predicates.spans import ALWAYS, END, NEVER, Span
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
-from services.segmenter.domain.filters import EventPath, Filter, Happened, event_filter, event_path
-from services.segmenter.domain.operators import Comparison, comparison
-from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import ALWAYS, END, NEVER, Span
 
 
 class Candidate(NamedTuple):

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
 
+from schemas.predicates.shape import Piece
+from schemas.predicates.values import number
 from services.segmenter.domain.conditions.leaf import leaf_key
-from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.values import number
 
 WHOLE = 10_000
 

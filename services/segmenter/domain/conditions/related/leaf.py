@@ -5,6 +5,10 @@ from fractions import Fraction
 
 import msgspec
 
+from schemas.predicates.operators import Comparison, comparison
+from schemas.predicates.shape import Piece
+from schemas.predicates.spans import ALWAYS, END, Span, overlap
+from schemas.predicates.values import number, scalar, settled
 from services.segmenter.domain.conditions.counts import count_bounds
 from services.segmenter.domain.conditions.leaf import History, RowLeaf, leaf_key
 from services.segmenter.domain.conditions.measures import (
@@ -18,11 +22,7 @@ from services.segmenter.domain.conditions.measures import (
     so_many,
 )
 from services.segmenter.domain.facts import Facts
-from services.segmenter.domain.operators import Comparison, comparison
 from services.segmenter.domain.rows import Columns
-from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import ALWAYS, END, Span, overlap
-from services.segmenter.domain.values import number, scalar, settled
 
 
 class Matching(History, array_like=True):

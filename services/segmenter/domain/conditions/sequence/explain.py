@@ -4,13 +4,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from schemas.predicates.filters import Happened
+from schemas.predicates.spans import BEGINNING, Span, covered
+from schemas.predicates.values import Scalar, scalar
 from services.segmenter.domain.conditions.sequence.leaf import Sequence
 from services.segmenter.domain.explain.reading import Evidence, Reading, edges_of, shown
 from services.segmenter.domain.explain.remembered import Remembered
 from services.segmenter.domain.explain.words import Written, happening, window
-from services.segmenter.domain.filters import Happened
-from services.segmenter.domain.spans import BEGINNING, Span, covered
-from services.segmenter.domain.values import Scalar, scalar
 
 Marks = list[list[tuple[Happened, Span]]]
 """For each filter of the sequence its events, and when they match."""

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 import msgspec
 
-from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
-from services.segmenter.domain.filters import (
+from schemas.predicates.filters import (
     EventPath,
     Filter,
     Happened,
     event_filter,
     event_path,
 )
-from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import END, Span, covered, next_edge
-from services.segmenter.domain.values import Scalar, scalar
-from services.segmenter.domain.windows import KEYS as WINDOW_KEYS
-from services.segmenter.domain.windows import Window, a_duration, window
+from schemas.predicates.shape import Piece
+from schemas.predicates.spans import END, Span, covered, next_edge
+from schemas.predicates.values import Scalar, scalar
+from schemas.predicates.windows import KEYS as WINDOW_KEYS
+from schemas.predicates.windows import Window, a_duration, window
+from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
 
 Stored = str | int | float | bool | None
 Match = tuple[Scalar | None, int, list[tuple[int, Span]]]

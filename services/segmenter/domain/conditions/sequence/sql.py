@@ -1,7 +1,7 @@
 """A chain of events as SQL: each step the events that continue a chain of the step before."""
 
+from schemas.predicates.filters import Filter
 from services.segmenter.domain.conditions.sequence.leaf import Sequence
-from services.segmenter.domain.filters import Filter
 from services.segmenter.domain.sql.happened import FROM_EVENTS, event_path, inside, matching
 from services.segmenter.domain.sql.measured import values
 from services.segmenter.domain.sql.text import Bound, Sql, both, sql

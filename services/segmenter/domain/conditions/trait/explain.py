@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from schemas.predicates.spans import ALWAYS, END, NEVER, Span
 from services.segmenter.domain.conditions.trait.leaf import SteadyTrait, Trait, Writes
 from services.segmenter.domain.explain.reading import Evidence, Reading
 from services.segmenter.domain.explain.remembered import Remembered
 from services.segmenter.domain.explain.words import Written, compared, instant, length, value
 from services.segmenter.domain.facts import Write, inside, slots
-from services.segmenter.domain.spans import ALWAYS, END, NEVER, Span
 
 
 def asks(written: Written) -> str:

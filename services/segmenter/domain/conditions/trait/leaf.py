@@ -6,12 +6,10 @@ from typing import Any
 
 import msgspec
 
-from services.segmenter.domain import facts, values
-from services.segmenter.domain.conditions.leaf import History, SteadyLeaf, TraitLeaf, leaf_key
-from services.segmenter.domain.facts import Facts, Write
-from services.segmenter.domain.operators import Comparison, comparison
-from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import (
+from schemas.predicates import values
+from schemas.predicates.operators import Comparison, comparison
+from schemas.predicates.shape import Piece
+from schemas.predicates.spans import (
     BEGINNING,
     END,
     NEVER,
@@ -20,7 +18,10 @@ from services.segmenter.domain.spans import (
     next_edge,
     overlap,
 )
-from services.segmenter.domain.windows import a_duration
+from schemas.predicates.windows import a_duration
+from services.segmenter.domain import facts
+from services.segmenter.domain.conditions.leaf import History, SteadyLeaf, TraitLeaf, leaf_key
+from services.segmenter.domain.facts import Facts, Write
 
 
 class Standing(History, array_like=True):

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.segmenter.domain import values
-from services.segmenter.domain.shape import MISSING, Piece, unknown_word
-from services.segmenter.domain.spans import ALWAYS, END, Span
-from services.segmenter.domain.windows import a_duration
+from schemas.predicates import values
+from schemas.predicates.shape import MISSING, Piece, unknown_word
+from schemas.predicates.spans import ALWAYS, END, Span
+from schemas.predicates.windows import a_duration
 
 Range = tuple[int | float, int | float]
 

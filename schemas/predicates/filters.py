@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from services.segmenter.domain import values
-from services.segmenter.domain.operators import Comparison, comparison
-from services.segmenter.domain.shape import Piece
-from services.segmenter.domain.spans import ALWAYS, Span, overlap
+from schemas.predicates import values
+from schemas.predicates.operators import Comparison, comparison
+from schemas.predicates.shape import Piece
+from schemas.predicates.spans import ALWAYS, Span, overlap
 
 CONTEXT = "$context."
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from services.segmenter.domain.durations import duration
-from services.segmenter.domain.shape import MISSING, Piece
-from services.segmenter.domain.spans import BEGINNING, END, Span
-from services.segmenter.domain.values import zoned_instant
+from schemas.predicates.durations import duration
+from schemas.predicates.shape import MISSING, Piece
+from schemas.predicates.spans import BEGINNING, END, Span
+from schemas.predicates.values import zoned_instant
 
 KEYS = ("within", "since", "between")
 
