@@ -7,7 +7,7 @@ members that are there already; they are enqueued in slices between live changes
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,8 +16,7 @@ from schemas.records import Activation, MembershipChanged, ProfileEvent, Profile
 from schemas.topics import MEMBERSHIPS, PROFILE_EVENTS, PROFILES, activations, partition_of
 from services.activator.domain.change import version_of
 from services.activator.domain.consent import denies_ads
-from services.activator.domain.conversion import at, conversion_of
-from services.activator.domain.destination import Sends
+from services.activator.domain.conversion import EventMapping, at, conversion_of
 from services.activator.erasing import Removal
 from services.activator.metrics import ROUTED
 from services.activator.subscriptions import Pair, Subscriptions, subscriptions_of
@@ -205,8 +204,11 @@ class Router:
         """What a destination counts as a conversion; once, and never from the past."""
         if event.type != "track" or event.historical or event.at is not None:
             return
-        for destination, sends in self._subscriptions.events.get(event.name or "", ()):
-            self._emit(cycle, _conversion(destination, event, sends))
+        mappings = self._subscriptions.events.get(event.name or "", ())
+        payload = _payload(event) if mappings else {}
+        for destination, mapped in mappings:
+            if mapped.means(payload, at=event.received_at, event_id=event.message_id):
+                self._emit(cycle, _conversion(destination, event, payload, mapped))
 
     def _told(self, membership: MembershipChanged) -> Sequence[str]:
         """The destinations of a change; an erasure that is ours alone names nobody."""
@@ -276,13 +278,16 @@ def _as_now(membership: MembershipChanged, profile: ProfileUpdated) -> Membershi
     )
 
 
-def _conversion(destination_id: str, event: ProfileEvent, sends: Sends) -> Activation:
+def _payload(event: ProfileEvent) -> dict[str, Any]:
     payload = msgspec.json.decode(event.payload)
-    payload = payload if isinstance(payload, dict) else {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def _conversion(
+    destination_id: str, event: ProfileEvent, payload: Mapping[str, Any], mapped: EventMapping
+) -> Activation:
     consent = at(payload, "context.consent")
-    conversion = conversion_of(
-        payload, event_id=event.message_id, name=sends.send, mapping=sends.mapping
-    )
+    conversion = conversion_of(payload, mapped, event_id=event.message_id)
     person = {
         "identifiers": event.identifiers,
         "consent": consent if isinstance(consent, dict) else {},

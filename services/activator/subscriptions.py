@@ -9,7 +9,8 @@ import structlog
 
 from schemas.problems import Invalid
 from schemas.records import Definition
-from services.activator.domain.destination import DestinationDefinition, Sends, parse_destination
+from services.activator.domain.conversion import EventMapping
+from services.activator.domain.destination import DestinationDefinition, parse_destination
 
 log = structlog.get_logger()
 
@@ -25,7 +26,7 @@ class Subscriptions:
     by_segment: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Destination → trait → its name there."""
-    events: Mapping[str, tuple[tuple[str, Sends], ...]] = field(default_factory=dict)
+    events: Mapping[str, tuple[tuple[str, EventMapping], ...]] = field(default_factory=dict)
     """Name of an event → the destinations that are sent it, and how."""
     ads: frozenset[str] = frozenset()
     """The destinations that people leave who deny the use of their data for ads."""
@@ -42,10 +43,10 @@ def subscriptions_of(definitions: Iterable[Definition]) -> Subscriptions:
     for destination in sorted(parsed, key=lambda d: d.id):
         for segment in destination.audiences:
             by_segment.setdefault(segment, []).append(destination.id)
-    events: dict[str, list[tuple[str, Sends]]] = {}
+    events: dict[str, list[tuple[str, EventMapping]]] = {}
     for destination in parsed:
-        for sends in destination.events:
-            events.setdefault(sends.when, []).append((destination.id, sends))
+        for mapped in destination.events:
+            events.setdefault(mapped.meant.event, []).append((destination.id, mapped))
     return Subscriptions(
         destinations=frozenset(d.id for d in parsed),
         by_segment={segment: tuple(ids) for segment, ids in by_segment.items()},

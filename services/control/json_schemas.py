@@ -65,6 +65,8 @@ def _destination() -> dict[str, Any]:
     """The settings go by the type: one branch each."""
     schema = _document(Document, "destination")
     schema["properties"]["type"] = {"enum": sorted(DESTINATIONS)}
+    schema["$defs"]["clause"] = segment_schema()["$defs"]["clause"]
+    schema["$defs"]["Sends"]["properties"]["where"] |= {"items": {"$ref": "#/$defs/clause"}}
     schema["allOf"] = []
     for name, destination in sorted(DESTINATIONS.items()):
         settings = destination.settings.model_json_schema()

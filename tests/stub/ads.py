@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from services.activator.destinations import DESTINATIONS
@@ -160,8 +161,22 @@ def google_ads_conversions(call: Call, world: World) -> Response:
         for identifier in event.get("userIdentifiers", []):
             for name, value in identifier.items():
                 world.hashed(value, name)
-        world.happened(f"{event['conversionAction']}|{event['orderId']}", event)
+        kind = event.get("adjustmentType", "")
+        demand(_adjusts(event) if key == "conversionAdjustments" else not kind, "malformed")
+        world.happened(f"{event['conversionAction']}|{event['orderId']}|{kind}", event)
     return ok({"results": [{} for _ in body[key]]})
+
+
+def _adjusts(event: Mapping[str, Any]) -> bool:
+    """Whether the adjustment has what its type needs, and nothing of another type."""
+    of_type = {
+        "ENHANCEMENT": ({"userIdentifiers"}, {"userAgent"}),
+        "RETRACTION": ({"adjustmentDateTime"}, set[str]()),
+        "RESTATEMENT": ({"adjustmentDateTime", "restatementValue"}, set[str]()),
+    }
+    needed, more = of_type.get(event.get("adjustmentType", ""), ({""}, set[str]()))
+    given = event.keys() - {"adjustmentType", "conversionAction", "orderId"}
+    return bool(needed <= given <= needed | more)
 
 
 def tiktok_audiences(call: Call, world: World) -> Response:

@@ -1,6 +1,6 @@
-"""Google Ads conversions, the older way: clicks that became orders, or their enhancement."""
+"""Google Ads conversions, the older way: clicks that became orders, or their adjustment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -74,13 +74,17 @@ CLICKS = ("gclid", "gbraid", "wbraid")
 MOST_IDS = 5
 
 
+Variant = Literal["click", "enhancement", "retraction", "restatement"]
+
+
 class Settings(AdsSettings):
-    """Which conversion, and whether it is a click's or the enhancement of what the page told."""
+    """Which conversion, and whether it is a click's or an adjustment of what was told before."""
 
     conversion_action_id: str = Field(pattern=r"^[0-9]+$")
     """Which conversion is counted."""
-    variant: Literal["click", "enhancement"] = "click"
-    """Clicks that became orders, or the enhancement of what the page has told already."""
+    variant: Variant = "click"
+    """Clicks that became orders; or adjustments of orders that were told before: the enhancement of
+    what the page told, the retraction of the whole order, the restatement of what it was worth."""
 
 
 def drafts(
@@ -93,8 +97,7 @@ def drafts(
     users = [{"hashedEmail": value} for value in many("hashedEmail", person.emails)]
     users += [{"hashedPhoneNumber": value} for value in many("hashedPhoneNumber", person.phones)]
     users = users[:MOST_IDS]
-    of_variant = _enhancement if setup.settings.variant == "enhancement" else _click
-    payload = of_variant(change, event, users, setup)
+    payload = _PAYLOADS[setup.settings.variant](change, event, users, setup)
     return (Draft(payload=payload, names=(event.order,)),)
 
 
@@ -140,6 +143,43 @@ def _enhancement(
     }
 
 
+def _retraction(
+    change: Change, event: Conversion, _users: list[dict[str, str]], setup: Setup[Settings]
+) -> dict[str, Any]:
+    return _adjustment("RETRACTION", change, event, setup)
+
+
+def _restatement(
+    change: Change, event: Conversion, _users: list[dict[str, str]], setup: Setup[Settings]
+) -> dict[str, Any]:
+    if event.value is None or event.currency is None:
+        raise Unsendable("no_value")
+    value = {"adjustedValue": event.value, "currencyCode": event.currency}
+    return _adjustment("RESTATEMENT", change, event, setup) | {"restatementValue": value}
+
+
+def _adjustment(
+    type_: str, change: Change, event: Conversion, setup: Setup[Settings]
+) -> dict[str, Any]:
+    """The order alone says which conversion is meant, so nobody need be named."""
+    if event.order_id is None:
+        raise Unsendable("no_order_id")
+    return {
+        "adjustmentType": type_,
+        "conversionAction": _action(setup),
+        "orderId": event.order_id,
+        "adjustmentDateTime": _written(change.occurred_at),
+    }
+
+
+_PAYLOADS: Mapping[Variant, Callable[..., dict[str, Any]]] = {
+    "click": _click,
+    "enhancement": _enhancement,
+    "retraction": _retraction,
+    "restatement": _restatement,
+}
+
+
 def _written(instant: int) -> str:
     return datetime.fromtimestamp(instant // 1000, UTC).isoformat(" ")
 
@@ -158,5 +198,5 @@ DESTINATION = Destination(
     build=build,
     headers=headers,
     grant=refresh_grant(CONTRACT),
-    variant=lambda settings, _: settings.variant,
+    variant=lambda settings, _: "click" if settings.variant == "click" else "enhancement",
 )

@@ -1,9 +1,11 @@
 """A tracked event as a conversion: which of its values mean what to the platforms."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from schemas.predicates.filters import Filter, Happened
 from services.activator.domain.change import Conversion, Goods
 
 CLICKS = ("fbc", "fbp", "gclid", "gbraid", "wbraid", "ttclid", "ttp", "li_fat_id")
@@ -38,14 +40,30 @@ _GOODS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def conversion_of(
-    event: Mapping[str, Any], *, event_id: str, name: str, mapping: Mapping[str, str]
-) -> Conversion:
+@dataclass(frozen=True, slots=True)
+class EventMapping:
+    """Which tracked events are conversions of a destination, and how they are told there."""
+
+    meant: Filter
+    send: str
+    """The conversion's name."""
+    mapping: Mapping[str, str]
+    """Part of the conversion → its path in the event, where it is not in its usual place."""
+
+    def means(self, event: Mapping[str, Any], *, at: int, event_id: str) -> bool:
+        """Whether the event, whose name fits, is one of them at the instant `at` (Unix ms)."""
+        properties, context = event.get("properties"), event.get("context")
+        span = self.meant.span(Happened(self.meant.event, at, event_id, properties, context))
+        return span is not None and span[0] <= at < span[1]
+
+
+def conversion_of(event: Mapping[str, Any], mapped: EventMapping, *, event_id: str) -> Conversion:
     """The conversion that a tracked event is; what is missing or ill-typed is left out."""
+    mapping = mapped.mapping
     parts = {part: _part(event, part, mapping) for part in PARTS}
     return Conversion(
         event_id=_text(parts["event_id"]) or event_id,
-        name=name,
+        name=mapped.send,
         value=_number(parts["value"]),
         currency=_text(parts["currency"]),
         order_id=_text(parts["order_id"]),

@@ -1,16 +1,18 @@
 """The workspace kind `destination`: what a customer writes, checked with every problem at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from schemas.predicates.filters import event_filter
+from schemas.predicates.shape import Piece
 from schemas.problems import Invalid, Problem, nearest
 from services.activator.destinations import DESTINATIONS
 from services.activator.domain.consent import ConsentRules
-from services.activator.domain.conversion import PARTS
+from services.activator.domain.conversion import PARTS, EventMapping
 from services.activator.domain.platform import Audience, Destination, DestinationSettings
 
 M = TypeVar("M", bound=BaseModel)
@@ -52,6 +54,8 @@ class Sends(Strict):
     """Which events are sent as conversions, under which name, and where their parts are."""
 
     when: Annotated[str, Field(min_length=1)]
+    where: list[dict[str, Any]] = []
+    """Comparisons that must all hold for the event, as in the condition of a segment."""
     send: Annotated[str, Field(min_length=1)]
     mapping: dict[str, str] = {}
 
@@ -92,7 +96,7 @@ class DestinationDefinition:
     audiences: Mapping[str, Audience]
     """By segment."""
     consent: ConsentRules
-    events: tuple[Sends, ...]
+    events: tuple[EventMapping, ...]
     traits: Mapping[str, str] | None
     """Trait → name at the destination; None when it takes no profile updates."""
     enabled: bool
@@ -106,6 +110,7 @@ def parse_destination(document: Mapping[str, Any]) -> DestinationDefinition:
     """
     problems: list[Problem] = []
     parsed = _checked(Document, document, problems)
+    events = tuple(_event_mappings(parsed.events, problems)) if parsed is not None else ()
     destination = _destination(document, problems)
     settings = None
     if destination is not None:
@@ -126,10 +131,18 @@ def parse_destination(document: Mapping[str, Any]) -> DestinationDefinition:
             categories=parsed.consent.categories,
             opt_in=parsed.consent.opt_in,
         ),
-        events=parsed.events,
+        events=events,
         traits=parsed.profiles.traits if parsed.profiles else None,
         enabled=parsed.enabled,
     )
+
+
+def _event_mappings(written: Sequence[Sends], problems: list[Problem]) -> Iterator[EventMapping]:
+    for index, sends in enumerate(written):
+        condition = {"event": sends.when, "where": sends.where}
+        meant = event_filter(Piece(condition, f"events[{index}]", problems))
+        if meant is not None:
+            yield EventMapping(meant, sends.send, sends.mapping)
 
 
 def _audience(follows: Follows) -> Audience:

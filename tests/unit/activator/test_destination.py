@@ -66,6 +66,16 @@ def test_every_problem_is_named_at_once() -> None:
             "events[0].mapping",
             "`value`",
         ),
+        (
+            {"events": [{"when": "A", "send": "B", "where": [{"property": "p", "op": "equls"}]}]},
+            "events[0].where[0].op",
+            '"equals"',
+        ),
+        (
+            {"events": [{"when": "A", "send": "B", "where": [{"propery": "p", "op": "exists"}]}]},
+            "events[0].where[0].propery",
+            '"property"',
+        ),
         ({"enabled": "off"}, "enabled", "boolean"),
         ({"audiences": [{"segment": "No Id"}]}, "audiences[0].segment", "pattern"),
     ],

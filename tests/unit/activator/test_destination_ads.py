@@ -13,7 +13,7 @@ from services.activator.destinations.meta_custom_audiences import hint
 from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change
 from services.activator.domain.outcomes import Outcome, Response
-from services.activator.domain.platform import Hint
+from services.activator.domain.platform import Hint, Unsendable
 from tests.unit.activator.builders import change
 from tests.unit.activator.building import AT, TOKEN, made, read, requests
 from tests.unit.activator.examples import CONVERSION, an_instance
@@ -175,6 +175,45 @@ def test_s4_4_one_click_id_to_a_conversion() -> None:
     )
     (body,) = bodies("google_ads_conversions", event)
     assert {name for name in clicks if name in body["conversions"][0]} == {"gclid"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "adjustment"),
+    [
+        ("retraction", {"adjustmentType": "RETRACTION"}),
+        (
+            "restatement",
+            {
+                "adjustmentType": "RESTATEMENT",
+                "restatementValue": {"adjustedValue": 30.0, "currencyCode": "EUR"},
+            },
+        ),
+    ],
+)
+def test_a_refund_is_the_adjustment_of_its_order(variant: str, adjustment: Any) -> None:
+    refund = type(CONVERSION)(
+        event_id="e", name="Refund", order_id="O1", value=30.0, currency="EUR"
+    )
+    event = replace(change(audience_id=None), operation="send_event", conversion=refund)
+    settings = {"variant": variant}
+    (request,) = requests(an_instance("google_ads_conversions", settings), [event])
+    assert request.url.endswith(":uploadConversionAdjustments")
+    assert json.loads(request.content)["conversionAdjustments"] == [
+        {
+            "conversionAction": "customers/123/conversionActions/456",
+            "orderId": "O1",
+            "adjustmentDateTime": "2026-01-15 09:30:00+00:00",
+            **adjustment,
+        }
+    ]
+
+
+@pytest.mark.parametrize(("variant", "reason"), [("retraction", "no_order_id")])
+def test_an_adjustment_needs_the_order_that_it_is_of(variant: str, reason: str) -> None:
+    refund = type(CONVERSION)(event_id="e", name="Refund")
+    event = replace(change(audience_id=None), operation="send_event", conversion=refund)
+    with pytest.raises(Unsendable, match=reason):
+        requests(an_instance("google_ads_conversions", {"variant": variant}), [event])
 
 
 def _clicked(clicks: dict[str, str]) -> Any:

@@ -1,10 +1,13 @@
 """Consent and conversions in the router: destinations.md §1 and rulings 16 and 19."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 
 from schemas.codec import encode
 from schemas.records import Identifier, ProfileEvent, ProfileUpdated, Tick
@@ -13,6 +16,9 @@ from services.activator.domain.change import change_of, version_of
 from services.runtime.stage import Received
 from tests.unit.activator.builders import AT, definition
 from tests.unit.activator.test_router import House, membership
+from tests.unit.segmenter.histories import AMOUNTS, SCALARS, START, comparison, text_of
+from tests.unit.segmenter.naive import Person as Naive
+from tests.unit.segmenter.naive import Seen, matching
 
 ADS = definition(
     id="meta",
@@ -89,8 +95,9 @@ def order(**fields: Any) -> ProfileEvent:
 SENDS = [{"when": "Order Completed", "send": "Purchase", "mapping": {"value": "properties.total"}}]
 
 
-def conversions(*events: ProfileEvent) -> list[Any]:
-    house = House(definition(id="crm", events=SENDS))
+def conversions(*events: ProfileEvent, where: Sequence[Any] = ()) -> list[Any]:
+    sends = [each | {"where": list(where)} for each in SENDS]
+    house = House(definition(id="crm", events=sends))
     house.router.decide([], house.cycle)
     house.router.decide([happened(event) for event in events], house.cycle)
     return [change_of(a, encode(a)) for a in house.cycle.activations]
@@ -118,6 +125,39 @@ def test_neither_the_past_nor_what_was_forwarded_nor_other_events_are_sent() -> 
     assert conversions(order(at=AT)) == []
     assert conversions(order(name="Cart Viewed")) == []
     assert conversions(order(type="page")) == []
+
+
+@pytest.mark.parametrize(
+    ("clause", "sent"),
+    [
+        ({"property": "total", "op": "at_least", "value": 12.5}, True),
+        ({"property": "total", "op": "greater_than", "value": 12.5}, False),
+        ({"property": "coupon", "op": "is_absent"}, True),
+        ({"property": "$context.consent.ad_user_data", "op": "equals", "value": "granted"}, True),
+        ({"property": "$context.consent.ad_user_data", "op": "equals", "value": "denied"}, False),
+    ],
+)
+def test_only_events_for_which_the_where_clause_holds_are_sent(clause: Any, sent: bool) -> None:
+    currency = {"property": "currency", "op": "equals", "value": "eur", "ignore_case": True}
+    assert len(conversions(order(), where=[currency, clause])) == sent
+
+
+def test_what_a_where_clause_means_is_what_it_means_in_a_segment() -> None:
+    """Random clauses over random properties, against the naive reading of the segment language."""
+    rng = Random(7)
+    held = set()
+    for _ in range(2_000):
+        where = [{"property": rng.choice("pq")} | comparison(rng) for _ in range(rng.randrange(3))]
+        properties = {name: rng.choice((*AMOUNTS, *SCALARS, text_of(START))) for name in "pq"}
+        properties = {n: v for n, v in properties.items() if rng.random() < 0.8}
+        payload = json.dumps({"properties": properties}).encode()
+        event = order(payload=payload, timestamp=START, received_at=START)
+        told = Seen("track", "Order Completed", START, "m9", properties)
+        asked = {"event": "Order Completed", "where": where}
+        expected = bool(matching(asked, Naive(events=[told]), START))
+        assert len(conversions(event, where=where)) == expected, (where, properties)
+        held.add(expected)
+    assert held == {True, False}
 
 
 def test_events_are_passed_over_while_nobody_is_sent_any() -> None:

@@ -77,6 +77,8 @@ def call_of(request: Request) -> Call:
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "google_ads_conversions enhancement": {"variant": "enhancement"},
+    "google_ads_conversions retraction": {"variant": "retraction"},
+    "google_ads_conversions restatement": {"variant": "restatement"},
     "klaviyo bulk": {"profile_variant": "bulk", "event_variant": "bulk"},
     "mailchimp bulk": {"map_marketing_email": True},
     "snapchat_audiences e-mail": {"id_types": ["EMAIL_SHA256"]},
