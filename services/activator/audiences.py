@@ -79,13 +79,16 @@ class Audiences:
         return replace(audience, vendor_id=vendor_id, created_at=now)
 
     async def _found(self, audience: Audience, calls: AudienceCalls) -> str | None:
-        if calls.find is None or calls.found is None:
+        if calls.find is None:
             return None
-        answer = await self._asked(partial(calls.find, audience))
-        if answer.status in calls.absent:
-            return None
-        self._check(answer)
-        return calls.found(answer, audience)
+        lookup = calls.pages(audience)
+        while True:
+            answer = await self._asked(lookup.request)
+            if answer.status not in calls.absent:
+                self._check(answer)
+            found = lookup.read(answer)
+            if found is not None or not lookup.goes_on:
+                return found
 
     async def _made(self, audience: Audience, calls: AudienceCalls) -> str:
         answer = await self._asked(partial(calls.create, audience))

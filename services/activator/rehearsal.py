@@ -113,24 +113,26 @@ async def _called(trial: Trial) -> None:
         return
     setup = instance.setup(trial.token, {}, trial.clock.now())
     for audience in instance.audiences.values():
-        answered = await client.send(calls.find(audience, setup))
-        trial.findings.append(_audience(trial, audience, calls, answered))
+        trial.findings.append(await _audience(trial, audience, calls, setup))
 
 
-def _audience(
-    trial: Trial, audience: Audience, calls: AudienceCalls, answered: Response | Failure
+async def _audience(
+    trial: Trial, audience: Audience, calls: AudienceCalls, setup: Setup[Any]
 ) -> Finding:
-    absent = Finding(True, f"`{audience.name}` is not there yet; it is made with the first member")
-    if isinstance(answered, Response) and answered.status in calls.absent:
-        return absent
-    reading = _read(trial, "create_audience", answered)
-    if reading.outcome not in SENT or isinstance(answered, Failure):
-        return Finding(False, f"`{audience.name}` cannot be looked up: {_words(reading)}")
-    found = calls.found(Answer(answered), audience) if calls.found else None
-    if found is None:
-        return absent
-    trial.there[audience.id] = found
-    return Finding(True, f"`{audience.name}` is there")
+    lookup = calls.pages(audience)
+    while True:
+        answered = await trial.client.send(lookup.request(setup))
+        reading = _read(trial, "create_audience", answered)
+        is_absent = isinstance(answered, Response) and answered.status in calls.absent
+        if isinstance(answered, Failure) or not (is_absent or reading.outcome in SENT):
+            return Finding(False, f"`{audience.name}` cannot be looked up: {_words(reading)}")
+        found = lookup.read(Answer(answered))
+        if found is not None:
+            trial.there[audience.id] = found
+            return Finding(True, f"`{audience.name}` is there")
+        if not lookup.goes_on:
+            sentence = f"`{audience.name}` is not there yet; it is made with the first member"
+            return Finding(True, sentence)
 
 
 async def _request(trial: Trial, *, offline: bool) -> Finding:

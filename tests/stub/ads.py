@@ -21,8 +21,9 @@ SESSION = {"session_id", "batch_seq", "last_batch_flag", "estimated_num_total"}
 def meta_custom_audiences(call: Call, world: World) -> Response:
     if call.path.endswith("/customaudiences"):
         if call.method == "GET":
-            found = [{"id": i, "name": n} for n, i in world.audiences.items()]
-            return ok({"data": found})
+            listed, after = world.page(call.query.get("after"))
+            paging = {"cursors": {"after": str(after)}, "next": "https://x/y"} if after else {}
+            return ok({"data": [{"id": i, "name": n} for n, i in listed], "paging": paging})
         body = only(call.body, "name", "subtype", "customer_file_source", "description", row=BAD)
         return ok({"id": world.audience(body["name"])})
     body = only(call.body, "session", "payload", row=BAD, needs=("session", "payload"))
@@ -63,8 +64,9 @@ def google_data_manager(call: Call, world: World) -> Response:
     row = "invalid_argument"
     if "userLists" in call.path:
         if call.method == "GET":
-            found = [{"id": i, "displayName": n} for n, i in world.audiences.items()]
-            return ok({"userLists": found})
+            listed, after = world.page(call.query.get("pageToken"))
+            token = {"nextPageToken": str(after)} if after else {}
+            return ok({"userLists": [{"id": i, "displayName": n} for n, i in listed]} | token)
         return ok({"id": world.audience(call.body["displayName"])})
     if "requestStatus" in call.path:
         return ok({"requestStatusPerDestination": [{"requestStatus": "SUCCESS"}]})
@@ -181,8 +183,11 @@ def _adjusts(event: Mapping[str, Any]) -> bool:
 
 def tiktok_audiences(call: Call, world: World) -> Response:
     if "custom_audience/list" in call.path:
-        listed = [{"audience_id": i, "name": n} for n, i in world.audiences.items()]
-        return ok({"code": 0, "data": {"list": listed}})
+        number = int(call.query.get("page", "1"))
+        listed, after = world.page(str(2 * number - 2))
+        found = [{"audience_id": i, "name": n} for n, i in listed]
+        pages = {"page": number, "total_page": number + 1 if after else number}
+        return ok({"code": 0, "data": {"list": found, "page_info": pages}})
     if call.path.endswith("/segment/audience/"):
         made = world.audience(call.body["custom_audience_name"])
         return ok({"code": 0, "data": {"audience_id": made}})
@@ -251,8 +256,10 @@ def linkedin_conversions(call: Call, world: World) -> Response:
 def snapchat_audiences(call: Call, world: World) -> Response:
     if call.path.startswith("/adaccounts/"):
         if call.method == "GET":
-            listed = [{"segment": {"id": i, "name": n}} for n, i in world.audiences.items()]
-            return ok({"segments": listed})
+            listed, after = world.page(call.query.get("cursor"))
+            paging = {"next_link": f"https://x/y?cursor={after}"} if after else {}
+            segments = [{"segment": {"id": i, "name": n}} for n, i in listed]
+            return ok({"segments": segments, "paging": paging})
         made = world.audience(call.body["segments"][0]["name"])
         return ok({"segments": [{"segment": {"id": made}}]})
     (users,) = only(call.body, "users", row="invalid")["users"]

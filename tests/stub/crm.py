@@ -78,7 +78,10 @@ def salesforce(call: Call, world: World) -> Response:
 def zendesk(call: Call, world: World) -> Response:
     if call.path == "/user_fields":
         if call.method == "GET":
-            return ok({"user_fields": [{"key": key} for key in world.audiences]})
+            listed, after = world.page(call.query.get("page"))
+            following = f"https://x/user_fields?page={after}" if after else None
+            fields = [{"key": key} for key, _ in listed]
+            return ok({"user_fields": fields, "next_page": following})
         world.audiences[call.body["user_field"]["key"]] = call.body["user_field"]["key"]
         return ok({"user_field": call.body["user_field"]}, 201)
     if call.path.startswith("/job_statuses/"):

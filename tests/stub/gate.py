@@ -47,6 +47,8 @@ HEADERS: Mapping[str, Mapping[str, str]] = {
     },
 }
 """What every call of a platform carries, the whole value as a pattern."""
+PAGES = frozenset({"after", "cursor", "page", "pageToken"})
+"""By which the next page of a list is asked for."""
 SIGNS = ("authorization", "access-token", "api-key", "ttdsignature")
 """The headers by which a caller is known."""
 MALFORMED: Mapping[str, str] = {
@@ -82,7 +84,8 @@ def check(call: Call, world: World) -> None:
     if shape is None:
         raise Refused("no_such_path", 404)
     _headers(call, world)
-    if shape.query and set(call.query) != set(shape.query.split()):
+    paged = PAGES if call.method == "GET" else frozenset[str]()
+    if shape.query and set(call.query) - paged != set(shape.query.split()):
         raise malformed(world)
     _size(call, world)
     if call.method != "GET" and (call.content or shape.needs):

@@ -71,6 +71,13 @@ class World:
             self.members[self.audiences[name]] = set()
         return self.audiences[name]
 
+    def page(self, asked: str | None) -> "tuple[list[tuple[str, str]], int | None]":
+        """Two audiences as name and id, from the one on that was asked for; where to go on."""
+        start = int(asked or 0)
+        listed = list(self.audiences.items())
+        end = start + 2
+        return listed[start:end], end if end < len(listed) else None
+
     def person(self, key: str) -> str:
         """The platform's own id of a person."""
         return self.people.setdefault(key, f"id-{next(self.numbers)}")

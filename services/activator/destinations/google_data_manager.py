@@ -312,6 +312,11 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return id_of(answer.all("userLists[]"), audience.name, name_key="displayName")
 
 
+def more(answer: Answer) -> Mapping[str, str]:
+    token = answer.first("nextPageToken")
+    return {"pageToken": str(token)} if token else {}
+
+
 def create(audience: Audience, setup: Setup[Settings]) -> Request:
     body = {
         "displayName": audience.name,
@@ -365,7 +370,7 @@ DESTINATION = Destination(
     build=build,
     headers=bearer_token,
     grant=refresh_grant(CONTRACT),
-    audiences=AudienceCalls(find=find, found=found, create=create, created=created),
+    audiences=AudienceCalls(find=find, found=found, more=more, create=create, created=created),
     job=job,
     job_state=job_state,
 )

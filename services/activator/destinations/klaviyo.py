@@ -23,7 +23,7 @@ from services.activator.domain.platform import (
     rfc3339,
     text_id,
 )
-from services.activator.domain.requests import Request
+from services.activator.domain.requests import Request, query_of
 
 CONTRACT = Contract(
     name="klaviyo",
@@ -334,6 +334,10 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return text_id(named[0]) if named else None
 
 
+def more(answer: Answer) -> Mapping[str, str]:
+    return query_of(answer.first("links.next"))
+
+
 def create(audience: Audience, setup: Setup[Settings]) -> Request:
     data = {"type": "list", "attributes": {"name": audience.name}}
     return setup.request(setup.url("/api/lists"), {"data": data})
@@ -364,7 +368,7 @@ DESTINATION = Destination(
     drafts=drafts,
     build=build,
     headers=headers,
-    audiences=AudienceCalls(find=find, found=found, create=create, created=created),
+    audiences=AudienceCalls(find=find, found=found, more=more, create=create, created=created),
     learn=learn,
     job=job,
     job_state=job_state,

@@ -299,6 +299,11 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return id_of(answer.all("data[]"), audience.name)
 
 
+def more(answer: Answer) -> Mapping[str, str]:
+    after = answer.first("paging.cursors.after")
+    return {"after": str(after)} if after and answer.first("paging.next") else {}
+
+
 def create(audience: Audience, setup: Setup[Settings]) -> Request:
     body = {
         "name": audience.name,
@@ -358,6 +363,6 @@ DESTINATION = Destination(
     drafts=drafts,
     build=build,
     headers=headers,
-    audiences=AudienceCalls(find=find, found=found, create=create, created=created),
+    audiences=AudienceCalls(find=find, found=found, more=more, create=create, created=created),
     hint=hint,
 )

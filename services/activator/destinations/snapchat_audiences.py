@@ -1,6 +1,6 @@
 """Snapchat customer lists: one request for each kind of identifier."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from pydantic import Field
@@ -18,7 +18,7 @@ from services.activator.domain.platform import (
     Draft,
     Setup,
 )
-from services.activator.domain.requests import Request
+from services.activator.domain.requests import Request, query_of
 from services.activator.domain.told import id_of
 
 ERROR = ("ERROR", "error", "Error")
@@ -147,6 +147,10 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return id_of(answer.all("segments[].segment"), audience.name)
 
 
+def more(answer: Answer) -> Mapping[str, str]:
+    return query_of(answer.first("paging.next_link"))
+
+
 def create(audience: Audience, setup: Setup[Settings]) -> Request:
     account = setup.settings.ad_account_id
     segment = {
@@ -171,5 +175,5 @@ DESTINATION = Destination(
     build=build,
     headers=bearer_token,
     grant=refresh_grant(CONTRACT),
-    audiences=AudienceCalls(find=find, found=found, create=create, created=created),
+    audiences=AudienceCalls(find=find, found=found, more=more, create=create, created=created),
 )

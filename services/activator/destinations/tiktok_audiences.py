@@ -170,6 +170,12 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return id_of(answer.all("data.list[]"), audience.name, id_key="audience_id")
 
 
+def more(answer: Answer) -> Mapping[str, str]:
+    page, pages = (answer.first(f"data.page_info.{name}") for name in ("page", "total_page"))
+    numbered = isinstance(page, int) and isinstance(pages, int)
+    return {"page": str(page + 1)} if numbered and page < pages else {}
+
+
 def create(audience: Audience, setup: Setup[Settings]) -> Request:
     body = {
         "advertiser_id": setup.settings.advertiser_id,
@@ -190,5 +196,5 @@ DESTINATION = Destination(
     drafts=drafts,
     build=build,
     headers=headers,
-    audiences=AudienceCalls(find=find, found=found, create=create, created=created),
+    audiences=AudienceCalls(find=find, found=found, more=more, create=create, created=created),
 )

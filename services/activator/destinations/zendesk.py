@@ -27,7 +27,7 @@ from services.activator.domain.platform import (
     mapped,
     text_id,
 )
-from services.activator.domain.requests import Request
+from services.activator.domain.requests import Request, query_of
 from services.activator.domain.told import under_own_id
 
 CONTRACT = Contract(
@@ -202,6 +202,10 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return wanted if wanted in answer.all("user_fields[].key") else None
 
 
+def more(answer: Answer) -> Mapping[str, str]:
+    return query_of(answer.first("next_page"))
+
+
 STATES: Mapping[str, JobState] = {"completed": "done", "failed": "failed", "killed": "failed"}
 
 
@@ -228,7 +232,9 @@ DESTINATION = Destination(
     drafts=drafts,
     build=build,
     headers=headers,
-    audiences=AudienceCalls(find=find, found=found, create=create, created=created, exists=(422,)),
+    audiences=AudienceCalls(
+        find=find, found=found, more=more, create=create, created=created, exists=(422,)
+    ),
     learn=under_own_id,
     hint=hint,
     job=job,

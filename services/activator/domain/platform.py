@@ -205,6 +205,10 @@ Call = Callable[[Batch, Setup[Any]], Generator[Request, Response, Response]]
 """Several calls in a row: yields each and is given its answer; returns the one about the items."""
 
 
+def _no_more(_answer: Answer) -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceCalls:
     """How an audience is looked up and made."""
@@ -215,6 +219,8 @@ class AudienceCalls:
     find: Callable[[Audience, Setup[Any]], Request] | None = None
     found: Callable[[Answer, Audience], str | None] | None = None
     """The id in the answer to `find`; None when it is not there."""
+    more: Callable[[Answer], Mapping[str, str]] = _no_more
+    """What to add to the query of `find` for the next page; empty after the last."""
     absent: tuple[int, ...] = (404,)
     """Statuses of `find` that mean it is not there."""
     exists: tuple[int, ...] = (409,)
@@ -223,6 +229,40 @@ class AudienceCalls:
     """Wait so long before a new one is used."""
     unmade: str | None = None
     """Where the platform's owner makes it: the reason of the pause while it is not there."""
+
+    def pages(self, audience: Audience) -> "Lookup":
+        """The look-up: one page after the other until it is found, or there is no more."""
+        return Lookup(self, audience)
+
+
+@dataclass(slots=True)
+class Lookup:
+    """Where a look-up through several pages stands."""
+
+    calls: AudienceCalls
+    audience: Audience
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+    def request(self, setup: Setup[Any]) -> Request:
+        """The call for the page that is due."""
+        assert self.calls.find is not None
+        request = self.calls.find(self.audience, setup)
+        return request.asking(self.asked) if self.asked else request
+
+    def read(self, answer: Answer) -> str | None:
+        """The id on this page; None when it is on none so far."""
+        if answer.status in self.calls.absent or self.calls.found is None:
+            self.asked = {}
+            return None
+        before, self.asked = self.asked, self.calls.more(answer)
+        if self.asked == before:
+            self.asked = {}
+        return self.calls.found(answer, self.audience)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another page."""
+        return bool(self.asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
