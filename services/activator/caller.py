@@ -68,6 +68,14 @@ class Stopped(Exception):
         super().__init__(called.reading.reason)
 
 
+NAMELESS = Called(reading=Reading(Outcome.RETRY, "no_vendor_id", at_most=3))
+"""The platform made a profile, and did not say under which id."""
+
+
+def _is_nameless(task: Task, ids: Mapping[str, str], found: Mapping[Key, Called]) -> bool:
+    return task.change.profile_id not in ids and task.change.key not in found
+
+
 class Caller:
     """All calls of one instance."""
 
@@ -120,9 +128,10 @@ class Caller:
             ids = {task.change.profile_id: task.change.profile_id for task in tasks} | dict(ids)
         unknown = [t for t in tasks if t.endpoint.requires and t.change.profile_id not in ids]
         found = await self._introduced(unknown)
-        ready = [task for task in tasks if task.change.key not in found]
         if unknown:
-            ids = await self._vendor_ids.known([task.change.profile_id for task in ready])
+            ids = await self._vendor_ids.known([task.change.profile_id for task in tasks])
+            found |= _all([t for t in unknown if _is_nameless(t, ids, found)], NAMELESS)
+        ready = [task for task in tasks if task.change.key not in found]
         try:
             setup = await self._setup(ids)
         except NoToken as none:

@@ -45,6 +45,7 @@ from services.activator.ways_out import WayOut
 log = structlog.get_logger()
 
 DUE_AT_ONCE = 100
+COUNT_SELDOM = 100
 
 
 class Deliverer:
@@ -67,6 +68,7 @@ class Deliverer:
         self._pause: Pause | None = None
         self._one_at_a_time = asyncio.Lock()
         self._waiting = 0
+        self._count_again_at = clock.now()
         self._trouble: Trouble | None = None
         self._use(instance, client)
 
@@ -149,9 +151,18 @@ class Deliverer:
                 await self._settle(verdicts, ())
                 failed = sum(result.outcome is Outcome.RETRY for result in verdicts)
                 self._budget.learned(failed, len(items))
-            self._waiting = await self._ledger.waiting()
-            metrics.RETRIES_WAITING.labels(self._instance.id).set(self._waiting)
+            await self._count_waiting()
             return len(items)
+
+    async def _count_waiting(self) -> None:
+        """Counting a million rows takes a while, so it may take one part in `COUNT_SELDOM`."""
+        before = self._clock.now()
+        if before < self._count_again_at:
+            return
+        self._waiting = await self._ledger.waiting()
+        metrics.RETRIES_WAITING.labels(self._instance.id).set(self._waiting)
+        after = self._clock.now()
+        self._count_again_at = after + COUNT_SELDOM * (after - before)
 
     @property
     def is_sparing(self) -> bool:
@@ -240,7 +251,7 @@ class Deliverer:
     async def _send(self, items: Sequence[Item]) -> Sequence[Verdict]:
         if not self._instance.ordered:
             return await self._at_once(items)
-        if items and await self._ledger.waiting():
+        if items and await self._ledger.is_anything_waiting():
             return [self._behind(item) for item in items]
         return await self._in_order(items)
 

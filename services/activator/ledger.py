@@ -93,6 +93,7 @@ order by next_attempt_at, arrival limit $3
 """
 
 _WAITING = "outcome in ('retry', 'throttled', 'auth', 'config')"
+_ANY_WAITING = f"select from activator.ledger where destination_id = $1 and {_WAITING}"
 """Written out, so that the partial index serves it."""
 
 _HEAD = f"""
@@ -177,6 +178,11 @@ class Ledger:
             self._id,
         )
         return count
+
+    async def is_anything_waiting(self) -> bool:
+        """Whether any waits."""
+        found: bool = await self._pool.fetchval(f"select exists ({_ANY_WAITING})", self._id)
+        return found
 
     async def paused(self) -> Pause | None:
         """The pause that is in force."""

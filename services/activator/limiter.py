@@ -13,6 +13,9 @@ from services.activator.domain.outcomes import Outcome
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=15)
 RECOVERY_PER_MINUTE = 0.1
+MARGIN = 0.02
+MOST_MARGIN_S = 0.25
+"""So much longer is each stretch taken to be: calls do not arrive as far apart as they left."""
 
 
 class Paused(Exception):
@@ -32,6 +35,7 @@ class Window:
     def __init__(self, rate: Rate, clock: Clock) -> None:
         self._rate = rate
         self._clock = clock
+        self._length = rate.per_s + min(MOST_MARGIN_S, MARGIN * rate.per_s)
         self._latest: deque[float] = deque(maxlen=rate.requests)
         self._share = 1.0
         self._lowered_at = 0.0
@@ -45,7 +49,7 @@ class Window:
         """Wait until one more call keeps the ceiling."""
         allowed = max(1, int(self._rate.requests * self._current()))
         if len(self._latest) >= allowed:
-            wait = self._latest[-allowed] + self._rate.per_s - self._clock.elapsed()
+            wait = self._latest[-allowed] + self._length - self._clock.elapsed()
             if wait > 0:
                 await self._clock.sleep(wait)
         self._latest.append(self._clock.elapsed())

@@ -9,9 +9,10 @@ import asyncio
 import hashlib
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ from services.activator.migrations import STEPS
 from services.runtime.postgres import connect, migrate
 from tests.integration.conftest import PostgresAddress
 from tests.integration.test_sender_handling import DeadLetters
+from tests.stub import partial
 from tests.stub.server import OAUTH, PLATFORMS, Stub, running
 from tests.unit.activator.builders import activation, change
 from tests.unit.activator.clock import SetClock
@@ -45,6 +47,8 @@ FAULTS = (
     "throttle:7",
     "reset_before_apply",
     "reset_after_send",
+    "timeout",
+    "timeout_after_send",
     "html",
     "slow:5",
 )
@@ -238,7 +242,7 @@ async def test_the_platforms_set_equals_ours(name: str, pool: Any, stub: Stub) -
     print(f"{name}: seed {seed}")
     dice = random.Random(seed)
     changes, members = history(seed)
-    async with SafeClient(allow_private=True, total_s=5) as client:
+    async with SafeClient(allow_private=True, total_s=1) as client:
         house = House(name, pool, stub, client)
         await _live_through(house, changes, dice)
         await _come_to_rest(house)
@@ -295,7 +299,7 @@ async def test_nothing_is_left_of_who_has_left(name: str, pool: Any, stub: Stub)
         )
         for each in plain
     ]
-    async with SafeClient(allow_private=True, total_s=5) as client:
+    async with SafeClient(allow_private=True, total_s=1) as client:
         house = House(name, pool, stub, client)
         await _live_through(house, changes, dice)
         await _come_to_rest(house)
@@ -340,9 +344,10 @@ async def _maintain(house: House, deliverer: Deliverer, dice: random.Random) -> 
         await deliverer.look_after_pause()
 
 
-async def _come_to_rest(house: House) -> None:
-    """No more faults: everything that waits is sent."""
-    house.stub.faults.clear()
+async def _come_to_rest(house: House, *, without_faults: bool = True) -> None:
+    """Everything that waits is sent."""
+    if without_faults:
+        house.stub.faults.clear()
     await house.pool.execute("delete from activator.destination_states")
     deliverer = await house.deliverer()
     ledger = Ledger(house.pool, "ads")
@@ -356,6 +361,55 @@ async def _come_to_rest(house: House) -> None:
     raise AssertionError("it does not come to rest")
 
 
+@pytest.mark.parametrize("name", sorted(partial.ITEMS))
+async def test_s8_a_partial_failure_dead_letters_only_the_bad_item(
+    name: str, pool: Any, stub: Stub
+) -> None:
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House(name, pool, stub, client)
+        stub.faults[name] = ["partial"]
+        deliverer = await house.deliverer()
+        if DESTINATIONS[name].members:
+            people = [change(_profile(n), member=True, profile=person(n)) for n in range(4)]
+            await deliverer.take(people)
+        else:
+            await deliverer.take([_event(number, house) for number in range(4)])
+        await _come_to_rest(house, without_faults=False)
+    assert stub.faults[name] == [], "no request had two items"
+    assert len(house.dead_letters.letters) == 1
+    reached = len(house.members()) if DESTINATIONS[name].members else len(stub.world(name).events)
+    assert reached == 3
+
+
+class RealClock(SetClock):
+    """The time of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def elapsed(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@pytest.mark.parametrize("name", ["slack_webhook", "webhook", "klaviyo"])
+async def test_ruling_23_the_platform_never_sees_more_than_its_ceiling(
+    name: str, pool: Any, stub: Stub
+) -> None:
+    """In real time; the platform counts arrivals, which lie a little closer than departures."""
+    stub.share = 1.2
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House(name, pool, stub, client, clock=RealClock())
+        deliverer = await house.deliverer()
+        count = 3 if name == "slack_webhook" else 120
+        await deliverer.take([_event(number, house) for number in range(count)])
+    world = stub.world(name)
+    assert (len(world.calls), world.throttled) == (count, 0)
+    assert house.dead_letters.letters == []
+
+
 EVENTS = sorted(
     name for name in PLATFORMS if DESTINATIONS[name].events and name not in ("slack_webhook",)
 )
@@ -367,7 +421,7 @@ CANNOT_TELL = frozenset({"braze", "mailchimp"})
 async def test_an_event_counts_once_however_often_it_is_sent(
     name: str, pool: Any, stub: Stub
 ) -> None:
-    async with SafeClient(allow_private=True, total_s=5) as client:
+    async with SafeClient(allow_private=True, total_s=1) as client:
         house = House(name, pool, stub, client)
         stub.faults[name] = ["reset_after_send", "status:503"]
         deliverer = await house.deliverer()

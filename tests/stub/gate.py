@@ -112,13 +112,14 @@ def _headers(call: Call, world: World) -> None:
 
 
 def _size(call: Call, world: World) -> None:
-    endpoint = _endpoint(call, world)
+    endpoint = endpoint_of(call, world)
     most = endpoint.max_bytes if endpoint else None
     if most is not None and len(call.content) > most:
         raise Refused("too_large", 413)
 
 
-def _endpoint(call: Call, world: World) -> Endpoint | None:
+def endpoint_of(call: Call, world: World) -> Endpoint | None:
+    """The operation that a call is."""
     for endpoint in world.contract.endpoints:
         path = re.sub(r"\{\w+\}", "{}", endpoint.path)
         if Shape(endpoint.method, path).fits(call.method, call.path):

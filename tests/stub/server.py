@@ -5,11 +5,14 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import ceil
+from time import monotonic
+from typing import Any
 
 from aiohttp import web
 
 from services.activator.domain.outcomes import Response
-from tests.stub import ads, crm, gate, generic, messaging
+from tests.stub import ads, control, crm, gate, generic, messaging, partial
 from tests.stub.world import Call, Plain, Refused, World, ok, refusal
 
 Platform = Callable[[Call, World], Response]
@@ -56,6 +59,13 @@ class Stub:
     url: str = ""
     worlds: dict[str, World] = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=dict)
+    share: float | None = None
+    """Of its documented rate, that each platform grants; None: as many calls as there are."""
+    advanced_s: float = 0.0
+    pace: control.Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pace = control.Pace(lambda: monotonic() + self.advanced_s)
 
     def world(self, name: str) -> World:
         """The state of one platform."""
@@ -68,8 +78,18 @@ class Stub:
         if request.match_info["path"] == "token":
             return self._token(world)
         world.calls.append(call)
-        fault = self.faults[name].pop(0) if self.faults.get(name) else ""
-        return await self._answer(request, world, call, fault)
+        wait = 0.0 if self.share is None else self.pace.wait(call, world, self.share)
+        if wait > 0:
+            world.throttled += 1
+            return _sent(Response(429, {"retry-after": str(ceil(wait))}, b"{}"))
+        return await self._answer(request, world, call, self._fault(name, call))
+
+    def _fault(self, name: str, call: Call) -> str:
+        """The next of the script; a partial one waits for a call that has parts."""
+        script = self.faults.get(name)
+        if not script or (script[0] == "partial" and partial.list_in(call, name) is None):
+            return ""
+        return script.pop(0)
 
     async def _answer(
         self, request: web.Request, world: World, call: Call, fault: str
@@ -87,20 +107,64 @@ class Stub:
             return _sent(Response(200, {"content-type": "application/json"}, b"}{"))
         if kind == "reset_before_apply":
             return _reset(request)
+        if kind == "timeout":
+            return await _silence()
+        if kind == "partial" and (key := partial.list_in(call, world.name)) is not None:
+            return _sent(partial.partly(world, call, key, applied))
         if kind == "expire_token":
             world.token = f"token-{next(world.numbers)}"
         if kind == "slow":
             await asyncio.sleep(int(detail) / 1000)
         response = applied(world, call)
+        if kind == "timeout_after_send":
+            return await _silence()
         return _reset(request) if kind == "reset_after_send" else _sent(response)
 
+    async def put_faults(self, request: web.Request) -> web.Response:
+        """`[{"destination", "fault", "times"}]` after what is in the scripts already."""
+        for each in await request.json():
+            script = self.faults.setdefault(each["destination"], [])
+            script += [each["fault"]] * int(each.get("times", 1))
+        return control.told(self.faults)
+
+    async def get_requests(self, request: web.Request) -> web.Response:
+        """What a platform was asked."""
+        return control.told([control.shown(c) for c in self._asked_about(request).calls])
+
+    async def get_state(self, request: web.Request) -> web.Response:
+        """What a platform keeps."""
+        return control.told(control.state(self._asked_about(request)))
+
+    async def reset(self, _request: web.Request) -> web.Response:
+        """Forget everything."""
+        self.worlds.clear()
+        self.faults.clear()
+        return control.told({})
+
+    async def advance(self, request: web.Request) -> web.Response:
+        """`{"advance_s": seconds}`: later for the ceilings, and for tokens, which last an hour."""
+        by = float((await request.json())["advance_s"])
+        self.advanced_s += by
+        for world in self.worlds.values():
+            if by >= TOKEN_LASTS_S:
+                world.token = f"token-{next(world.numbers)}"
+        return control.told({"advanced_s": self.advanced_s})
+
+    def _asked_about(self, request: web.Request) -> World:
+        name = request.query.get("destination", "")
+        if name not in PLATFORMS:
+            known: Any = {"known": sorted(PLATFORMS)}
+            raise web.HTTPNotFound(text=json.dumps(known), content_type="application/json")
+        return self.world(name)
+
     def _token(self, world: World) -> web.Response:
-        lasts = {"access_token": world.token, "token_type": "Bearer", "expires_in": 3600}
+        lasts = {"access_token": world.token, "token_type": "Bearer", "expires_in": TOKEN_LASTS_S}
         if world.name == "salesforce":
             lasts = {"access_token": world.token, "instance_url": f"{self.url}/{world.name}"}
         return web.json_response(lasts)
 
 
+TOKEN_LASTS_S = 3600
 NONSENSE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 """What a platform runs into when a part of a request is not what it should be."""
 
@@ -127,6 +191,12 @@ def _unauthorised(world: World) -> Response:
     row = next((each for each in world.contract.errors if each.outcome == "AUTH"), None)
     named = row is not None and row.refresh
     return refusal(world, row.name) if row and named else ok({"message": "no"}, 401)
+
+
+async def _silence() -> web.Response:
+    """No answer until the caller gives up."""
+    await asyncio.Event().wait()
+    raise AssertionError("nobody sets it")
 
 
 def _reset(request: web.Request) -> web.Response:
@@ -157,8 +227,13 @@ async def running() -> AsyncIterator[Stub]:
     """The stub on a port of its own."""
     stub = Stub()
     app = web.Application(client_max_size=16 * 2**20)
+    app.router.add_put(f"{control.PATH}/faults", stub.put_faults)
+    app.router.add_get(f"{control.PATH}/requests", stub.get_requests)
+    app.router.add_get(f"{control.PATH}/state", stub.get_state)
+    app.router.add_post(f"{control.PATH}/reset", stub.reset)
+    app.router.add_post(f"{control.PATH}/clock", stub.advance)
     app.router.add_route("*", "/{platform}/{path:.*}", stub.handle)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]

@@ -56,6 +56,8 @@ class World:
     """What each person is subscribed to, where the platform keeps that."""
     leaks: list[str] = field(default_factory=list)
     """Places where something plain stood that should have been hashed."""
+    throttled: int = 0
+    """Calls beyond a documented ceiling."""
     token: str = "token-1"
     calls: list[Call] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: count(1000))
