@@ -17,9 +17,11 @@ ITEMS: Mapping[str, tuple[str, ...]] = {
     "google_ads_conversions": ("conversions", "conversionAdjustments"),
     "google_ads_customer_match": ("operations",),
     "google_data_manager": ("audienceMembers", "events"),
+    "hubspot": ("inputs",),
     "iterable": ("subscribers",),
     "linkedin_conversions": ("elements",),
     "linkedin_dmp": ("elements",),
+    "mailchimp": ("members_to_add",),
     "salesforce": ("records",),
     "tiktok_audiences": ("batch_data",),
     "tiktok_events": ("data",),
@@ -32,15 +34,17 @@ ROWS: Mapping[str, str] = {
     "google_ads_conversions": "partial",
     "google_ads_customer_match": "partial",
     "google_data_manager": "bad_items",
+    "hubspot": "multi_status",
     "iterable": "values",
     "linkedin_conversions": "elements",
     "linkedin_dmp": "elements",
+    "mailchimp": "segment_errors",
     "salesforce": "item_error",
     "tiktok_audiences": "bad_item",
     "tiktok_events": "bad_item",
 }
 """Platform → the row of its contract that the answer is about."""
-NAMES = ("userId", "email")
+NAMES = ("objectWriteTraceId", "userId", "email")
 """Where the own name of an item is, for platforms that name the bad one by it."""
 
 
@@ -70,8 +74,9 @@ def partly(
         if answer.status >= 300:
             return answer
         done = json.loads(answer.body)
+    array = key if world.name == "braze" else ""
     places = [
-        Place(index, names=(_name(item),), array=key, array_index=index)
+        Place(index, names=(_name(item),), array=array, array_index=index)
         for index, item in enumerate(items)
     ]
     refused = answer_for(row, world.contract, places)
