@@ -269,5 +269,16 @@ def test_s5_what_needs_no_history_counts_at_once_and_only_differences_are_told()
     ]
 
 
+def test_s5_an_edit_of_the_name_alone_reads_nothing_and_tells_nobody() -> None:
+    log = Log({"s": {"event": "A"}}, start=histories.START)
+    log.append("p_0", tracked("p_0", log.clock))
+    log.settle()
+    calls, changes = len(_calls(log)), list(log.changes)
+    log.define("s", {"event": "A"})
+    log.settle()
+    assert (len(_calls(log)), log.changes) == (calls, changes)
+    assert log.owner(0).status()["segments"]["s"]["in_force"] == 2
+
+
 def _calls(log: Log) -> list[BuildCalled]:
     return [r.record for p in log.records for r in p if isinstance(r.record, BuildCalled)]
