@@ -308,7 +308,8 @@ class Caller:
         throttled = [one for one in found if one.outcome is Outcome.THROTTLED]
         if throttled:
             metrics.PAUSES.labels(self._instance.id).inc()
-            return group.throttled(wait_of(throttled[0], wish.pause if wish else None, now))
+            wait = wait_of(throttled[0], wish.pause if wish else None, now)
+            return group.throttled(wait, throttled[0].pause_most)
         if wish is not None and wish.pause is not None:
             group.throttled(wish.pause)
         elif any(one.outcome in SENT for one in found):

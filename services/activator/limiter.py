@@ -87,14 +87,17 @@ class Group:
             self._check()
             yield
 
-    def throttled(self, hint: timedelta | None) -> datetime:
-        """The destination asked to slow down; without a hint each pause is twice the last."""
-        now = self._clock.now()
-        if self._until is not None and now < self._until and hint is None:
+    def throttled(self, hint: timedelta | None, most: timedelta | None = None) -> datetime:
+        """The destination asked to slow down. Without a hint each pause is twice the last; with
+        `most` as well, beginning with the hint."""
+        now, doubles = self._clock.now(), hint is None or most is not None
+        if self._until is not None and now < self._until and doubles:
             return self._until
         pause = self._pause if hint is None else hint
-        if hint is None:
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        if most is not None:
+            pause = min(max(pause, self._pause), most)
+        if doubles:
+            self._pause = min(2 * pause, most or LONGEST_PAUSE)
         self._until = max(now + pause, self._until or now)
         return self._until
 

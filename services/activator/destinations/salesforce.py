@@ -104,6 +104,7 @@ CONTRACT = Contract(
             http=(403,),
             match={"any_error_code": ("REQUEST_LIMIT_EXCEEDED",)},
             pause_s=900,
+            pause_most_s=3600,
         ),
         Row(
             name="unavailable",

@@ -135,7 +135,12 @@ def _of_row(row: Row, outcome: Outcome, answer: Answer, asked: Asked) -> Reading
     if row.retry_after_s is not None:
         found = replace(found, retry_after=timedelta(seconds=row.retry_after_s))
     if row.pause_s is not None and found.retry_after is None:
-        found = replace(found, retry_after=timedelta(seconds=row.pause_s))
+        most = row.pause_most_s
+        found = replace(
+            found,
+            retry_after=timedelta(seconds=row.pause_s),
+            pause_most=None if most is None else timedelta(seconds=most),
+        )
     if row.recheck_s is not None:
         found = replace(found, recheck=timedelta(seconds=row.recheck_s))
     return replace(found, may_refresh=row.refresh, until=row.until, max_age_s=row.max_age_s)

@@ -124,6 +124,8 @@ class Row:
     retry_after_s: int | None = None
     max_age_s: int | None = None
     pause_s: int | None = None
+    pause_most_s: int | None = None
+    """Each further pause is twice the last, up to this."""
     window_s: int | None = None
     recheck_s: int | None = None
     until: str | None = None

@@ -65,6 +65,8 @@ class Reading:
     """The platform's own id of the profile, to be used from now on."""
     recheck: timedelta | None = None
     """For CONFIG: may have mended itself after so long."""
+    pause_most: timedelta | None = None
+    """For THROTTLED: each further pause is twice the last, up to this."""
     until: str | None = None
     """For THROTTLED: a named moment, such as midnight of the account."""
     max_age_s: int | None = None

@@ -50,6 +50,20 @@ async def test_s3_without_a_hint_pauses_double_from_30_seconds_to_15_minutes() -
     assert limiter.throttled(None) - clock.now() == timedelta(seconds=30)
 
 
+async def test_s5_2_a_day_that_is_used_up_pauses_for_15_minutes_doubling_to_an_hour() -> None:
+    clock = SetClock()
+    limiter = Group(RATES, clock)
+    pauses = []
+    for _ in range(4):
+        until = limiter.throttled(15 * MINUTE, 60 * MINUTE)
+        assert limiter.throttled(15 * MINUTE, 60 * MINUTE) == until
+        pauses.append((until - clock.now()) / MINUTE)
+        clock.advance(until - clock.now())
+    assert pauses == [15, 30, 60, 60]
+    limiter.answered()
+    assert limiter.throttled(15 * MINUTE, 60 * MINUTE) - clock.now() == 15 * MINUTE
+
+
 async def test_answers_to_calls_already_under_way_do_not_double_the_pause() -> None:
     limiter = Group(RATES, SetClock())
     assert limiter.throttled(None) == limiter.throttled(None)
