@@ -282,6 +282,7 @@ class Caller:
         )
         found = readings(answered, asked)
         until = self._adjusted(answered, found, group, now)
+        self._count_unattributed(answered, found)
         job = await self._learned(answered, batch, found)
         return [
             Called(
@@ -315,6 +316,11 @@ class Caller:
         elif any(one.outcome in SENT for one in found):
             group.answered()
         return None
+
+    def _count_unattributed(self, answered: Response | Failure, found: Sequence[Reading]) -> None:
+        count = self._instance.destination.unattributed
+        if count is not None and isinstance(answered, Response):
+            metrics.UNATTRIBUTED.labels(self._instance.id).inc(count(Answer(answered), found))
 
     async def _learned(
         self, answered: Response | Failure, batch: Batch, found: Sequence[Reading]

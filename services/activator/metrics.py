@@ -29,6 +29,12 @@ PAUSES = Counter(
     "Times a platform told us to slow down. A rise means that the limits are set too high.",
     ["destination"],
 )
+UNATTRIBUTED = Counter(
+    "afflux_unattributed_failures_total",
+    "Items that a platform counted as failed without naming them. A rise means that members may be"
+    " missing there: reconcile.",
+    ["destination"],
+)
 ANSWERS = Gauge(
     "afflux_destination_up",
     "0 while a platform does not answer and is only probed, at growing distances; else 1.",

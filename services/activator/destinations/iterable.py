@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change, Conversion
 from services.activator.domain.contract import Contract, Endpoint, IdType, Rate, Row
+from services.activator.domain.outcomes import Reading
 from services.activator.domain.person import Known, known
 from services.activator.domain.platform import (
     Audience,
@@ -234,6 +235,13 @@ def created(answer: Answer, _audience: Audience) -> str | None:
     return text_id(answer.first("listId"))
 
 
+def unattributed(answer: Answer, found: Sequence[Reading]) -> int:
+    """What the count of failures says beyond the values that are listed."""
+    failed = answer.first("failCount")
+    named = sum(one.reason != "ok" for one in found)
+    return max(0, failed - named) if isinstance(failed, int) else 0
+
+
 DESTINATION = Destination(
     contract=CONTRACT,
     settings=Settings,
@@ -241,4 +249,5 @@ DESTINATION = Destination(
     build=build,
     headers=headers,
     audiences=AudienceCalls(find=find, found=found, create=create, created=created),
+    unattributed=unattributed,
 )

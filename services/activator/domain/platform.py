@@ -13,7 +13,7 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change
 from services.activator.domain.contract import Action, Contract, Endpoint
 from services.activator.domain.naming import Place
-from services.activator.domain.outcomes import Response
+from services.activator.domain.outcomes import Reading, Response
 from services.activator.domain.person import Identify
 from services.activator.domain.requests import Request
 from services.activator.domain.rules import Dialling
@@ -317,6 +317,8 @@ class Destination(Generic[S]):
     learn: Callable[[Batch, Answer], Mapping[str, str]] | None = None
     """Profile → the platform's own id, as an answer tells it."""
     hint: Callable[[Answer, datetime], Hint | None] | None = None
+    unattributed: Callable[[Answer, Sequence[Reading]], int] | None = None
+    """How many items an answer counts as failed and does not name."""
     variant: Callable[[S, Action], str] = _no_variant
     """Which of several ways the instance has chosen for an operation."""
     introduction_s: int = 0

@@ -10,9 +10,18 @@ from urllib.parse import parse_qs
 import pytest
 
 from schemas.problems import Invalid
-from services.activator.destinations import DESTINATIONS, hubspot, intercom, klaviyo, zendesk
+from services.activator.destinations import (
+    DESTINATIONS,
+    hubspot,
+    intercom,
+    iterable,
+    klaviyo,
+    zendesk,
+)
 from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change
+from services.activator.domain.classify import Asked, readings
+from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import Outcome, Response
 from services.activator.domain.platform import Audience, Hint
 from services.activator.domain.requests import Request
@@ -124,6 +133,20 @@ def test_s5_4_only_imports_of_profiles_are_asked_about() -> None:
     for kind, job in (("profile-bulk-import-job", "j1"), ("event-bulk-create-job", None)):
         answer = Response(202, JSON, json.dumps({"data": {"type": kind, "id": "j1"}}).encode())
         assert klaviyo.job(Answer(answer)) == job
+
+
+def test_s5_6_failures_that_nobody_is_named_for_are_counted() -> None:
+    contract = DESTINATIONS["iterable"].contract
+    endpoint = contract.endpoint("add_member", "")
+    assert endpoint is not None
+    places = [Place(index, names=(f"user-{index}",)) for index in range(4)]
+    asked = Asked(contract=contract, endpoint=endpoint, places=places, now=AT)
+    body = {"successCount": 1, "failCount": 3, "failedUpdates": {"conflictUserIds": ["user-1"]}}
+    response = Response(200, JSON, json.dumps(body).encode())
+    found = readings(response, asked)
+    assert [one.outcome for one in found].count(Outcome.PERMANENT) == 1
+    assert iterable.unattributed(Answer(response), found) == 2
+    assert iterable.unattributed(Answer(Response(200, JSON, b'{"failCount":0}')), found) == 0
 
 
 def test_s5_6_a_list_that_is_no_number_is_left_to_iterable_to_refuse() -> None:
