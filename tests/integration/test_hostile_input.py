@@ -87,14 +87,15 @@ def send(running: IngestProcess, name: str) -> int:
 
 def slowness() -> float:
     """How many times slower this machine is now than the one that the limits are for, where one
-    turn of a bare loop takes 25 ns; half as much again, for what the loop does not show."""
+    turn of a bare loop takes 25 ns; three times that, for caches and memory that others use too do
+    not show in the loop. What this guards against takes seconds."""
     took = []
     for _ in range(5):
         begun = time.process_time()
         for _ in range(1_000_000):
             pass
         took.append(time.process_time() - begun)
-    return 1.5 * max(1.0, min(took) / 0.025)
+    return 3 * max(1.0, min(took) / 0.025)
 
 
 @pytest.mark.parametrize("name", NAMES)
