@@ -90,14 +90,13 @@ class Group:
     def throttled(self, hint: timedelta | None, most: timedelta | None = None) -> datetime:
         """The destination asked to slow down. Without a hint each pause is twice the last; with
         `most` as well, beginning with the hint."""
-        now, doubles = self._clock.now(), hint is None or most is not None
-        if self._until is not None and now < self._until and doubles:
-            return self._until
-        pause = self._pause if hint is None else hint
-        if most is not None:
-            pause = min(max(pause, self._pause), most)
-        if doubles:
-            self._pause = min(2 * pause, most or LONGEST_PAUSE)
+        now, pause = self._clock.now(), hint
+        if pause is None or most is not None:
+            if (until := self.until) is not None:
+                return until
+            ceiling = most or LONGEST_PAUSE
+            pause = min(max(pause or FIRST_PAUSE, self._pause), ceiling)
+            self._pause = min(2 * pause, ceiling)
         self._until = max(now + pause, self._until or now)
         return self._until
 

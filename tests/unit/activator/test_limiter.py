@@ -64,6 +64,14 @@ async def test_s5_2_a_day_that_is_used_up_pauses_for_15_minutes_doubling_to_an_h
     assert limiter.throttled(15 * MINUTE, 60 * MINUTE) - clock.now() == 15 * MINUTE
 
 
+async def test_s3_a_pause_without_a_hint_stays_within_15_minutes_whatever_came_before() -> None:
+    clock = SetClock()
+    limiter = Group(RATES, clock)
+    for _ in range(3):
+        clock.advance(limiter.throttled(15 * MINUTE, 60 * MINUTE) - clock.now())
+    assert limiter.throttled(None) - clock.now() == 15 * MINUTE
+
+
 async def test_answers_to_calls_already_under_way_do_not_double_the_pause() -> None:
     limiter = Group(RATES, SetClock())
     assert limiter.throttled(None) == limiter.throttled(None)
