@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from services.activator.domain.answer import Answer
 from services.activator.domain.classify import Asked, readings
+from services.activator.domain.lookup import Lookup
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading
 from services.activator.domain.platform import Audience, AudienceCalls, Setup, Token
@@ -81,7 +82,7 @@ class Audiences:
     async def _found(self, audience: Audience, calls: AudienceCalls) -> str | None:
         if calls.find is None:
             return None
-        lookup = calls.pages(audience)
+        lookup = Lookup(calls, audience)
         while True:
             answer = await self._asked(lookup.request)
             if answer.status not in calls.absent:

@@ -68,7 +68,7 @@ class Deliverer:
         self._pause: Pause | None = None
         self._one_at_a_time = asyncio.Lock()
         self._waiting = 0
-        self._count_again_at = clock.now()
+        self._count_again_at = clock.elapsed()
         self._trouble: Trouble | None = None
         self._use(instance, client)
 
@@ -156,12 +156,12 @@ class Deliverer:
 
     async def _count_waiting(self) -> None:
         """Counting a million rows takes a while, so it may take one part in `COUNT_SELDOM`."""
-        before = self._clock.now()
+        before = self._clock.elapsed()
         if before < self._count_again_at:
             return
         self._waiting = await self._ledger.waiting()
         metrics.RETRIES_WAITING.labels(self._instance.id).set(self._waiting)
-        after = self._clock.now()
+        after = self._clock.elapsed()
         self._count_again_at = after + COUNT_SELDOM * (after - before)
 
     @property

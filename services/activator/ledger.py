@@ -92,17 +92,18 @@ where destination_id = $1 and next_attempt_at <= $2
 order by next_attempt_at, arrival limit $3
 """
 
-_WAITING = "outcome in ('retry', 'throttled', 'auth', 'config')"
-_ANY_WAITING = f"select from activator.ledger where destination_id = $1 and {_WAITING}"
+_WAITING = """
+from activator.ledger
+where destination_id = $1 and outcome in ('retry', 'throttled', 'auth', 'config')
+"""
 """Written out, so that the partial index serves it."""
 
 _HEAD = f"""
 select payload, attempts, waiting_since, touched, sent_identifiers, reason, first_sent_at,
        next_attempt_at
-from activator.ledger
-where destination_id = $1 and {_WAITING}
+{_WAITING}
 order by arrival limit $2
-"""  # noqa: S608 - a constant
+"""
 
 
 class Ledger:
@@ -173,15 +174,12 @@ class Ledger:
 
     async def waiting(self) -> int:
         """How many wait for another attempt or for a new definition."""
-        count: int = await self._pool.fetchval(
-            f"select count(*) from activator.ledger where destination_id = $1 and {_WAITING}",  # noqa: S608
-            self._id,
-        )
+        count: int = await self._pool.fetchval(f"select count(*) {_WAITING}", self._id)
         return count
 
     async def is_anything_waiting(self) -> bool:
         """Whether any waits."""
-        found: bool = await self._pool.fetchval(f"select exists ({_ANY_WAITING})", self._id)
+        found: bool = await self._pool.fetchval(f"select exists (select {_WAITING})", self._id)
         return found
 
     async def paused(self) -> Pause | None:

@@ -14,6 +14,7 @@ from services.activator.domain.batches import batches, part
 from services.activator.domain.change import Change, Conversion, Operation, Person
 from services.activator.domain.classify import Asked, readings
 from services.activator.domain.contract import Action
+from services.activator.domain.lookup import Lookup
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading, Response
 from services.activator.domain.platform import (
@@ -119,7 +120,7 @@ async def _called(trial: Trial) -> None:
 async def _audience(
     trial: Trial, audience: Audience, calls: AudienceCalls, setup: Setup[Any]
 ) -> Finding:
-    lookup = calls.pages(audience)
+    lookup = Lookup(calls, audience)
     while True:
         answered = await trial.client.send(lookup.request(setup))
         reading = _read(trial, "create_audience", answered)

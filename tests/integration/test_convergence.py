@@ -9,10 +9,9 @@ import asyncio
 import hashlib
 import os
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ import pytest
 
 from schemas.codec import encode
 from services.activator.client import SafeClient
+from services.activator.clock import SystemClock
 from services.activator.destinations import DESTINATIONS
 from services.activator.domain.change import Change, Conversion, change_of
 from services.activator.domain.outcomes import Failure, Response
@@ -381,17 +381,8 @@ async def test_s8_a_partial_failure_dead_letters_only_the_bad_item(
     assert reached == 3
 
 
-class RealClock(SetClock):
-    """The time of this machine."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def elapsed(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+class RealClock(SystemClock, SetClock):
+    """The time of this machine, where a test could set it."""
 
 
 @pytest.mark.parametrize("name", ["slack_webhook", "webhook", "klaviyo"])

@@ -25,7 +25,7 @@ class Pace:
     def wait(self, call: Call, world: World, share: float) -> float:
         """Seconds until the call keeps every ceiling, each at that share; 0 when it does."""
         endpoint, now = endpoint_of(call, world), self.now()
-        windows = list(self._windows(world, endpoint, share))
+        windows = self._windows(world, endpoint, share)
         waits = [
             seen[-most] + rate.per_s - now for seen, rate, most in windows if len(seen) >= most
         ]
@@ -38,9 +38,9 @@ class Pace:
     def _windows(
         self, world: World, endpoint: Endpoint | None, share: float
     ) -> "list[tuple[deque[float], Rate, int]]":
-        own = endpoint is not None and bool(endpoint.rates)
-        rates = endpoint.rates if endpoint is not None and own else world.contract.rates
-        scope = endpoint.path if endpoint is not None and own else ""
+        scope, rates = "", world.contract.rates
+        if endpoint is not None and endpoint.rates:
+            scope, rates = endpoint.path, endpoint.rates
         found = []
         for rate in rates:
             if rate.requests:
@@ -69,6 +69,6 @@ def state(world: World) -> Mapping[str, Any]:
     }
 
 
-def told(value: Any, status: int = 200) -> web.Response:
+def told(value: Any) -> web.Response:
     """An answer of the door."""
-    return web.json_response(value, status=status, dumps=lambda v: json.dumps(v, default=str))
+    return web.json_response(value, dumps=lambda v: json.dumps(v, default=str))

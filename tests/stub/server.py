@@ -85,11 +85,14 @@ class Stub:
         return await self._answer(request, world, call, self._fault(name, call))
 
     def _fault(self, name: str, call: Call) -> str:
-        """The next of the script; a partial one waits for a call that has parts."""
+        """The next of the script; a partial one waits for a call that has parts, and names them."""
         script = self.faults.get(name)
-        if not script or (script[0] == "partial" and partial.list_in(call, name) is None):
+        if not script:
             return ""
-        return script.pop(0)
+        if script[0] != "partial":
+            return script.pop(0)
+        parts = partial.list_in(call, name)
+        return "" if parts is None else f"{script.pop(0)}:{parts}"
 
     async def _answer(
         self, request: web.Request, world: World, call: Call, fault: str
@@ -109,10 +112,10 @@ class Stub:
             return _reset(request)
         if kind == "timeout":
             return await _silence()
-        if kind == "partial" and (key := partial.list_in(call, world.name)) is not None:
-            return _sent(partial.partly(world, call, key, applied))
+        if kind == "partial":
+            return _sent(partial.partly(world, call, detail, applied))
         if kind == "expire_token":
-            world.token = f"token-{next(world.numbers)}"
+            world.renew_token()
         if kind == "slow":
             await asyncio.sleep(int(detail) / 1000)
         response = applied(world, call)
@@ -145,9 +148,9 @@ class Stub:
         """`{"advance_s": seconds}`: later for the ceilings, and for tokens, which last an hour."""
         by = float((await request.json())["advance_s"])
         self.advanced_s += by
-        for world in self.worlds.values():
-            if by >= TOKEN_LASTS_S:
-                world.token = f"token-{next(world.numbers)}"
+        if by >= TOKEN_LASTS_S:
+            for world in self.worlds.values():
+                world.renew_token()
         return control.told({"advanced_s": self.advanced_s})
 
     def _asked_about(self, request: web.Request) -> World:

@@ -73,6 +73,10 @@ class World:
             self.members[self.audiences[name]] = set()
         return self.audiences[name]
 
+    def renew_token(self) -> None:
+        """The token that is out there is refused from now on."""
+        self.token = f"token-{next(self.numbers)}"
+
     def page(self, asked: str | None) -> "tuple[list[tuple[str, str]], int | None]":
         """Two audiences as name and id, from the one on that was asked for; where to go on."""
         start = int(asked or 0)

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from schemas.predicates.filters import Filter, Happened
+from schemas.predicates.spans import covered
 from services.activator.domain.change import Conversion, Goods
 
 CLICKS = ("fbc", "fbp", "gclid", "gbraid", "wbraid", "ttclid", "ttp", "li_fat_id")
@@ -54,7 +55,7 @@ class EventMapping:
         """Whether the event, whose name fits, is one of them at the instant `at` (Unix ms)."""
         properties, context = event.get("properties"), event.get("context")
         span = self.meant.span(Happened(self.meant.event, at, event_id, properties, context))
-        return span is not None and span[0] <= at < span[1]
+        return span is not None and covered((span,), at)
 
 
 def conversion_of(event: Mapping[str, Any], mapped: EventMapping, *, event_id: str) -> Conversion:

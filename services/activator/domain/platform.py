@@ -230,40 +230,6 @@ class AudienceCalls:
     unmade: str | None = None
     """Where the platform's owner makes it: the reason of the pause while it is not there."""
 
-    def pages(self, audience: Audience) -> "Lookup":
-        """The look-up: one page after the other until it is found, or there is no more."""
-        return Lookup(self, audience)
-
-
-@dataclass(slots=True)
-class Lookup:
-    """Where a look-up through several pages stands."""
-
-    calls: AudienceCalls
-    audience: Audience
-    asked: Mapping[str, str] = field(default_factory=dict)
-
-    def request(self, setup: Setup[Any]) -> Request:
-        """The call for the page that is due."""
-        assert self.calls.find is not None
-        request = self.calls.find(self.audience, setup)
-        return request.asking(self.asked) if self.asked else request
-
-    def read(self, answer: Answer) -> str | None:
-        """The id on this page; None when it is on none so far."""
-        if answer.status in self.calls.absent or self.calls.found is None:
-            self.asked = {}
-            return None
-        before, self.asked = self.asked, self.calls.more(answer)
-        if self.asked == before:
-            self.asked = {}
-        return self.calls.found(answer, self.audience)
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether there is another page."""
-        return bool(self.asked)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:

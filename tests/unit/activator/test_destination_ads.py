@@ -208,8 +208,10 @@ def test_a_refund_is_the_adjustment_of_its_order(variant: str, adjustment: Any) 
     ]
 
 
-@pytest.mark.parametrize(("variant", "reason"), [("retraction", "no_order_id")])
-def test_an_adjustment_needs_the_order_that_it_is_of(variant: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("variant", "reason"), [("retraction", "no_order_id"), ("restatement", "no_value")]
+)
+def test_an_adjustment_needs_what_it_is_about(variant: str, reason: str) -> None:
     refund = type(CONVERSION)(event_id="e", name="Refund")
     event = replace(change(audience_id=None), operation="send_event", conversion=refund)
     with pytest.raises(Unsendable, match=reason):

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from services.activator.domain.answer import Answer
+from services.activator.domain.lookup import Lookup
 from services.activator.domain.outcomes import Response
-from services.activator.domain.platform import Audience, Lookup
+from services.activator.domain.platform import Audience
 from tests.stub.server import applied
 from tests.stub.world import World, ok
 from tests.unit.activator.building import AT, TOKEN
@@ -35,7 +36,7 @@ def asked(name: str, audiences: Mapping[str, str]) -> tuple[str | None, int]:
     of = an_instance(name, {"base_url": BASE, "allow_private": True})
     calls = of.destination.audiences
     assert calls is not None
-    lookup, count = calls.pages(WANTED), 0
+    lookup, count = Lookup(calls, WANTED), 0
     while True:
         response = applied(world, call_of(lookup.request(of.setup(TOKEN, {}, AT))))
         assert response.status == 200, response
@@ -64,7 +65,7 @@ def test_a_platform_that_names_the_same_page_for_ever_is_not_asked_for_ever() ->
     of = an_instance("google_data_manager")
     calls = of.destination.audiences
     assert calls is not None
-    lookup: Lookup = calls.pages(WANTED)
+    lookup = Lookup(calls, WANTED)
     page: Response = ok({"userLists": [], "nextPageToken": "again"})
     assert lookup.read(Answer(page)) is None
     assert lookup.goes_on
