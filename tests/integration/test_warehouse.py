@@ -124,13 +124,18 @@ class Clinic:
         return rows
 
     def kill_readers(self) -> None:
-        """SIGKILL, in the middle of whatever they do; their keeper starts them again."""
+        """SIGKILL, in the middle of whatever they do; their keeper starts them again.
+
+        Those that were killed before may not be back yet: they are waited for.
+        """
+        wait_until(lambda: bool(self._readers()), "readers that can be killed")
+        for reader in self._readers():
+            reader.kill()
+
+    def _readers(self) -> list[psutil.Process]:
         keeper = self.platform.supervisor.pid("warehouse-0")
         assert keeper is not None
-        readers = psutil.Process(keeper).children(recursive=True)
-        assert readers
-        for reader in readers:
-            reader.kill()
+        return psutil.Process(keeper).children(recursive=True)
 
     def events(self) -> list[Event]:
         """What the rows became, repeats included."""
