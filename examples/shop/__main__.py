@@ -16,12 +16,13 @@ import cyclopts
 
 from deploy.local.errors import LocalStackError
 from deploy.local.stack import ended_by_signals
-from examples.shop.receiver import Receiver
+from examples.shop.receiver import Call, Receiver
 from examples.shop.recompute import differences, recompute
 from examples.shop.screen import Figures, Screen, latency
 from examples.shop.story import told
 from examples.shop.traffic import Traffic
 from examples.shop.watcher import Watcher
+from schemas.records import MembershipChanged
 from services.control.apply import apply, valid_documents
 from services.control.platform import Platform, PlatformFailed, running_platform
 
@@ -183,16 +184,22 @@ def _judge(screen: Screen, receiver: Receiver, watcher: Watcher, traffic: Traffi
 
 
 def _is_told(receiver: Receiver, watcher: Watcher, until: int | None) -> bool:
-    """Whether every membership that changed by then is as the receiver was told last."""
-    newest = {(c.audience_id, c.profile_id): 0 for c in list(receiver.calls)}
-    for call in list(receiver.calls):
-        key = (call.audience_id, call.profile_id)
-        newest[key] = max(newest[key], call.version)
+    """Whether the receiver knows of every membership that changed by then."""
+    newest: dict[tuple[str, str], Call] = {}
+    for call in sorted(receiver.calls, key=lambda call: call.version):
+        newest[call.audience_id, call.profile_id] = call
     return all(
-        newest.get(pair, 0) >= change.sequence or not (change.member or pair in newest)
+        is_known(change, newest.get(pair))
         for pair, change in list(watcher.memberships.items())
         if until is None or change.occurred_at <= until
     )
+
+
+def is_known(change: MembershipChanged, last: Call | None) -> bool:
+    """Whether nothing is left to say. An entry and an exit at one instant need no call: whoever
+    was last told that somebody is out, or never that they are in, knows it already."""
+    is_in = last is not None and last.member
+    return not (is_in or change.member) or (last is not None and last.version >= change.sequence)
 
 
 def _until(holds: Callable[[], bool], what: str) -> None:
