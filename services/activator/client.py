@@ -24,6 +24,10 @@ class AddressRefused(OSError):
     """The name leads to an address that is not on the public internet."""
 
 
+class Interrupted(aiohttp.ClientError):
+    """The connection ended without an answer; whether the request arrived, nobody knows."""
+
+
 class SafeClient:
     """One session. The check is on the very address that a socket is opened to, so that neither
     a name nor a second look-up can lead it inside."""
@@ -37,6 +41,7 @@ class SafeClient:
             timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
+            middlewares=(_once,),
         )
 
     async def __aenter__(self) -> Self:
@@ -64,6 +69,19 @@ class SafeClient:
                 return Response(response.status, headers, await _start_of(response))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return _failure(error)
+
+
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """aiohttp would send a PUT or DELETE again by itself when a kept connection ends, so that an
+    add that arrived is followed by a refusal that seems to be all there was."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise Interrupted from error
 
 
 async def _start_of(response: aiohttp.ClientResponse) -> bytes:

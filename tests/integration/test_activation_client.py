@@ -26,6 +26,9 @@ class Server:
                 return web.Response(status=302, headers={"location": "/inside"})
             case "/cookie":
                 return web.Response(headers={"set-cookie": "session=1"})
+            case "/cut":
+                assert request.transport is not None
+                request.transport.abort()
             case "/endless":
                 return web.Response(body=b"x" * (MAX_ANSWER + 1))
             case "/cookies":
@@ -70,6 +73,19 @@ async def test_no_cookie_is_brought_back(server: Server) -> None:
         answer = await client.send(Request(url=f"{url}/cookies", headers={}, content=b""))
     assert isinstance(answer, Response)
     assert answer.body == b"none"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_a_call_whose_answer_is_lost_is_not_made_again_behind_our_back(
+    server: Server, method: str
+) -> None:
+    url = f"http://127.0.0.1:{server.port}"
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        await client.send(Request(url=f"{url}/kept", headers={}, content=b"", method=method))
+        cut = Request(url=f"{url}/cut", headers={}, content=b"{}", method=method)
+        answer = await client.send(cut)
+    assert answer == Failure(Outcome.RETRY, "connection_error")
+    assert server.paths == ["/kept", "/cut"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f000001"])
