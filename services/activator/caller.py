@@ -45,6 +45,8 @@ class Called:
 
     reading: Reading
     sent_at: datetime | None = None
+    may_have_arrived: bool = False
+    """Whether the platform may have taken it, or one of the entries that it went apart into."""
     paused_until: datetime | None = None
     job: JobRef | None = None
 
@@ -288,6 +290,7 @@ class Caller:
             Called(
                 reading=reading,
                 sent_at=sent_at,
+                may_have_arrived=reading.may_have_arrived,
                 paused_until=until,
                 job=JobRef(job, batch.endpoint, entry.place) if job else None,
             )
@@ -363,9 +366,10 @@ def _of(change: Change, called: Called) -> Called:
 
 
 def _worst(known: Called | None, called: Called) -> Called:
-    if known is None or worst(known.reading, called.reading) is called.reading:
+    if known is None:
         return called
-    return known
+    graver = called if worst(known.reading, called.reading) is called.reading else known
+    return replace(graver, may_have_arrived=known.may_have_arrived or called.may_have_arrived)
 
 
 def _final(called: Called) -> Called:

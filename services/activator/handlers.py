@@ -238,7 +238,7 @@ class Deliverer:
         tasks = [task for item in missing if isinstance(task := await self._task(item), Task)]
         await self._caller.introduce(tasks)
         verdicts = [
-            self._verdict(item, Called(reading=_second(one, item)))
+            self._verdict(item, _concluded(one, item))
             for item, one in zip(items, found, strict=True)
         ]
         await self._settle(verdicts, ())
@@ -381,6 +381,7 @@ class Deliverer:
             delay=lambda attempts: self._instance.policy.delay(attempts, self._random()),
             paused_until=called.paused_until,
             sent_at=called.sent_at,
+            may_have_arrived=called.may_have_arrived,
         )
 
     async def _settle(self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped]) -> None:
@@ -401,6 +402,11 @@ class Deliverer:
             received_at = result.item.change.received_at
             if result.outcome in SENT and received_at is not None:
                 metrics.LATENCY.labels(name).observe(max(0.0, now - received_at / 1000))
+
+
+def _concluded(reading: Reading, item: Item) -> Called:
+    second = _second(reading, item)
+    return Called(reading=second, may_have_arrived=second.may_have_arrived)
 
 
 def _second(reading: Reading, item: Item) -> Reading:

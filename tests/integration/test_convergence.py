@@ -309,6 +309,26 @@ async def test_nothing_is_left_of_who_has_left(name: str, pool: Any, stub: Stub)
         assert bool(held & _owned(number)) is (number in members), number
 
 
+async def test_ruling_17_of_an_add_that_went_in_part_all_is_removed(pool: Any, stub: Stub) -> None:
+    """E-mail and device are two requests: one is applied, the other refused, and then she leaves."""
+    identifiers = [
+        {"type": "email", "value": _email(1)},
+        {"type": "aaid", "value": "maid-1"},
+    ]
+    jane = person(1) | {"identifiers": identifiers}
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House("snapchat_audiences", pool, stub, client)
+        deliverer = await house.deliverer()
+        await deliverer.take([change(_profile(2), profile=person(2))])
+        stub.faults[house.name] = ["", "status:403"]
+        await deliverer.take([change(_profile(1), profile=jane)])
+        assert deliverer.standing().state == "misconfigured"
+        assert len(house.members()) == 2
+        await deliverer.take([change(_profile(1), version=2, member=False, profile=jane)])
+        await _come_to_rest(house)
+    assert house.members() == {_digest(2)}
+
+
 async def _live_through(house: House, changes: list[Change], dice: random.Random) -> None:
     """Batches with faults between and within them; a crash repeats the batch."""
     deliverer = await house.deliverer(lambda: dice.random() < 0.02)

@@ -72,6 +72,11 @@ class Reading:
     max_age_s: int | None = None
     """For RETRY: not beyond this age."""
 
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the platform may have taken it: any other outcome says that it has not."""
+        return self.outcome is Outcome.RETRY or self.outcome in SENT
+
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:

@@ -50,20 +50,15 @@ class Verdict:
     sent_at: datetime | None = None
     """When the call was made; None when there was none."""
     latency: timedelta | None = None
-
-    @property
-    def may_have_arrived(self) -> bool:
-        """Whether the platform may have taken it: a refusal says that it has not."""
-        return self.sent_at is not None and self.outcome in (Outcome.RETRY, *SENT)
+    may_have_arrived: bool = False
+    """Whether the platform may have taken it, or a part of it."""
 
     @property
     def touched(self) -> bool:
         """Whether the platform may hold the profile from now on."""
         if self.outcome in SENT:
             return bool(self.item.change.member)
-        called = self.sent_at is not None and self.outcome is Outcome.RETRY
-        exhausted = self.outcome is Outcome.PERMANENT and self.attempts > 1
-        return self.item.touched or bool(self.item.change.member and (called or exhausted))
+        return self.item.touched or bool(self.item.change.member and self.may_have_arrived)
 
 
 def verdict(
@@ -74,6 +69,7 @@ def verdict(
     delay: Delay,
     paused_until: datetime | None = None,
     sent_at: datetime | None = None,
+    may_have_arrived: bool = False,
 ) -> Verdict:
     """The outcome of an attempt. A throttled one counts as none; SPLIT of one item is final."""
     outcome, reason, attempts = reading.outcome, reading.reason, item.attempts
@@ -113,6 +109,7 @@ def verdict(
         throttled_since=throttled_since,
         sent_at=sent_at,
         latency=now - sent_at if sent_at else None,
+        may_have_arrived=may_have_arrived,
     )
 
 

@@ -14,7 +14,9 @@ NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 POLICY = RetryPolicy(SCHEDULE.delays, SCHEDULE.jitter)
 
 
-def judged(reading: Reading, *, now: datetime = NOW, **item: object) -> Verdict:
+def judged(
+    reading: Reading, *, now: datetime = NOW, arrived: bool = False, **item: object
+) -> Verdict:
     return verdict(
         Item(change=change(), **item),  # type: ignore[arg-type] # fields by name
         reading,
@@ -22,6 +24,7 @@ def judged(reading: Reading, *, now: datetime = NOW, **item: object) -> Verdict:
         delay=lambda attempts: POLICY.delay(attempts, 0.5),
         paused_until=now + timedelta(minutes=1),
         sent_at=now,
+        may_have_arrived=arrived or reading.may_have_arrived,
     )
 
 
@@ -98,3 +101,8 @@ def test_ruling_17_an_add_that_may_have_arrived_is_remembered(
     outcome: Outcome, touched: bool
 ) -> None:
     assert judged(Reading(outcome, "x")).touched is touched
+
+
+@pytest.mark.parametrize("outcome", [Outcome.AUTH, Outcome.CONFIG, Outcome.THROTTLED])
+def test_ruling_17_an_add_of_which_a_part_arrived_is_remembered(outcome: Outcome) -> None:
+    assert judged(Reading(outcome, "x"), arrived=True).touched
