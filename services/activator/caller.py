@@ -21,6 +21,7 @@ from services.activator.domain.job import Job, JobRef
 from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading, Response
 from services.activator.domain.person import each_own_id
 from services.activator.domain.platform import Audience, Batch, Entry, Setup, Unsendable
+from services.activator.domain.verdict import Attempt
 from services.activator.limiter import Group, Paused
 from services.activator.line import Line
 from services.activator.tokens import NoToken
@@ -40,14 +41,9 @@ class VendorIds(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Called:
-    """What became of a change, and when it was sent."""
+class Called(Attempt):
+    """What became of a change."""
 
-    reading: Reading
-    sent_at: datetime | None = None
-    may_have_arrived: bool = False
-    """Whether the platform may have taken it, or one of the entries that it went apart into."""
-    paused_until: datetime | None = None
     job: JobRef | None = None
 
 

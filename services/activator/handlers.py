@@ -376,12 +376,9 @@ class Deliverer:
     def _verdict(self, item: Item, called: Called) -> Verdict:
         return verdict(
             item,
-            called.reading,
+            called,
             now=self._clock.now(),
             delay=lambda attempts: self._instance.policy.delay(attempts, self._random()),
-            paused_until=called.paused_until,
-            sent_at=called.sent_at,
-            may_have_arrived=called.may_have_arrived,
         )
 
     async def _settle(self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped]) -> None:

@@ -310,7 +310,7 @@ async def test_nothing_is_left_of_who_has_left(name: str, pool: Any, stub: Stub)
 
 
 async def test_ruling_17_of_an_add_that_went_in_part_all_is_removed(pool: Any, stub: Stub) -> None:
-    """E-mail and device are two requests: one is applied, the other refused, and then she leaves."""
+    """E-mail and device are two requests: one is applied, the other refused; then she leaves."""
     identifiers = [
         {"type": "email", "value": _email(1)},
         {"type": "aaid", "value": "maid-1"},

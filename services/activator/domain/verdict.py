@@ -37,6 +37,17 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How an attempt was answered, and when it was made."""
+
+    reading: Reading
+    sent_at: datetime | None = None
+    may_have_arrived: bool = False
+    """Whether the platform may have taken it, or one of the entries that it went apart into."""
+    paused_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What the ledger is told about an item."""
 
@@ -61,22 +72,14 @@ class Verdict:
         return self.item.touched or bool(self.item.change.member and self.may_have_arrived)
 
 
-def verdict(
-    item: Item,
-    reading: Reading,
-    *,
-    now: datetime,
-    delay: Delay,
-    paused_until: datetime | None = None,
-    sent_at: datetime | None = None,
-    may_have_arrived: bool = False,
-) -> Verdict:
+def verdict(item: Item, attempt: Attempt, *, now: datetime, delay: Delay) -> Verdict:
     """The outcome of an attempt. A throttled one counts as none; SPLIT of one item is final."""
-    outcome, reason, attempts = reading.outcome, reading.reason, item.attempts
+    reading, attempts, sent_at = attempt.reading, item.attempts, attempt.sent_at
+    outcome, reason = reading.outcome, reading.reason
     next_attempt_at = throttled_since = None
     match outcome:
         case Outcome.RETRY if reason == UNANSWERED:
-            next_attempt_at = paused_until or now + (reading.retry_after or timedelta(0))
+            next_attempt_at = attempt.paused_until or now + (reading.retry_after or timedelta(0))
         case Outcome.RETRY:
             attempts += 1
             wait = delay(attempts)
@@ -92,7 +95,7 @@ def verdict(
             if now - throttled_since >= THROTTLED_AT_MOST:
                 outcome, reason = Outcome.PERMANENT, "throttled_too_long"
             else:
-                next_attempt_at = paused_until or now
+                next_attempt_at = attempt.paused_until or now
         case Outcome.AUTH | Outcome.CONFIG | Outcome.SKIPPED:
             pass
         case Outcome.SPLIT:
@@ -109,7 +112,7 @@ def verdict(
         throttled_since=throttled_since,
         sent_at=sent_at,
         latency=now - sent_at if sent_at else None,
-        may_have_arrived=may_have_arrived,
+        may_have_arrived=attempt.may_have_arrived,
     )
 
 

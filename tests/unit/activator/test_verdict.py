@@ -6,7 +6,7 @@ import pytest
 
 from services.activator.destinations.webhook import SCHEDULE
 from services.activator.domain.outcomes import Outcome, Reading
-from services.activator.domain.verdict import Item, Verdict, verdict
+from services.activator.domain.verdict import Attempt, Item, Verdict, verdict
 from services.runtime.delivery import RetryPolicy
 from tests.unit.activator.builders import change
 
@@ -19,12 +19,14 @@ def judged(
 ) -> Verdict:
     return verdict(
         Item(change=change(), **item),  # type: ignore[arg-type] # fields by name
-        reading,
+        Attempt(
+            reading=reading,
+            sent_at=now,
+            may_have_arrived=arrived or reading.may_have_arrived,
+            paused_until=now + timedelta(minutes=1),
+        ),
         now=now,
         delay=lambda attempts: POLICY.delay(attempts, 0.5),
-        paused_until=now + timedelta(minutes=1),
-        sent_at=now,
-        may_have_arrived=arrived or reading.may_have_arrived,
     )
 
 
