@@ -79,6 +79,7 @@ async def run(settings: Settings) -> None:
     runner = web.ServerRunner(server, shutdown_timeout=1)
     try:
         await _listen(runner, settings)
+        await collector.judges.start()
         _spare_the_collector()
         definitions.start()
         suppressions.start()
@@ -100,6 +101,7 @@ async def run(settings: Settings) -> None:
             sending.cancel()
     finally:
         await runner.cleanup()
+        await collector.judges.close()
         sender.close()
         await asyncio.to_thread(definitions.close)
         await asyncio.to_thread(suppressions.close)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Protocol
 
 from prometheus_client import Counter
@@ -17,7 +17,7 @@ from services.ingest.domain.client import Client, Network
 from services.ingest.domain.codes import Refused
 from services.ingest.domain.decode import Body, storable
 from services.ingest.domain.gate import Gate, bearer
-from services.ingest.domain.judge import Call, Rules, Verdict, judge, refusal, unread
+from services.ingest.domain.judge import Call, Rules, refusal, unread
 from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.limits import Limits, Profile, read_limit
 from services.ingest.domain.oauth import Grant
@@ -26,16 +26,14 @@ from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind
 from services.ingest.domain.terms import NewId
 from services.ingest.judges import Judges
+from services.ingest.outcome import Outcome, Tally, decided, outcome
 from services.ingest.outgoing import Outgoing
-from services.ingest.records import records
 from services.ingest.sender import Unavailable
 
 LIGHT_BYTES = 256_000
 LIGHT_VALUES = 2_500
 """Of bodies that are judged at once. A heavier one would hold up everybody else for more than 20 ms
-and goes to a thread, which costs 0.1 ms."""
-
-Outcome = tuple[Verdict, list[Outgoing]]
+and goes to a process of its own."""
 
 
 class Keys(Protocol):
@@ -111,24 +109,24 @@ class Collector:
         if not self.log.is_available:
             raise Unavailable("broker")
         with self.bodies.share() as share:
-            verdict, outgoing = await self._outcome(arrival, self._rules(table, arrival), share)
-        if outgoing:
-            await self.log.send(outgoing)
-        self._note(verdict)
-        return verdict.answer
+            found = await self._outcome(arrival, self._rules(table, arrival), share)
+        if found.records:
+            await self.log.send(found.records)
+        self._note(found)
+        return found.answer
 
     @cached_property
     def _read_limit(self) -> int:
         return read_limit(self.limits)
 
     def _rules(self, table: KeyTable, arrival: Arrival) -> Rules:
+        gate = self._gate(arrival)
         return Rules(
-            table,
+            lambda key: gate.admitted(key, table),
             self.limits,
             self.new_id,
             self.suppressed.holds,
             self.memory.any_seen,
-            self._gate(arrival),
         )
 
     def _gate(self, arrival: Arrival) -> Gate:
@@ -143,29 +141,36 @@ class Collector:
         return self.rates.spend(source_id, rate, time.monotonic())
 
     async def _outcome(self, arrival: Arrival, rules: Rules, share: Share) -> Outcome:
-        sender = _client(arrival, self.trusted_proxies)
+        call = _call(arrival, self.trusted_proxies)
         source: Source | None = None
         try:
             key = keys.key_outside_body(arrival.headers, arrival.query)
             source = rules.admitted(key) if key else None
             body = await _body(arrival, self._read_limit, share)
         except Refused as refused:
-            verdict = unread(refusal(refused, source, b""))
-            return verdict, records(verdict, arrival, sender.ip)
-        call = Call(arrival.door, arrival.received_at, sender, _is_strict(arrival))
-        decide = partial(_decided, body, call, rules, source, arrival)
+            return outcome(unread(refusal(refused, source, b"")), call)
         if _is_heavy(body):
-            return await self.judges.run(decide)
-        return decide()
+            return await self.judges.judge(body, call, rules, source)
+        return decided(body, call, rules, source)
 
-    def _note(self, verdict: Verdict) -> None:
-        source_id = verdict.source.id if verdict.source else ""
-        if verdict.source is not None:
-            ids = [one.message_id for one in verdict.accepted if one.message_id is not None]
-            self.memory.remember(source_id, ids)
-            _count(verdict, source_id)
-        if verdict.refused is not None:
-            metrics.REFUSED.labels(source_id, verdict.refused).inc()
+    def _note(self, found: Outcome) -> None:
+        if found.source_id is not None:
+            ids = [one for one in found.message_ids if one is not None]
+            self.memory.remember(found.source_id, ids)
+            _count(found.tally, found.source_id)
+        if found.refused is not None:
+            metrics.REFUSED.labels(found.source_id or "", found.refused).inc()
+
+
+def _call(arrival: Arrival, trusted_proxies: Sequence[Network]) -> Call:
+    return Call(
+        arrival.door,
+        arrival.received_at,
+        _client(arrival, trusted_proxies),
+        arrival.path,
+        arrival.request_id,
+        _is_strict(arrival),
+    )
 
 
 def _client(arrival: Arrival, trusted_proxies: Sequence[Network]) -> Client:
@@ -201,26 +206,16 @@ def _is_heavy(body: bytes) -> bool:
     return len(body) > LIGHT_BYTES or body.count(b",") > LIGHT_VALUES
 
 
-def _decided(
-    body: bytes, call: Call, rules: Rules, source: Source | None, arrival: Arrival
-) -> Outcome:
-    verdict = judge(body, call, rules, source)
-    return verdict, records(verdict, arrival, call.client.ip)
-
-
-def _count(verdict: Verdict, source_id: str) -> None:
-    accepted, duplicates = len(verdict.accepted), verdict.duplicates
-    rejected = sum(one.events for one in verdict.put_aside)
-    received = accepted + duplicates + verdict.suppressed + rejected
-    _received(source_id).inc(received)
-    if accepted:
-        _accepted(source_id).inc(accepted)
-    if duplicates:
-        metrics.DUPLICATE.labels(source_id).inc(duplicates)
-    if verdict.suppressed:
-        metrics.SUPPRESSED.labels(source_id).inc(verdict.suppressed)
-    for one in verdict.put_aside:
-        metrics.REJECTED.labels(source_id, one.code).inc(one.events)
+def _count(tally: Tally, source_id: str) -> None:
+    _received(source_id).inc(tally.received)
+    if tally.accepted:
+        _accepted(source_id).inc(tally.accepted)
+    if tally.duplicate:
+        metrics.DUPLICATE.labels(source_id).inc(tally.duplicate)
+    if tally.suppressed:
+        metrics.SUPPRESSED.labels(source_id).inc(tally.suppressed)
+    for code, events in tally.rejected.items():
+        metrics.REJECTED.labels(source_id, code).inc(events)
 
 
 @cache

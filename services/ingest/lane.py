@@ -9,6 +9,9 @@ from typing import Any
 from services.ingest import metrics
 from services.ingest.outgoing import Entry
 
+BATCH_RECORDS = 2000
+"""In a batch at most: writing them takes a few milliseconds, in which nothing else happens."""
+
 
 class Lane:
     """The records of one partition that wait for the broker."""
@@ -45,8 +48,8 @@ class Lane:
         waiting, self._waiting = self._waiting, []
         return self._in_flight, waiting
 
-    async def flush(self, producer: Any) -> None:
-        """Send what waits, unless the batch before is still on its way.
+    async def flush(self, producer: Any) -> int:
+        """Send what waits, unless the batch before is still on its way; how many records went.
 
         Raises:
             KafkaError: the producer cannot go on; nothing more can be sent through it.
@@ -54,7 +57,7 @@ class Lane:
         if self._error is not None:
             raise self._error
         if self._in_flight or not self._waiting:
-            return
+            return 0
         batch = producer.create_batch()
         count = _fill(batch, self._waiting)
         self._in_flight, self._waiting = self._waiting[:count], self._waiting[count:]
@@ -62,6 +65,7 @@ class Lane:
         sent = partial(self._settle, self._in_flight, time.monotonic())
         ack = await producer.send_batch(batch, self._topic, partition=self._partition)
         ack.add_done_callback(sent)
+        return count
 
     def _settle(self, entries: Sequence[Entry], began: float, ack: "asyncio.Future[Any]") -> None:
         """Also when the producer was given up: what is in the log is not drained once more."""
@@ -78,11 +82,11 @@ class Lane:
 
 def _fill(batch: Any, entries: Sequence[Entry]) -> int:
     """How many fit; the first always does."""
-    append = batch.append
-    for count, entry in enumerate(entries):
+    append, some = batch.append, entries[:BATCH_RECORDS]
+    for count, entry in enumerate(some):
         one = entry.outgoing
         if append(timestamp=None, key=one.key, value=one.value, headers=one.headers) is None:
             batch.close()
             return count
     batch.close()
-    return len(entries)
+    return len(some)

@@ -11,7 +11,7 @@ from services.ingest.segment import Position
 Headers = Sequence[tuple[str, bytes]]
 
 
-class Outgoing(msgspec.Struct, frozen=True):
+class Outgoing(msgspec.Struct, frozen=True, array_like=True):
     """One record for the log."""
 
     topic: str

@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError
 from schemas.topics import partition_of
 from services.ingest import metrics
 from services.ingest.drain import Drain
-from services.ingest.lane import Lane
+from services.ingest.lane import BATCH_RECORDS, Lane
 from services.ingest.outgoing import Commit, Entry, Outgoing, Reason
 from services.ingest.producer import TOPICS, Broker, answers, close
 from services.ingest.spool import Spool
@@ -34,6 +34,8 @@ IDLE_S = 1.0
 """Without traffic the broker is asked this often whether it is there."""
 HOLD_S = 1.0
 """Longest that requests are held while the last of the spool is drained."""
+SLICE = 500
+"""Records that are sent on without a pause for others."""
 SPOOL_S = 0.7
 """Longest wait for the disk; with the deadline it stays under the four seconds of the contract."""
 NEARLY_EMPTY = 1024 * 1024
@@ -89,9 +91,9 @@ class Sender:
         self._admit(size)
         commit = Commit(len(records), since, self._loop.create_future())
         self._commits.append(commit)
-        self._dispatch([Entry(record, commit) for record in records])
         self._backlog += size
         try:
+            await self._dispatch_all(records, commit)
             reason = await commit.done
         finally:
             self._backlog -= size
@@ -134,11 +136,23 @@ class Sender:
         if self._backlog + size > self._backlog_limit:
             raise Unavailable("backlog")
 
+    async def _dispatch_all(self, records: Sequence[Outgoing], commit: Commit) -> None:
+        """In slices, between which others have their turn; the order holds whatever turns."""
+        for start in range(0, len(records), SLICE):
+            if start:
+                await asyncio.sleep(0)
+                await self._steady.wait()
+            if commit.done.done():
+                return
+            self._dispatch([Entry(one, commit) for one in records[start : start + SLICE]])
+
     def _dispatch(self, entries: Sequence[Entry]) -> None:
         if self.is_direct:
             self._put(entries)
         elif self._spool is not None:
             self._spool.put(entries)
+        else:
+            _fail(entries)
 
     def _put(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -189,13 +203,18 @@ class Sender:
             running.create_task(self._watch(producer))
 
     async def _flush(self, producer: Any, filled: asyncio.Event) -> None:
-        """All lanes together, so that the library makes one request of their batches."""
+        """All lanes together, so that the library makes one request of their batches, unless that
+        would hold up everybody else."""
         while True:
             await filled.wait()
             await asyncio.sleep(self._linger)
             filled.clear()
+            flushed = 0
             for lane in self._every_lane():
-                await lane.flush(producer)
+                flushed += await lane.flush(producer)
+                if flushed > BATCH_RECORDS:
+                    flushed = 0
+                    await asyncio.sleep(0)
 
     async def _watch(self, producer: Any) -> None:
         """Choose the way, again and again."""

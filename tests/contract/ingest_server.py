@@ -169,21 +169,18 @@ def ingest(
     world = World()
     tokens = Tokens(b"secret", public_url=public_url)
     bodies = Budget(BODY_BYTES)
-    front = Front(
-        Collector(
-            keys=world,
-            log=world,
-            suppressed=world,
-            memory=world,
-            tokens=tokens,
-            bodies=bodies,
-            limits=PROFILES,
-            trusted_proxies=(ip_network("192.0.2.0/24"),),
-            new_id=lambda: "new-id",
-        ),
-        Desk(world, tokens, public_url),
-        outage_status=outage_status,
+    collector = Collector(
+        keys=world,
+        log=world,
+        suppressed=world,
+        memory=world,
+        tokens=tokens,
+        bodies=bodies,
+        limits=PROFILES,
+        trusted_proxies=(ip_network("192.0.2.0/24"),),
+        new_id=lambda: "new-id",
     )
+    front = Front(collector, Desk(world, tokens, public_url), outage_status=outage_status)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -192,6 +189,7 @@ def ingest(
         yield Ingest(port, world, front, bodies)
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(collector.judges.close(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-ONE_CALL_S = 0.2
-"""For bodies with a million values: the parser reads them in one call that nothing interrupts."""
 FULL = 3_900_000
 """Bytes that are still read to their end."""
+LIGHT = 250_000
+"""Bytes that are judged on the loop itself, if there are no more than 2 500 commas among them."""
+RUN = "RUN"
+"""In message ids; whoever sends a body again replaces it, or its events are copies."""
 EVENT = {"type": "track", "event": "x", "userId": "u"}
 
 
@@ -22,8 +24,6 @@ class Attack:
     body: bytes
     status: int
     encoding: str = ""
-    longest_s: float = 0.05
-    """How long the loop may be held up."""
 
 
 def repeated(piece: bytes, size: int = FULL) -> bytes:
@@ -31,8 +31,16 @@ def repeated(piece: bytes, size: int = FULL) -> bytes:
     return b'{"batch":[' + b",".join([piece] * (size // (len(piece) + 1))) + b"]}"
 
 
-def batch(events: int) -> bytes:
-    return json.dumps({"batch": [EVENT | {"messageId": f"m{n}"} for n in range(events)]}).encode()
+def batch(events: int, more: Mapping[str, Any] | None = None) -> bytes:
+    event = EVENT | dict(more or {})
+    items = [event | {"messageId": f"{RUN}-{number}"} for number in range(events)]
+    return json.dumps({"batch": items}).encode()
+
+
+def shared(events: int, size: int) -> bytes:
+    """All events of a batch are given a large context."""
+    items = b",".join([b'{"type":"page","userId":"u"}'] * events)
+    return b'{"context":{"x":"' + b"x" * size + b'"},"batch":[' + items + b"]}"
 
 
 def event_with(value: bytes) -> bytes:
@@ -72,14 +80,28 @@ def attacks() -> Mapping[str, Attack]:
         "one lone surrogate": Attack(event_with(b'"\\ud800"'), 200),
         "lone surrogates in one text": Attack(event_with(b'"' + b"\\ud800" * 600_000 + b'"'), 200),
         "lone surrogates in many": Attack(repeated(b'"\\ud800"'), 200),
-        "no numbers": Attack(repeated(b"NaN"), 200, longest_s=ONE_CALL_S),
-        "numbers": Attack(repeated(b"0"), 200, longest_s=ONE_CALL_S),
-        "empty objects": Attack(repeated(b"{}"), 200, longest_s=ONE_CALL_S),
-        "keys": Attack(event_with(b"{" + keys + b"}"), 200, longest_s=ONE_CALL_S),
+        "no numbers": Attack(repeated(b"NaN"), 200),
+        "numbers": Attack(repeated(b"0"), 200),
+        "empty objects": Attack(repeated(b"{}"), 200),
+        "keys": Attack(event_with(b"{" + keys + b"}"), 200),
         "one key again and again": Attack(event_with(b"{" + b'"a":1,' * 600_000 + b'"a":1}'), 200),
         "no JSON": Attack(b"x" * FULL, 400),
         "2 500 events": Attack(batch(2_500), 200),
         "40 000 events": Attack(batch(40_000), 200),
+        "2 500 numbers": Attack(repeated(b"0", 5_000), 200),
+        "620 events": Attack(batch(620), 200),
+        "400 events the long way": Attack(batch(400, {"x": 1}), 200),
+        "1 200 bad events": Attack(repeated(b'{"type":"track","x":"y"}', 30_000), 200),
+        "2 500 long texts": Attack(
+            event_with(b'["' + b'","'.join([b"x" * 97] * 2_499) + b'"]'), 200
+        ),
+        "a shared context for all": Attack(shared(1_200, LIGHT // 3), 200),
+        "a shared context for all, heavy": Attack(shared(2_500, FULL - 200_000), 200),
+        "380 integers": Attack(repeated(digits[0], LIGHT), 200),
+        "lone surrogates in a light text": Attack(
+            event_with(b'"' + b"\\ud800" * 41_000 + b'"'), 200
+        ),
+        "a light text of NUL": Attack(event_with(b'"' + b"\\u0000" * 41_000 + b'"'), 200),
     }
 
 

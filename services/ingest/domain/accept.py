@@ -20,6 +20,9 @@ from services.ingest.domain.validate import event_type, excess, fault
 
 RECORD_LIMIT = 1_000_000
 """Bytes of a record that the broker takes for certain; its own limit is 1 048 588 a batch."""
+WRITTEN_LIMIT = 16_000_000
+"""Bytes of records that one request may become. A context shared by a batch, or a header, is
+written into each of its events: 4 MB could become ten thousand."""
 
 SINGLE_LETTERS = 10_000
 """Events of one request that are put aside one by one; what is beyond them goes in bundles."""
@@ -29,9 +32,17 @@ BUNDLE_BYTES = 500_000
 
 def take_all(items: list[Any], terms: Terms) -> list[Taken]:
     """Each event of a batch on its own merits; a bad one never holds up its neighbours."""
-    allowed = terms.limits.events
-    taken = [take(item, index, terms) for index, item in enumerate(items[:allowed])]
-    return taken + put_aside(items, "too_many_events", terms, start=allowed)
+    allowed = items[: terms.limits.events]
+    taken: list[Taken] = []
+    written = 0
+    for index, item in enumerate(allowed):
+        if written > WRITTEN_LIMIT:
+            taken += put_aside(allowed, "payload_too_large", terms, start=index)
+            break
+        one = take(item, index, terms)
+        written += len(one.record) if isinstance(one, Accepted) else 0
+        taken.append(one)
+    return taken + put_aside(items, "too_many_events", terms, start=len(allowed))
 
 
 def take(item: Any, index: int, terms: Terms) -> Taken:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from services.ingest.domain.codes import Refused
+from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.oauth import Grant, OAuth
 from services.ingest.domain.rate import Rate
 from services.ingest.domain.source import Source
@@ -19,6 +20,16 @@ class Gate(msgspec.Struct, frozen=True):
     """What a token says, unless it is none of ours or no longer holds."""
     spend: Callable[[str, Rate], int]
     """Takes one request of a source's rate; else the seconds to wait."""
+
+    def admitted(self, key: str, keys: KeyTable) -> Source:
+        """The source that a key opens to this request.
+
+        Raises:
+            Refused: no such source, or it does not take the request.
+        """
+        source = keys.find(key)
+        self.admit(source)
+        return source
 
     def admit(self, source: Source) -> None:
         """Let the request through.

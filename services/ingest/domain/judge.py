@@ -18,8 +18,7 @@ from services.ingest.domain.answers import Answer
 from services.ingest.domain.client import Client
 from services.ingest.domain.codes import EVENT_MESSAGES, KEPT, REFUSALS, Code, Refused, RequestCode
 from services.ingest.domain.door import Door
-from services.ingest.domain.gate import Gate
-from services.ingest.domain.keys import KeyTable, key_in_body
+from services.ingest.domain.keys import key_in_body
 from services.ingest.domain.limits import Limits, Profile
 from services.ingest.domain.normalise import Circumstances
 from services.ingest.domain.source import Source
@@ -34,6 +33,8 @@ class Call(msgspec.Struct, frozen=True):
     door: Door
     received_at: int
     client: Client
+    path: str
+    request_id: str
     is_strict: bool = False
 
 
@@ -63,24 +64,14 @@ class Verdict(msgspec.Struct, frozen=True):
 class Rules(msgspec.Struct, frozen=True):
     """What requests are judged by."""
 
-    keys: KeyTable
+    admitted: Callable[[str], Source]
+    """The source that a key opens to this request; raises `Refused`."""
     limits: Mapping[Profile, Limits]
     new_id: Callable[[], str]
     is_suppressed: Callable[[str, SubjectKind, str], bool]
     """Source id, kind and value of an id."""
     any_durable: Callable[[str, Collection[str]], bool]
     """Source id, message ids."""
-    gate: Gate
-
-    def admitted(self, key: str) -> Source:
-        """The source that a key opens to this request.
-
-        Raises:
-            Refused: no such source, or it does not take the request.
-        """
-        source = self.keys.find(key)
-        self.gate.admit(source)
-        return source
 
     def terms(self, around: Circumstances, source: Source, door: Door) -> Terms:
         """What holds for the events of a request to a source."""

@@ -19,7 +19,7 @@ from msgspec import UNSET, UnsetType
 from schemas.event_bytes import encode_event
 from schemas.records import CallType
 from services.ingest.domain import client, times
-from services.ingest.domain.accept import RECORD_LIMIT
+from services.ingest.domain.accept import RECORD_LIMIT, WRITTEN_LIMIT
 from services.ingest.domain.door import Form
 from services.ingest.domain.limits import Limits
 from services.ingest.domain.normalise import Circumstances
@@ -103,10 +103,12 @@ def _taken(
     events: Sequence[Sent], sent_at: str | None, terms: Terms, *, is_doubtful: bool
 ) -> Sequence[Accepted] | None:
     taken = []
+    left = WRITTEN_LIMIT
     for event in events:
         one = _take(event, sent_at, terms)
-        if one is None or (is_doubtful and _may_be_excessive(one.record, terms.limits)):
+        if one is None or left < 0 or (is_doubtful and _may_be_excessive(one.record, terms.limits)):
             return None
+        left -= len(one.record)
         taken.append(one)
     return taken
 

@@ -99,19 +99,20 @@ def rules(
     gate: Gate | None = None,
 ) -> Rules:
     pairs = sources or (("WK", source()),)
+    keys, asked = KeyTable(pairs, salt=b"salt"), gate or OPEN
     return Rules(
-        KeyTable(pairs, salt=b"salt"),
+        lambda key: asked.admitted(key, keys),
         limits or PROFILES,
         lambda: "new-id",
         lambda *subject: subject in suppressed,
         lambda source_id, ids: any((source_id, one) in durable for one in ids),
-        gate or OPEN,
     )
 
 
 def call(kind: CallType | None = None, *, is_strict: bool = False) -> Call:
     door = Door("event" if kind else "batch", kind)
-    return Call(door, RECEIVED_AT, Client("198.51.100.7", "curl/8"), is_strict)
+    path = f"/v1/{kind or 'batch'}"
+    return Call(door, RECEIVED_AT, Client("198.51.100.7", "curl/8"), path, "r1", is_strict)
 
 
 def as_json(value: Any) -> bytes:

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from schemas.codec import decode_as
 from schemas.records import Event
+from services.ingest.domain.accept import WRITTEN_LIMIT
+from services.ingest.domain.client import Client
 from services.ingest.domain.codes import REFUSALS
 from services.ingest.domain.judge import Verdict, judge
 from services.ingest.domain.limits import Limits, Profile
@@ -222,3 +225,26 @@ def test_6_a_bundle_fits_a_record_and_holds_nobody_suppressed() -> None:
     bundles = verdict.put_aside[10_003:]
     assert [(one.index, one.events) for one in bundles] == [(10_004, 1), (10_006, 1)]
     assert [json.loads(one.raw) for one in bundles] == [["x" * 300_000], ["y" * 300_000]]
+
+
+def test_6_what_a_request_becomes_is_bounded_whatever_all_its_events_share() -> None:
+    """A context of half a megabyte in each of 2 500 events would be more than a gigabyte."""
+    shared = {"context": {"x": "x" * 400_000}}
+    items = [track(messageId=f"m{number}") for number in range(2_500)]
+    verdict = judge(batch(*items, **shared), call(), rules(), None)
+    written = sum(len(one.record) for one in verdict.accepted)
+    assert written < WRITTEN_LIMIT + 500_000
+    assert {one.code for one in verdict.put_aside} == {"payload_too_large"}
+    first = verdict.put_aside[0]
+    assert (first.index, json.loads(first.raw)) == (len(verdict.accepted), items[first.index or 0])
+    assert len(verdict.accepted) + len(verdict.put_aside) == 2_500
+
+
+def test_6_what_a_request_becomes_is_bounded_whatever_its_headers_say() -> None:
+    described = structs.replace(call(), client=Client(None, "x" * 30_000))
+    items = [
+        track(messageId=f"m{number}", channel="web", context={"a": 1}) for number in range(2_500)
+    ]
+    verdict = judge(batch(*items), described, rules(), source())
+    assert sum(len(one.record) for one in verdict.accepted) < WRITTEN_LIMIT + 50_000
+    assert len(verdict.accepted) + len(verdict.put_aside) == 2_500
