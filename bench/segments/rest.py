@@ -6,6 +6,9 @@ from pathlib import Path
 from bench.segments.stage import opened
 from bench.segments.workload import happenings, messages, segments
 
+SPREAD_S = 10 * 86_400
+"""The events are that far apart: an instant takes fewer bytes when all lie within a minute."""
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -18,8 +21,9 @@ class Size:
 
 
 def size(directory: Path, *, people: int, events_each: int) -> Size:
-    """With 20 segments over the four events that everybody sends."""
-    told = list(happenings(people * events_each, people=people, names=4, per_second=1000.0))
+    """With 20 segments over the four events that everybody sends, within ten days."""
+    count = people * events_each
+    told = list(happenings(count, people=people, names=4, per_second=count / SPREAD_S))
     path = directory / f"rest-{events_each}"
     with opened(path) as bench:
         bench.define(segments(4), told[0].at)

@@ -18,6 +18,11 @@ class Window:
     start: int = BEGINNING
     end: int = END
 
+    @property
+    def length(self) -> int:
+        """How long after it happened something leaves; 0 when that does not depend on it."""
+        return self.within or 0
+
     def span(self, at: int) -> Span | None:
         """The stream times at which something that happened at `at` lies in the window."""
         if self.within is not None:

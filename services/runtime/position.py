@@ -2,7 +2,7 @@
 
 import msgspec
 
-FORMAT = 2
+FORMAT = 3
 """Of the state: what the runtime writes into it and how the stages lay theirs out."""
 
 POSITION_KEY = b"\x00position"

@@ -7,7 +7,8 @@
 | `b` | `Reading`: how far this partition is with the build that runs |
 | `c` | `Round`: what the partitions have reported of it; in the first partition |
 | `h` build | instant from which on the log held everything when the build read it, if it was cut |
-| `p` profile | `PROFILE`, armed instant, version, profile (msgpack); or `STUB`, offset, survivor |
+| `p` profile | `ARMED`, version, profile (msgpack) if its timer is at the profile's next change; |
+| | else `ELSEWHERE`, version, the timer's instant, profile; or `STUB`, offset, survivor |
 | `t` instant, profile | a timer: something of the profile may change by itself then |
 | `T` | stream time |
 | `u` | where the walk over profiles of an older generation has come to |
@@ -25,9 +26,12 @@ from services.runtime.stage import State
 from services.segmenter.domain.profile import Profile
 
 _NUMBER = struct.Struct(">Q")
-_HEADER = struct.Struct(">cqq")
+_INSTANT = struct.Struct(">q")
 _PROFILE = b"p"
+_ARMED = b"p"
+_ELSEWHERE = b"q"
 _STUB = b"s"
+_VERSION_BYTES = 5
 NEVER = -1
 
 
@@ -95,8 +99,7 @@ def save_profile(state: State, kept: Kept, now: int) -> None:
     if profile.is_written and not kept.is_moved and profile.seen <= now:
         return
     kept.is_moved = False
-    header = _HEADER.pack(_PROFILE, kept.armed, kept.version)
-    state.put(_profile_key(profile.id), header + profile.encode())
+    state.put(_profile_key(profile.id), _header(kept) + profile.encode())
 
 
 def disarm(state: State, kept: Kept) -> None:
@@ -127,7 +130,7 @@ def due_timers(state: State, since: int, until: int) -> Iterator[tuple[int, str]
 def profile_ids(state: State, after: str) -> Iterator[str]:
     """Ids of live profiles behind `after`, in order."""
     for key, value in state.scan(b"p", start=_profile_key(after) + b"\0"):
-        if value.startswith(_PROFILE):
+        if not value.startswith(_STUB):
             yield key[1:].decode()
 
 
@@ -210,8 +213,23 @@ def _kept(profile_id: str, data: bytes) -> Kept | Stub:
     if data.startswith(_STUB):
         (offset,) = _NUMBER.unpack_from(data, 1)
         return Stub(data[1 + _NUMBER.size :].decode() or None, offset)
-    _, armed, version = _HEADER.unpack_from(data)
-    return Kept(Profile.decode(profile_id, data[_HEADER.size :]), armed, version)
+    version, rest = int.from_bytes(data[1 : 1 + _VERSION_BYTES], "big"), data[1 + _VERSION_BYTES :]
+    if data.startswith(_ELSEWHERE):
+        (armed,) = _INSTANT.unpack_from(rest)
+        return Kept(Profile.decode(profile_id, rest[_INSTANT.size :]), armed, version)
+    profile = Profile.decode(profile_id, rest)
+    return Kept(profile, _due(profile), version)
+
+
+def _header(kept: Kept) -> bytes:
+    version = kept.version.to_bytes(_VERSION_BYTES, "big")
+    if kept.armed == _due(kept.profile):
+        return _ARMED + version
+    return _ELSEWHERE + version + _INSTANT.pack(kept.armed)
+
+
+def _due(profile: Profile) -> int:
+    return NEVER if profile.next_due is None else profile.next_due
 
 
 def _put_or_delete(state: State, key: bytes, value: msgspec.Struct | None) -> None:

@@ -26,7 +26,7 @@ class Placed:
     """Why memberships change when it takes effect."""
     reaches: frozenset[str] = frozenset()
     """The segment itself and all whose conditions its own depends on."""
-    leaves: frozenset[bytes] = frozenset()
+    leaves: frozenset[int] = frozenset()
     """Keys of all leaves its condition depends on."""
 
 
@@ -42,11 +42,11 @@ class Catalogue:
     names: tuple[str, ...] = ()
     """Of the segments, by number."""
     limit: int = ENTRIES
-    leaves: Mapping[bytes, Leaf[Any]] = field(default_factory=dict)
+    leaves: Mapping[int, Leaf[Any]] = field(default_factory=dict)
     by_event: Mapping[str, tuple[EventLeaf[Any], ...]] = field(default_factory=dict)
     by_trait: Mapping[str, tuple[TraitLeaf[Any], ...]] = field(default_factory=dict)
     by_relation: Mapping[str, tuple[RowLeaf[Any], ...]] = field(default_factory=dict)
-    dependents: Mapping[bytes, tuple[Placed, ...]] = field(default_factory=dict)
+    dependents: Mapping[int, tuple[Placed, ...]] = field(default_factory=dict)
     """Leaf → the segments to look at when it flips."""
     initially: tuple[Placed, ...] = ()
     """The segments that hold, or may by its id, for a profile without any history."""
@@ -84,7 +84,7 @@ class Catalogue:
 
 
 def _indexed(
-    in_force: Mapping[str, InForce], present: Mapping[bytes, Leaf[Any]], limit: int
+    in_force: Mapping[str, InForce], present: Mapping[int, Leaf[Any]], limit: int
 ) -> Catalogue:
     names = tuple(in_force)
     numbers = {name: number for number, name in enumerate(names)}
@@ -119,7 +119,7 @@ def _by_leaf(leaves: Iterable[Leaf[Any]], limit: int) -> Catalogue:
     )
 
 
-def _placed(entry: InForce, number: int, present: Mapping[bytes, Leaf[Any]]) -> Placed:
+def _placed(entry: InForce, number: int, present: Mapping[int, Leaf[Any]]) -> Placed:
     """With the leaves as they live now in the place of those that were written."""
     condition = grafted(entry.segment.condition, present)
     segment = replace(entry.segment, condition=condition)
@@ -149,7 +149,7 @@ def _linked(entry: Placed, placed: Mapping[str, Placed]) -> Placed:
     return replace(entry, reaches=frozenset(reaches), leaves=frozenset(leaves))
 
 
-def _needed_leaves(placed: Mapping[str, Placed]) -> dict[bytes, Leaf[Any]]:
+def _needed_leaves(placed: Mapping[str, Placed]) -> dict[int, Leaf[Any]]:
     """The leaves of all segments that are not archived, and of those they refer to."""
     active = [entry for entry in placed.values() if entry.segment.state != "archived"]
     names = {name for entry in active for name in entry.reaches if name in placed}

@@ -6,7 +6,7 @@ import msgspec
 
 from schemas.records import Cause
 from services.segmenter.domain.catalogue import Catalogue, Placed
-from services.segmenter.domain.profile import Membership, Profile
+from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.tree import Truths
 
 
@@ -51,18 +51,16 @@ def decide(
         if not archived and not profile.overflowed.isdisjoint(entry.leaves):
             continue
         member = not archived and segment.condition.holds(truths)
-        held = profile.memberships.get(entry.number)
-        if member is not (held is not None and held.member):
+        if member is not (profile.sequences.get(entry.number, 0) % 2 == 1):
             transitions.append(change(profile, entry, member=member, decision=decision))
     return transitions
 
 
 def change(profile: Profile, entry: Placed, *, member: bool, decision: Decision) -> Transition:
     """Change one membership; its sequence counts on."""
-    held = profile.memberships.get(entry.number)
-    sequence = 1 if held is None else held.sequence + 1
+    sequence = profile.sequences.get(entry.number, 0) + 1
     segment = entry.segment
-    profile.memberships[entry.number] = Membership(member, sequence)
+    profile.sequences[entry.number] = sequence
     profile.changed = True
     return Transition(
         profile.id,

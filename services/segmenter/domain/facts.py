@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from schemas.predicates.values import at_path, escaped
+from services.segmenter.domain.message_ids import shortened, spelled
 from services.segmenter.domain.rows import Relation, Row
 
 GROUP = "group"
@@ -29,7 +30,7 @@ class Stated(NamedTuple):
 class _Stored(msgspec.Struct, array_like=True):
     """Traits that came with one message share its id."""
 
-    messages: list[tuple[int, str]]
+    messages: list[tuple[int, bytes]]
     traits: dict[str, tuple[int, Any]]
     consent: dict[str, tuple[int, Any]]
     relations: dict[str, bytes] = {}
@@ -68,7 +69,7 @@ class Facts:
         if not data:
             return cls({}, {})
         stored = _DECODE(data)
-        messages = stored.messages
+        messages = [(at, spelled(message_id)) for at, message_id in stored.messages]
         traits = {
             slot: Write(*messages[index], value) for slot, (index, value) in stored.traits.items()
         }
@@ -82,11 +83,12 @@ class Facts:
             slot: (messages.setdefault((at, message_id), len(messages)), value)
             for slot, (at, message_id, value) in self.traits.items()
         }
+        kept = [(at, shortened(message_id)) for at, message_id in messages]
         consent: dict[str, tuple[int, Any]] = dict(self.consent)
         for name, relation in self._open.items():
             self._relations[name] = _ENCODE(relation)
         self.changed = False
-        return _ENCODE(_Stored(list(messages), traits, consent, self._relations))
+        return _ENCODE(_Stored(kept, traits, consent, self._relations))
 
     def write(self, slot: str, write: Write) -> bool:
         """Take a write; False when a later one is known."""

@@ -113,6 +113,6 @@ class Intake:
             return properties
         return {**(properties if type(properties) is dict else {}), "name": self.event.name}
 
-    def _touch(self, key: bytes) -> None:
+    def _touch(self, key: int) -> None:
         for entry in self.catalogue.dependents.get(key, ()):
             self.touched[entry.segment.id] = entry

@@ -1,7 +1,7 @@
 """What is kept of one profile: facts, leaf histories, memberships; opened only where touched."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -16,7 +16,7 @@ from services.segmenter.domain.conditions.leaf import (
 from services.segmenter.domain.facts import Facts
 
 UNSEEN = -1
-FORMAT = 3
+FORMAT = 4
 """Of a profile's bytes, which also travel from partition to partition. With a new one goes a new
 `FORMAT` in services/runtime/position.py."""
 
@@ -25,23 +25,20 @@ class OtherFormat(ValueError):
     """The bytes are of another version's profile."""
 
 
-class Membership(NamedTuple):
-    """The last change that was emitted for one segment."""
-
-    member: bool
-    sequence: int
-
-
 class _Stored(msgspec.Struct, array_like=True):
     format: int
     generation: int
+    since: int
+    """From here on the next two and the histories count."""
     seen: int
     next_due: int | None
-    identifiers: list[tuple[str, str]]
+    identifiers: list[int | str]
+    """Type, value, type, value; for the usual types their places in `_TYPES`."""
     facts: bytes
-    histories: dict[bytes, bytes]
-    overflowed: list[bytes]
-    memberships: msgspec.Raw
+    histories: dict[int, bytes]
+    overflowed: list[int]
+    sequences: msgspec.Raw
+    """Of each segment that it ever entered, by number, that of the last change."""
 
 
 class Flipped:
@@ -49,12 +46,12 @@ class Flipped:
 
     __slots__ = ("_open", "_stored")
 
-    def __init__(self, opened: Mapping[bytes, History], stored: Mapping[bytes, bytes]) -> None:
+    def __init__(self, opened: Mapping[int, History], stored: Mapping[int, bytes]) -> None:
         self._open = opened
         self._stored = stored
 
     def __contains__(self, key: object) -> bool:
-        assert isinstance(key, bytes)
+        assert isinstance(key, int)
         history = self._open.get(key)
         if history is not None:
             return history.deviates
@@ -64,8 +61,10 @@ class Flipped:
 
 _DECODE = msgspec.msgpack.Decoder(_Stored).decode
 _ENCODE = msgspec.msgpack.Encoder().encode
-_MEMBERSHIPS = msgspec.msgpack.Decoder(dict[int, Membership]).decode
+_SEQUENCES = msgspec.msgpack.Decoder(dict[int, int]).decode
 _JSON = msgspec.json.Encoder(order="deterministic").encode
+_TYPES: Sequence[str] = ("user_id", "email", "phone", "anonymous_id")
+_PLACES: Mapping[str, int] = {name: place for place, name in enumerate(_TYPES)}
 
 
 class Profile:
@@ -80,10 +79,11 @@ class Profile:
         "_frame",
         "_histories",
         "_json",
-        "_memberships",
         "_open",
+        "_sequences",
+        "_since",
         "_stored_facts",
-        "_stored_memberships",
+        "_stored_sequences",
         "changed",
         "generation",
         "id",
@@ -98,11 +98,12 @@ class Profile:
         self.id = profile_id
         self.generation = stored.generation
         """Of the catalogue it was last brought to; UNSEEN before its first record."""
-        self.seen = stored.seen
+        self._since = since = stored.since
+        self.seen = since + stored.seen
         """The stream time it was last worked on; what has ended by then is forgotten."""
-        self.next_due = stored.next_due
+        self.next_due = None if stored.next_due is None else since + stored.next_due
         """Before this instant nothing of it changes by itself; `rearm` makes it exact."""
-        self.linked = dict.fromkeys(stored.identifiers)
+        self.linked = dict.fromkeys(_paired(stored.identifiers))
         """Identifiers as (type, value)."""
         self.overflowed = set(stored.overflowed)
         """Leaves with more entries than the limit; segments that ask them stay as they are."""
@@ -113,16 +114,16 @@ class Profile:
         self._stored_facts = stored.facts
         self._facts: Facts | None = None
         self._histories = stored.histories
-        self._open: dict[bytes, History] = {}
-        self._stored_memberships = stored.memberships
-        self._memberships: dict[int, Membership] | None = None
+        self._open: dict[int, History] = {}
+        self._stored_sequences = stored.sequences
+        self._sequences: dict[int, int] | None = None
         self._json: bytes | None = None
         self._frame = (self.generation, self.next_due)
 
     @classmethod
     def new(cls, profile_id: str) -> "Profile":
         """A profile that has seen nothing yet."""
-        nothing = _Stored(FORMAT, UNSEEN, 0, None, [], b"", {}, [], msgspec.Raw(_ENCODE({})))
+        nothing = _Stored(FORMAT, UNSEEN, 0, 0, None, [], b"", {}, [], msgspec.Raw(_ENCODE({})))
         return cls(profile_id, nothing)
 
     @classmethod
@@ -142,29 +143,31 @@ class Profile:
 
     def encode(self) -> bytes:
         """Its bytes; from here on it counts as written. Only what changed is encoded anew."""
+        since = self._since = self._since or self.seen
         for key, history in self._open.items():
             if history.deviates or history.due is not None or not history.is_empty():
-                self._histories[key] = history.encode()
+                self._histories[key] = history.encode(since, self.seen)
             else:
                 self._histories.pop(key, None)
         self._open.clear()
         if self._facts is not None and self._facts.changed:
             self._stored_facts = self._facts.encode()
-        if self._memberships is not None and self.changed:
-            self._stored_memberships = msgspec.Raw(_ENCODE(self._memberships))
+        if self._sequences is not None and self.changed:
+            self._stored_sequences = msgspec.Raw(_ENCODE(self._sequences))
         self.changed, self.overflows = False, 0
         self._frame = (self.generation, self.next_due)
         return _ENCODE(
             _Stored(
                 FORMAT,
                 self.generation,
-                self.seen,
-                self.next_due,
-                list(self.linked),
+                since,
+                self.seen - since,
+                None if self.next_due is None else self.next_due - since,
+                _flat(self.linked),
                 self._stored_facts,
                 self._histories,
                 sorted(self.overflowed),
-                self._stored_memberships,
+                self._stored_sequences,
             )
         )
 
@@ -189,11 +192,14 @@ class Profile:
         return Flipped(self._open, self._histories)
 
     @property
-    def memberships(self) -> dict[int, Membership]:
-        """Of each segment that it ever entered, by number, the last change."""
-        if self._memberships is None:
-            self._memberships = _MEMBERSHIPS(self._stored_memberships)
-        return self._memberships
+    def sequences(self) -> dict[int, int]:
+        """Of each segment that it ever entered, by number, that of the last change.
+
+        The first change is an entry and they alternate: it is a member where this is odd.
+        """
+        if self._sequences is None:
+            self._sequences = _SEQUENCES(self._stored_sequences)
+        return self._sequences
 
     @property
     def facts(self) -> Facts:
@@ -209,8 +215,8 @@ class Profile:
 
     def member_of(self, names: Sequence[str]) -> tuple[str, ...]:
         """Of these ids of segments, by number, those that it is in; sorted."""
-        held = self.memberships.items()
-        return tuple(sorted(names[number] for number, last in held if last.member))
+        held = self.sequences.items()
+        return tuple(sorted(names[number] for number, sequence in held if sequence % 2))
 
     def traits_json(self) -> bytes:
         """Its present traits as a JSON object, keys sorted."""
@@ -234,27 +240,28 @@ class Profile:
         found = self._open.get(key)
         if found is None:
             stored = self._histories.get(key)
-            found = leaf.fresh() if stored is None else leaf.decode(stored)
+            found = leaf.fresh() if stored is None else leaf.opened(stored, self._since)
             self._open[key] = found
         return found
 
-    def has_history(self, key: bytes) -> bool:
+    def has_history(self, key: int) -> bool:
         """Whether the leaf remembers anything."""
         return key in self._open or key in self._histories
 
-    def replace_history(self, key: bytes, history: History) -> None:
+    def replace_history(self, key: int, history: History) -> None:
         """What the leaf remembers from now on."""
         self._open[key] = history
 
-    def answer(self, key: bytes) -> History:
+    def answer(self, key: int) -> History:
         """The last answer of a leaf that keeps no history of its own; changes to it are kept."""
         found = self._open.get(key)
         if found is None:
             stored = self._histories.get(key)
-            found = self._open[key] = History() if stored is None else answer_in(stored)
+            found = History() if stored is None else answer_in(stored, self._since)
+            self._open[key] = found
         return found
 
-    def due_by(self, now: int) -> list[bytes]:
+    def due_by(self, now: int) -> list[int]:
         """The leaves that may change by themselves at this instant or before."""
         return [key for key, due in self._dues() if due <= now]
 
@@ -262,15 +269,17 @@ class Profile:
         """Make `next_due` the earliest instant at which anything may change by itself."""
         self.next_due = min((due for _, due in self._dues()), default=None)
 
-    def _dues(self) -> Iterator[tuple[bytes, int]]:
+    def _dues(self) -> Iterator[tuple[int, int]]:
         for key, data in self._histories.items():
-            if key not in self._open and (due := answer_in(data).due) is not None:
-                yield key, due
+            if key not in self._open:
+                due = answer_in(data, self._since).due
+                if due is not None:
+                    yield key, due
         for key, history in self._open.items():
             if history.due is not None:
                 yield key, history.due
 
-    def forget(self, key: bytes) -> None:
+    def forget(self, key: int) -> None:
         """Drop everything about a leaf."""
         self._open.pop(key, None)
         self._histories.pop(key, None)
@@ -284,7 +293,7 @@ class Profile:
         left.deviates = leaf.key in self.flipped
         self.replace_history(leaf.key, left)
 
-    def leaf_keys(self) -> set[bytes]:
+    def leaf_keys(self) -> set[int]:
         """The leaves of which anything is known."""
         return {*self._open, *self._histories, *self.overflowed}
 
@@ -292,3 +301,12 @@ class Profile:
         """Identifiers or facts are no longer what was written out last."""
         self.changed = True
         self._json = None
+
+
+def _flat(linked: Iterable[tuple[str, str]]) -> list[int | str]:
+    return [part for kind, value in linked for part in (_PLACES.get(kind, kind), value)]
+
+
+def _paired(flat: list[int | str]) -> Iterator[tuple[str, str]]:
+    for kind, value in zip(flat[::2], flat[1::2], strict=True):
+        yield _TYPES[kind] if isinstance(kind, int) else kind, str(value)

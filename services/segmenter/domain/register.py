@@ -46,7 +46,7 @@ class Register:
     """In the order in which they first came into force; none ever leaves."""
     waiting: Mapping[str, Segment] = field(default_factory=dict)
     """Newest versions whose leaves have no whole history yet."""
-    strands: Mapping[bytes, Strand] = field(default_factory=dict)
+    strands: Mapping[int, Strand] = field(default_factory=dict)
     """Key of a leaf as it is written → its present life."""
     build: int = 0
     """Number of the last build."""
@@ -72,8 +72,7 @@ class Register:
         wanted = self.kept_leaves(self.waiting.values())
         missing = enumerate(sorted(wanted.keys() - self.strands.keys()), self.lives + 1)
         fresh = {
-            key: Strand(replace(wanted[key], key=_strand_key(number)), build, False)
-            for number, key in missing
+            key: Strand(replace(wanted[key], key=number), build, False) for number, key in missing
         }
         return replace(
             self,
@@ -118,7 +117,7 @@ class Register:
         yield from (e.segment for e in self.in_force.values() if e.segment.state != "archived")
         yield from self.waiting.values()
 
-    def kept_leaves(self, segments: Iterable[Segment]) -> dict[bytes, KeptLeaf[Any]]:
+    def kept_leaves(self, segments: Iterable[Segment]) -> dict[int, KeptLeaf[Any]]:
         """The leaves with a history that these segments depend on, by their key as written."""
         return {
             leaf.key: leaf
@@ -160,8 +159,3 @@ def _cause(before: InForce | None, segment: Segment) -> Replaced:
     if before is not None and before.segment.state == "paused" and segment.state == "live":
         return "resume"
     return "edit"
-
-
-def _strand_key(number: int) -> bytes:
-    """As short as can be, for it is in every profile; shorter than the digest of any leaf."""
-    return number.to_bytes((number.bit_length() + 7) // 8, "big")

@@ -14,7 +14,7 @@ class Truths:
     __slots__ = ("conditions", "flipped", "known", "profile_id")
 
     def __init__(
-        self, profile_id: str, flipped: Container[bytes], conditions: Mapping[str, "Condition"]
+        self, profile_id: str, flipped: Container[int], conditions: Mapping[str, "Condition"]
     ) -> None:
         self.profile_id = profile_id
         self.flipped = flipped
@@ -108,7 +108,7 @@ def ends(condition: Condition) -> Iterator[End]:
             yield condition
 
 
-def grafted(condition: Condition, leaves: Mapping[bytes, Leaf[Any]]) -> Condition:
+def grafted(condition: Condition, leaves: Mapping[int, Leaf[Any]]) -> Condition:
     """The same condition with these leaves, by the key of the ones whose place they take."""
     match condition:
         case All(members):

@@ -106,11 +106,11 @@ def _check_smallest(explanation: Explanation) -> None:
         assert _truth(tree, _turned(truths, keys)) is not explanation.holds
 
 
-def _turned(truths: dict[bytes, bool], keys: tuple[bytes, ...]) -> dict[bytes, bool]:
+def _turned(truths: dict[int, bool], keys: tuple[int, ...]) -> dict[int, bool]:
     return {key: truth is not (key in keys) for key, truth in truths.items()}
 
 
-def _truth(node: Node, truths: dict[bytes, bool]) -> bool:
+def _truth(node: Node, truths: dict[int, bool]) -> bool:
     members = [_truth(member, truths) for member in node.members]
     match node.kind:
         case "all":

@@ -12,6 +12,13 @@ import msgspec
 from schemas.predicates.filters import Happened
 from services.segmenter.domain.facts import Facts, Write
 
+DIGESTS = 2**63
+"""Keys below are free for other names of leaves."""
+DAY = 86_400_000
+PAST_DAYS = 20
+"""An instant takes 5 bytes from 44 days before a history was written to 29 days after, and fewer in
+a profile's first minute; else 9."""
+
 _ENCODE = msgspec.msgpack.Encoder().encode
 
 
@@ -25,6 +32,8 @@ class History(msgspec.Struct, array_like=True):
     """Its truth is not the one it has without any history. First, so that bytes tell it."""
     due: int | None = None
     """The instant at which it may change by itself."""
+    day: int = 0
+    """In bytes: from the beginning of how manieth day of the profile its instants are counted."""
 
     def entries(self) -> int:
         """How many events or writes it holds one by one."""
@@ -34,8 +43,15 @@ class History(msgspec.Struct, array_like=True):
         """Whether it need not be kept."""
         return self.entries() == 0
 
-    def encode(self) -> bytes:
-        """Its bytes inside the profile's state."""
+    def shift(self, by: int) -> None:
+        """Add so many milliseconds to every instant in it."""
+        if self.due is not None:
+            self.due += by
+
+    def encode(self, since: int, now: int) -> bytes:
+        """Its bytes at `now` in a profile that began at `since`; it is used up by that."""
+        self.day = day = max(0, (now - since) // DAY - PAST_DAYS)
+        self.shift(-since - day * DAY)
         return _ENCODE(self)
 
 
@@ -43,9 +59,11 @@ _DECODE = msgspec.msgpack.Decoder(History).decode
 _TRUE = 0xC3
 
 
-def answer_in(data: bytes) -> History:
+def answer_in(data: bytes, since: int) -> History:
     """The last answer in a history's bytes, of whichever kind."""
-    return _DECODE(data)
+    answer = _DECODE(data)
+    answer.shift(since + answer.day * DAY)
+    return answer
 
 
 def deviates_in(data: bytes) -> bool:
@@ -60,7 +78,7 @@ H = TypeVar("H", bound=History)
 class Leaf(ABC, Generic[H]):
     """One leaf of a condition, shared by all segments that write it the same way."""
 
-    key: bytes
+    key: int
     """Digest of its canonical JSON."""
 
     @property
@@ -92,7 +110,13 @@ class KeptLeaf(Leaf[H]):
 
     @abstractmethod
     def decode(self, data: bytes) -> H:
-        """The history in these bytes."""
+        """The history in these bytes, its instants counted as they are there."""
+
+    def opened(self, data: bytes, since: int) -> H:
+        """The history in these bytes of a profile that began at `since`."""
+        history = self.decode(data)
+        history.shift(since + history.day * DAY)
+        return history
 
     @abstractmethod
     def merge(self, one: H, other: H, now: int) -> H:
@@ -164,7 +188,8 @@ class SteadyLeaf(KeptLeaf[H], TraitLeaf[H]):
         """Remember a write, late ones too."""
 
 
-def leaf_key(document: Mapping[str, Any]) -> bytes:
-    """Leaves that are written the same have the same key."""
+def leaf_key(document: Mapping[str, Any]) -> int:
+    """Leaves that are written the same have the same key, which is `DIGESTS` or more."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return DIGESTS | int.from_bytes(digest, "big")

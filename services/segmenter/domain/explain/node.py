@@ -15,7 +15,7 @@ class Node:
 
     kind: Kind
     words: str
-    key: bytes = b""
+    key: int = 0
     """Of a leaf: two that are written the same are one."""
     members: tuple["Node", ...] = ()
     reading: Reading | None = None

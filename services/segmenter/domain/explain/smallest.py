@@ -7,7 +7,7 @@ from services.segmenter.domain.explain.node import Node
 
 Goal = tuple[Node, bool]
 Goals = tuple[Goal, ...]
-Chosen = Mapping[bytes, bool]
+Chosen = Mapping[int, bool]
 PATIENCE = 20_000
 """Steps of the search. Where no leaf is asked twice, the first way found is the shortest."""
 NEVER = 10**6
@@ -39,7 +39,7 @@ class Search:
     def __init__(self, now: int) -> None:
         self.now = now
         self.best: Chosen | None = None
-        self.present: dict[bytes, bool] = {}
+        self.present: dict[int, bool] = {}
         self._least = NEVER
         self._steps = 0
         self.cost = cache(self._cost)

@@ -35,8 +35,10 @@ class Numbers(History, array_like=True):
     low: Number | None = None
     high: Number | None = None
     """The least and the greatest of those that count for ever."""
-    passing: list[tuple[int, Number]] = msgspec.field(default_factory=list)
-    """Of those that count now and stop some day: when, and the number; in that order."""
+    passing: list[int] = msgspec.field(default_factory=list)
+    """Of those that count now and will stop, when, less the window: mostly their instants."""
+    values: list[Number] = msgspec.field(default_factory=list)
+    """And the numbers, in the same places."""
     pending: list[Entry] = msgspec.field(default_factory=list)
     """Those that begin to count later, when a date in their event comes into reach; in order."""
 
@@ -46,21 +48,33 @@ class Numbers(History, array_like=True):
     def is_empty(self) -> bool:
         return not (self.count or self.pending)
 
-    def begin(self, end: int, value: Number) -> None:
+    def shift(self, by: int) -> None:
+        if self.due is not None:
+            self.due += by
+        self.passing = [each + by for each in self.passing]
+        if self.pending:
+            self.pending = [(start + by, end + by, value) for start, end, value in self.pending]
+
+    def add(self, value: Number) -> None:
         """One more number counts."""
         self.count += 1
         self.total = _kept(int(self.total) + millionths(value))
-        if end == END:
-            return self.widen(value, value)
-        passing, entry = self.passing, (end, value)
-        if not passing or entry >= passing[-1]:  # most events come in order
-            return passing.append(entry)
-        return insort(passing, entry)
+
+    def insert(self, last: int, value: Number) -> None:
+        """It will stop."""
+        passing = self.passing
+        if not passing or last >= passing[-1]:  # most events come in order
+            passing.append(last)
+            self.values.append(value)
+        else:
+            place = bisect_right(passing, last)
+            passing.insert(place, last)
+            self.values.insert(place, value)
 
     def drop(self, how_many: int) -> None:
-        """The first of the passing ones do not count any more."""
-        gone = sum(millionths(value) for _, value in self.passing[:how_many])
-        del self.passing[:how_many]
+        """The first of those that stop some day do not count any more."""
+        gone = sum(map(millionths, self.values[:how_many]))
+        del self.passing[:how_many], self.values[:how_many]
         self.count -= how_many
         self.total = _kept(int(self.total) - gone)
 
@@ -116,22 +130,27 @@ class EventAggregate(EventLeaf[Numbers]):
         if start > now:
             insort(history.pending, match)
         elif end > now:
-            history.begin(end, value)
+            history.add(value)
+            if end == END:
+                history.widen(value, value)
+            else:
+                history.insert(end - self.window.length, value)
 
     def settle(self, history: Numbers, now: int) -> None:
         """Let those count whose time has come, drop those whose time is over."""
         pending, passing = history.pending, history.passing
         while pending and pending[0][0] <= now:
             self.record(history, pending.pop(0), now)
-        if passing and passing[0][0] <= now:
-            history.drop(bisect_right(passing, now, key=_end))
+        gone = now - self.window.length
+        if passing and passing[0] <= gone:
+            history.drop(bisect_right(passing, gone))
 
     def holds(self, history: Numbers, now: int) -> bool:
         return history.count > 0 and holds(self.bound, self._measured(history))
 
     def next_change(self, history: Numbers, now: int) -> int | None:
         begin = history.pending[0][0] if history.pending else END
-        end = history.passing[0][0] if history.passing else END
+        end = history.passing[0] + self.window.length if history.passing else END
         change = min(begin, end)
         return None if change == END else change
 
@@ -141,9 +160,11 @@ class EventAggregate(EventLeaf[Numbers]):
             total=_kept(int(one.total) + int(other.total)),
             low=one.low,
             high=one.high,
-            passing=sorted(one.passing + other.passing),
             pending=sorted(one.pending + other.pending),
         )
+        passing = zip(one.passing + other.passing, one.values + other.values, strict=True)
+        for last, value in sorted(passing):
+            both.insert(last, value)
         if other.low is not None and other.high is not None:
             both.widen(other.low, other.high)
         self.settle(both, now)
@@ -163,16 +184,11 @@ class EventAggregate(EventLeaf[Numbers]):
 
 
 def _values(history: Numbers, lasting: Number | None) -> list[Number]:
-    values = [value for _, value in history.passing]
-    return values if lasting is None else [*values, lasting]
+    return history.values if lasting is None else [*history.values, lasting]
 
 
 def _kept(total: int) -> int | str:
     return total if -(2**63) <= total < 2**63 else str(total)
-
-
-def _end(passing: tuple[int, Number]) -> int:
-    return passing[0]
 
 
 def parse_aggregate(piece: Piece, name: str) -> EventAggregate | None:

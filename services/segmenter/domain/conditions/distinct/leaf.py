@@ -28,13 +28,20 @@ Entry = tuple[int, int, str]
 class Values(History, array_like=True):
     """The different values, as texts that are equal when the values are."""
 
-    ends: dict[str, int] = msgspec.field(default_factory=dict)
-    """Each value that counts now → the instant from which it no longer does."""
+    lasts: dict[str, int] = msgspec.field(default_factory=dict)
+    """Each value that counts now → when it stops, less the window: mostly when it was last seen."""
     pending: list[Entry] = msgspec.field(default_factory=list)
     """Those that begin to count later, when a date in their event comes into reach; in order."""
 
     def entries(self) -> int:
-        return len(self.ends) + len(self.pending)
+        return len(self.lasts) + len(self.pending)
+
+    def shift(self, by: int) -> None:
+        if self.due is not None:
+            self.due += by
+        self.lasts = {value: last + by for value, last in self.lasts.items()}
+        if self.pending:
+            self.pending = [(start + by, end + by, value) for start, end, value in self.pending]
 
 
 _DECODE = msgspec.msgpack.Decoder(Values).decode
@@ -83,8 +90,9 @@ class EventDistinct(EventLeaf[Values]):
         start, end, value = match
         if start > now:
             insort(history.pending, match)
-        elif end > history.ends.get(value, now):
-            history.ends[value] = end
+        elif end > now:
+            last = end - self.window.length
+            history.lasts[value] = max(last, history.lasts.get(value, last))
 
     def settle(self, history: Values, now: int) -> None:
         """Move what has begun, drop what has ended and what cannot make a difference.
@@ -94,14 +102,14 @@ class EventDistinct(EventLeaf[Values]):
         """
         while history.pending and history.pending[0][0] <= now:
             self.record(history, history.pending.pop(0), now)
-        ends = history.ends
-        if ends and min(ends.values()) <= now:
-            history.ends = ends = {value: end for value, end in ends.items() if end > now}
-        while len(ends) > self.keep:
-            del ends[min(ends, key=ends.__getitem__)]
+        lasts, gone = history.lasts, now - self.window.length
+        if lasts and min(lasts.values()) <= gone:
+            history.lasts = lasts = {value: last for value, last in lasts.items() if last > gone}
+        while len(lasts) > self.keep:
+            del lasts[min(lasts, key=lasts.__getitem__)]
 
     def holds(self, history: Values, now: int) -> bool:
-        return self._true(len(history.ends))
+        return self._true(len(history.lasts))
 
     def next_change(self, history: Values, now: int) -> int | None:
         return self.outlook(history, now)[1]
@@ -115,22 +123,22 @@ class EventDistinct(EventLeaf[Values]):
 
     def _fall(self, history: Values, *, now_holds: bool) -> int:
         """When so many values have ended that the truth is another, if none begins before."""
-        ends = sorted(history.ends.values())
-        left = len(ends)
-        for index, end in enumerate(ends):
+        lasts = sorted(history.lasts.values())
+        left = len(lasts)
+        for index, last in enumerate(lasts):
             left -= 1
-            last_of_its_instant = left == 0 or ends[index + 1] > end
+            last_of_its_instant = left == 0 or lasts[index + 1] > last
             if last_of_its_instant and self._true(left) is not now_holds:
-                return end
+                return last + self.window.length
         return END
 
     def _true(self, count: int) -> bool:
         return self.truths[count] if count < len(self.truths) else so_many(self.bound, count)
 
     def merge(self, one: Values, other: Values, now: int) -> Values:
-        both = Values(ends=dict(one.ends), pending=sorted(one.pending + other.pending))
-        for value, end in other.ends.items():
-            both.ends[value] = max(end, both.ends.get(value, end))
+        both = Values(lasts=dict(one.lasts), pending=sorted(one.pending + other.pending))
+        for value, last in other.lasts.items():
+            both.lasts[value] = max(last, both.lasts.get(value, last))
         self.settle(both, now)
         return both
 

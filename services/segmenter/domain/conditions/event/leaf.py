@@ -7,7 +7,7 @@ import msgspec
 
 from schemas.predicates.filters import Filter, Happened, event_filter
 from schemas.predicates.shape import Piece
-from schemas.predicates.spans import ALWAYS, END, Span, overlap
+from schemas.predicates.spans import ALWAYS, END, Span, overlap, shifted
 from schemas.predicates.windows import KEYS as WINDOW_KEYS
 from schemas.predicates.windows import Window, window
 from services.segmenter.domain.conditions.aggregate.leaf import EventAggregate, parse_aggregate
@@ -22,16 +22,23 @@ class Tally(History, array_like=True):
 
     lasting: int = 0
     """Events that count from now on and for ever, as far as the condition can tell."""
-    ends: list[int] = msgspec.field(default_factory=list)
-    """For each event that counts now, the instant at which it leaves; in order."""
+    passing: list[int] = msgspec.field(default_factory=list)
+    """For each event that counts now and will leave, when, less the window: mostly its instant."""
     pending: list[Span] = msgspec.field(default_factory=list)
     """Events that begin to count later, when a date in them comes into reach."""
 
     def entries(self) -> int:
-        return len(self.ends) + len(self.pending)
+        return len(self.passing) + len(self.pending)
 
     def is_empty(self) -> bool:
-        return not (self.lasting or self.ends or self.pending)
+        return not (self.lasting or self.passing or self.pending)
+
+    def shift(self, by: int) -> None:
+        if self.due is not None:
+            self.due += by
+        self.passing = [each + by for each in self.passing]
+        if self.pending:
+            self.pending = shifted(self.pending, by)
 
 
 _DECODE = msgspec.msgpack.Decoder(Tally).decode
@@ -77,38 +84,40 @@ class EventCount(EventLeaf[Tally]):
         elif end == END:
             history.lasting += 1
         else:
-            ends = history.ends
-            if not ends or end >= ends[-1]:  # most events come in order
-                ends.append(end)
+            passing, last = history.passing, end - self.window.length
+            if not passing or last >= passing[-1]:  # most events come in order
+                passing.append(last)
             else:
-                insort(ends, end)
+                insort(passing, last)
 
     def holds(self, history: Tally, now: int) -> bool:
-        count = history.lasting + len(history.ends)
+        count = history.lasting + len(history.passing)
         return self.low <= count and (self.high is None or count <= self.high)
 
     def outlook(self, history: Tally, now: int) -> tuple[bool, int | None]:
         """Most ask for at least so many, of events that count from the first."""
         if self.high is not None or history.pending or self.low == 0:
             return self.holds(history, now), self.next_change(history, now)
-        ends = history.ends
-        if history.lasting + len(ends) < self.low:
+        passing = history.passing
+        if history.lasting + len(passing) < self.low:
             return False, None
-        return True, ends[0] if ends else None
+        return True, passing[0] + self.window.length if passing else None
 
     def next_change(self, history: Tally, now: int) -> int | None:
-        ends, pending = history.ends, history.pending
+        passing, pending = history.passing, history.pending
+        end = passing[0] + self.window.length if passing else None
         if pending:
-            return min(pending[0][0], ends[0]) if ends else pending[0][0]
-        count = history.lasting + len(ends)
+            begin = pending[0][0]
+            return begin if end is None else min(begin, end)
+        count = history.lasting + len(passing)
         too_few = count < self.low
         enough = self.low == 0 and (self.high is None or count <= self.high)
-        return None if too_few or enough or not ends else ends[0]
+        return None if too_few or enough else end
 
     def merge(self, one: Tally, other: Tally, now: int) -> Tally:
         both = Tally(
             lasting=one.lasting + other.lasting,
-            ends=sorted(one.ends + other.ends),
+            passing=sorted(one.passing + other.passing),
             pending=sorted(one.pending + other.pending),
         )
         self.settle(both, now)
@@ -119,19 +128,20 @@ class EventCount(EventLeaf[Tally]):
 
         One more than can still hold is the same as any number more.
         """
-        pending, ends = history.pending, history.ends
+        pending, passing = history.pending, history.passing
+        gone = now - self.window.length
         while pending and pending[0][0] <= now:
             _, end = pending.pop(0)
             if end == END:
                 history.lasting += 1
             else:
-                insort(ends, end)
+                insort(passing, end - self.window.length)
         keep = self.low if self.high is None else self.high + 1
-        surplus = history.lasting + len(ends) - keep
-        if surplus > 0 or (ends and ends[0] <= now):
+        surplus = history.lasting + len(passing) - keep
+        if surplus > 0 or (passing and passing[0] <= gone):
             history.lasting = min(history.lasting, keep)
-            surplus = history.lasting + len(ends) - keep
-            del ends[: max(bisect_right(ends, now), surplus)]
+            surplus = history.lasting + len(passing) - keep
+            del passing[: max(bisect_right(passing, gone), surplus)]
 
 
 def parse_event(piece: Piece) -> EventCount | EventAggregate | EventDistinct | None:

@@ -11,13 +11,15 @@ from schemas.predicates.operators import Comparison, comparison
 from schemas.predicates.shape import Piece
 from schemas.predicates.spans import ALWAYS, END, NEVER, Span
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
+from services.segmenter.domain.message_ids import shortened, spelled
 
 
 class Candidate(NamedTuple):
     """One event that may be the first or last. What holds for good is written short."""
 
     at: int
-    message_id: str
+    message_id: bytes
+    """As it is kept."""
     matching: Span | None
     """The stream times at which it matches; None for all."""
     true: Span | bool
@@ -36,6 +38,15 @@ class Candidate(NamedTuple):
         if not isinstance(self.true, bool):
             yield from self.true
 
+    def shifted(self, by: int) -> "Candidate":
+        """The same so many milliseconds later."""
+        at, message_id, matching, true = self
+        if matching is not None:
+            matching = matching[0] + by, matching[1] + by
+        if not isinstance(true, bool):
+            true = true[0] + by, true[1] + by
+        return Candidate(at + by, message_id, matching, true)
+
 
 class Candidates(History, array_like=True):
     """Only events that are, or may come to be, the one; the best first."""
@@ -44,6 +55,11 @@ class Candidates(History, array_like=True):
 
     def entries(self) -> int:
         return len(self.found)
+
+    def shift(self, by: int) -> None:
+        if self.due is not None:
+            self.due += by
+        self.found = [each.shifted(by) for each in self.found]
 
 
 _DECODE = msgspec.msgpack.Decoder(Candidates).decode
@@ -78,12 +94,13 @@ class EndEvent(EventLeaf[Candidates]):
             return None
         span = self.comparison.span(self.path.of(event))
         true = span is not None if span is None or span is ALWAYS else span
-        return Candidate(event.at, event.message_id, None if matching is ALWAYS else matching, true)
+        when = None if matching is ALWAYS else matching
+        return Candidate(event.at, shortened(event.message_id), when, true)
 
     def record(self, history: Candidates, match: Candidate, now: int) -> None:
         found = history.found
         if match.matching is None and len(found) == 1 and found[0].matching is None:
-            if (_rank(match) > _rank(found[0])) is self.is_last:
+            if _is_later(match, found[0]) is self.is_last:
                 found[0] = match
         else:
             found.append(match)
@@ -129,11 +146,15 @@ class EndEvent(EventLeaf[Candidates]):
         return both
 
 
+def _is_later(one: Candidate, other: Candidate) -> bool:
+    return one.at > other.at if one.at != other.at else _rank(one) > _rank(other)
+
+
 def _rank(candidate: Candidate) -> tuple[int, str, Span, Span]:
     """Two events of one instant and id, which sources may send, still have an order."""
     true = candidate.true
     when = (ALWAYS if true else NEVER) if isinstance(true, bool) else true
-    return candidate.at, candidate.message_id, candidate.matching or ALWAYS, when
+    return candidate.at, spelled(candidate.message_id), candidate.matching or ALWAYS, when
 
 
 def parse_first(piece: Piece) -> EndEvent | None:

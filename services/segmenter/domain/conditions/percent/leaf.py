@@ -15,7 +15,7 @@ WHOLE = 10_000
 class Percent:
     """So many hundredths of a percent of all profiles; growing it keeps the members."""
 
-    key: bytes
+    key: int
     """Digest of its canonical JSON, as leaves have one."""
     hundredths: int
     salt: str

@@ -36,6 +36,11 @@ class Marks(msgspec.Struct, array_like=True):
     def entries(self) -> int:
         return len(self.timed) + sum(map(len, self.steps))
 
+    def shift(self, by: int) -> None:
+        """Add so many milliseconds to each instant."""
+        self.steps = [[at + by for at in instants] for instants in self.steps]
+        self.timed = [(start + by, end + by, step, at + by) for start, end, step, at in self.timed]
+
 
 class Trails(History, array_like=True):
     """What happened, by `by` value."""
@@ -49,6 +54,12 @@ class Trails(History, array_like=True):
 
     def is_empty(self) -> bool:
         return not (self.done or self.marks)
+
+    def shift(self, by: int) -> None:
+        if self.due is not None:
+            self.due += by
+        for marks in self.marks:
+            marks.shift(by)
 
 
 _DECODE = msgspec.msgpack.Decoder(Trails).decode

@@ -73,6 +73,14 @@ class Writes(History, array_like=True):
     def entries(self) -> int:
         return len(self.spells)
 
+    def shift(self, by: int) -> None:
+        if self.due is not None:
+            self.due += by
+        self.spells = [
+            Spell(each.at + by, each.message_id, each.start + by, each.end + by)
+            for each in self.spells
+        ]
+
 
 _DECODE = msgspec.msgpack.Decoder(Writes).decode
 
