@@ -6,6 +6,9 @@ import gc
 import logging
 import signal
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from secrets import token_bytes
 from uuid import uuid4
 
@@ -18,7 +21,9 @@ from services.ingest.desk import Desk
 from services.ingest.domain.decode import LONG_INTEGER
 from services.ingest.front import Front
 from services.ingest.handlers import Collector
+from services.ingest.last_known import LastKnown
 from services.ingest.memory import Recent
+from services.ingest.outgoing import Reason
 from services.ingest.privacy.wiring import door, manage
 from services.ingest.producer import Broker
 from services.ingest.sender import Sender
@@ -26,10 +31,11 @@ from services.ingest.server import Patience, Server
 from services.ingest.settings import Settings
 from services.ingest.sources import Sources
 from services.ingest.spool import Spool
-from services.ingest.spool_erasure import erasing
+from services.ingest.spool_erasure import SpoolErasure
 from services.ingest.spool_files import SpoolFiles, SpoolRefused
-from services.ingest.suppressed import Suppressions
+from services.ingest.suppressed import Kept, Suppressions
 from services.ingest.tokens import Tokens
+from services.ingest.workspace import Records, Workspace
 from services.runtime import logs
 from services.runtime.definitions import Definitions
 from services.runtime.health import Health, PortTaken, serve
@@ -38,6 +44,12 @@ from services.runtime.settings import read
 log = structlog.get_logger()
 
 WATCH_S = 0.5
+LACKS: Mapping[Reason, str] = {
+    "definitions": "waiting for Kafka: the write keys were never known here",
+    "suppressed": "waiting for Kafka: who is suppressed is not known here",
+    "broker": "waiting for Kafka: events cannot be stored",
+}
+"""What is said of a process that takes no events."""
 GARBAGE = 20_000
 """Objects made and not freed after which the collector looks for cycles among them."""
 
@@ -64,16 +76,15 @@ async def run(settings: Settings) -> None:
     stop = _on_signals()
     management = door(settings)
     spool = await _spool(settings)
-    sender = _sender(settings, spool)
+    known = _known(settings, spool)
+    await asyncio.to_thread(known.load)
+    sender = _sender(settings, spool, known)
     health = Health("ingest", settings.worker)
     health_server = serve(health, settings.health_host, settings.health_port)
     log.info("health is served", host=settings.health_host, port=health_server.port)
-    definitions = Definitions(settings.kafka_bootstrap)
-    health.definitions = definitions.versions
-    desk = _desk(settings, definitions)
-    secret = settings.suppression_secret
-    suppressions = Suppressions(settings.kafka_bootstrap, secret, erasing(spool, secret))
-    collector = _collector(settings, desk, sender, suppressions)
+    health.definitions = known.definitions.versions
+    desk = _desk(settings, known.workspace)
+    collector = _collector(settings, desk, sender, known.suppressions)
     front = Front(collector, desk, outage_status=settings.ingest_outage_status)
     server = Server(front, _patience(settings))
     runner = web.ServerRunner(server, shutdown_timeout=1)
@@ -81,16 +92,16 @@ async def run(settings: Settings) -> None:
         await _listen(runner, settings)
         await collector.judges.start()
         _spare_the_collector()
-        definitions.start()
-        suppressions.start()
+        known.start()
         async with asyncio.TaskGroup() as background:
             sending = background.create_task(sender.run())
             aside = [
                 background.create_task(_watch(collector, health)),
                 background.create_task(server.watch()),
+                background.create_task(known.workspace.keep()),
             ]
             if management is not None:
-                managing = manage(settings, definitions, management)
+                managing = manage(settings, known.definitions, management)
                 aside.append(background.create_task(managing))
             await stop.wait()
             log.info("stopping")
@@ -103,8 +114,7 @@ async def run(settings: Settings) -> None:
         await runner.cleanup()
         await collector.judges.close()
         sender.close()
-        await asyncio.to_thread(definitions.close)
-        await asyncio.to_thread(suppressions.close)
+        await asyncio.to_thread(known.close)
         await asyncio.to_thread(health_server.close)
 
 
@@ -116,13 +126,13 @@ def _spare_the_collector() -> None:
 
 
 async def _spool(settings: Settings) -> Spool | None:
-    if settings.ingest_spool_dir is None:
+    directory = _spool_directory(settings)
+    if directory is None:
         log.warning(
             "no spool: while the broker is away every event is refused, and browsers, pixels, Jitsu"
             " and some server libraries never send it again; set AFFLUX_INGEST_SPOOL_DIR"
         )
         return None
-    directory = settings.ingest_spool_dir / str(settings.worker)
     files = await asyncio.to_thread(SpoolFiles, directory)
     log.info("the spool is open", records=files.records, bytes=files.bytes)
     return Spool(files, settings.ingest_spool_bytes)
@@ -132,22 +142,65 @@ def _patience(settings: Settings) -> Patience:
     return Patience(settings.ingest_request_s, settings.ingest_idle_s, settings.ingest_connections)
 
 
-def _sender(settings: Settings, spool: Spool | None) -> Sender:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What comes from the log and is needed to take events."""
+
+    definitions: Definitions
+    workspace: Workspace
+    suppressions: Suppressions
+
+    def load(self) -> None:
+        """As it was known last."""
+        self.workspace.load()
+        self.suppressions.load()
+
+    def start(self) -> None:
+        self.definitions.start()
+        self.suppressions.start()
+
+    def close(self) -> None:
+        self.definitions.close()
+        self.suppressions.close()
+
+
+def _known(settings: Settings, spool: Spool | None) -> _Known:
+    bootstrap, secret = settings.kafka_bootstrap, settings.suppression_secret
+    definitions = Definitions(bootstrap)
+    erasure = SpoolErasure(spool, secret) if spool is not None and secret is not None else None
+    directory = _spool_directory(settings)
+    if directory is None:
+        return _Known(definitions, Workspace(definitions), Suppressions(bootstrap, secret))
+    return _Known(
+        definitions,
+        Workspace(definitions, LastKnown(directory / "definitions.known", Records)),
+        Suppressions(bootstrap, secret, erasure, LastKnown(directory / "suppressed.known", Kept)),
+    )
+
+
+def _spool_directory(settings: Settings) -> Path | None:
+    """Each worker has its own."""
+    root = settings.ingest_spool_dir
+    return None if root is None else root / str(settings.worker)
+
+
+def _sender(settings: Settings, spool: Spool | None, known: _Known) -> Sender:
     return Sender(
         Broker(settings.kafka_bootstrap, settings.partitions),
         spool,
         linger=settings.ingest_linger_ms / 1000,
         deadline=settings.ingest_deadline_ms / 1000,
         backlog=settings.ingest_backlog_bytes,
+        may_produce=lambda: known.suppressions.is_confirmed,
     )
 
 
-def _desk(settings: Settings, definitions: Definitions) -> Desk:
+def _desk(settings: Settings, workspace: Workspace) -> Desk:
     public_url = str(settings.ingest_public_url) if settings.ingest_public_url else None
     stated = settings.ingest_token_secret
     # Without a secret of its own a process takes its own tokens only.
     secret = stated.get_secret_value().encode() if stated else token_bytes(32)
-    return Desk(Sources(definitions), Tokens(secret, public_url=public_url), public_url)
+    return Desk(Sources(workspace), Tokens(secret, public_url=public_url), public_url)
 
 
 def _collector(
@@ -191,10 +244,11 @@ async def _listen(runner: web.ServerRunner, settings: Settings) -> None:
 
 async def _watch(collector: Collector, health: Health) -> None:
     while True:
-        if collector.is_ready:
+        lacks = collector.lacks
+        if lacks is None:
             health.ready()
         else:
-            health.not_ready("waiting for the broker or the definitions")
+            health.not_ready(LACKS[lacks])
         await asyncio.sleep(WATCH_S)
 
 

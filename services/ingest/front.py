@@ -147,7 +147,7 @@ class Front:
         return answers.PIXEL
 
     def _is_ready(self) -> bool:
-        return self._collector.is_ready and not self.is_closing
+        return self._collector.lacks is None and not self.is_closing
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:

@@ -27,7 +27,7 @@ from services.ingest.domain.subject import SubjectKind
 from services.ingest.domain.terms import NewId
 from services.ingest.judges import Judges
 from services.ingest.outcome import Outcome, Tally, decided, outcome
-from services.ingest.outgoing import Outgoing
+from services.ingest.outgoing import Outgoing, Reason
 from services.ingest.sender import Unavailable
 
 LIGHT_BYTES = 256_000
@@ -92,8 +92,13 @@ class Collector:
     judges: Judges = field(default_factory=Judges)
 
     @property
-    def is_ready(self) -> bool:
-        return self.keys.table() is not None and self.suppressed.ready and self.log.is_available
+    def lacks(self) -> Reason | None:
+        """Without what no event can be taken now."""
+        if self.keys.table() is None:
+            return "definitions"
+        if not self.suppressed.ready:
+            return "suppressed"
+        return None if self.log.is_available else "broker"
 
     async def collect(self, arrival: Arrival) -> Answer:
         """Answer when everything that came of the request is durable.
@@ -101,13 +106,9 @@ class Collector:
         Raises:
             Unavailable: not now; the client must send again.
         """
-        table = self.keys.table()
-        if table is None:
-            raise Unavailable("definitions")
-        if not self.suppressed.ready:
-            raise Unavailable("suppressed")
-        if not self.log.is_available:
-            raise Unavailable("broker")
+        table, lacks = self.keys.table(), self.lacks
+        if table is None or lacks is not None:
+            raise Unavailable(lacks or "definitions")
         with self.bodies.share() as share:
             found = await self._outcome(arrival, self._rules(table, arrival), share)
         if found.records:

@@ -13,7 +13,7 @@ Only a crash may store twice what was on its way at that moment, and identity dr
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -55,9 +55,18 @@ class Sender:
     """Takes records for the log; without a spool it refuses while the broker is away."""
 
     def __init__(
-        self, broker: Broker, spool: Spool | None, *, linger: float, deadline: float, backlog: int
+        self,
+        broker: Broker,
+        spool: Spool | None,
+        *,
+        linger: float,
+        deadline: float,
+        backlog: int,
+        may_produce: Callable[[], bool] = lambda: True,
     ) -> None:
+        """While it may not produce, what comes waits in the spool."""
         self._broker = broker
+        self._may_produce = may_produce
         self._spool = spool
         self._linger = linger
         self._deadline = deadline
@@ -239,7 +248,7 @@ class Sender:
 
     async def _try_to_return(self, producer: Any) -> None:
         """Only when every late acknowledgement has come, or its producer has ended."""
-        if not all(lane.is_idle for lane in self._every_lane()):
+        if not self._may_produce() or not all(lane.is_idle for lane in self._every_lane()):
             return
         if not await answers(producer, self._deadline):
             return

@@ -22,24 +22,20 @@ REFRESH_S = 5.0
 """Keys are resolved anew this often: files change, keys expire, and what was missing turns up."""
 
 
-class Loaded(Protocol):
-    def is_set(self) -> bool: ...
-
-
 class InForce(Protocol):
-    """The definitions as they are now."""
+    """The definitions as they are now, or as they were last known."""
 
     @property
-    def loaded(self) -> Loaded: ...
+    def is_confirmed(self) -> bool: ...
 
-    def current(self) -> Snapshot: ...
+    def current(self) -> Snapshot | None: ...
 
 
 class Sources:
     """The key table of the newest definitions."""
 
-    def __init__(self, definitions: InForce) -> None:
-        self._definitions = definitions
+    def __init__(self, workspace: InForce) -> None:
+        self._workspace = workspace
         self._salt = randomness.token_bytes(32)
         self._seen: Snapshot | None = None
         self._table = KeyTable((), salt=self._salt)
@@ -50,10 +46,10 @@ class Sources:
         """What the log says of these definitions already."""
 
     def table(self) -> KeyTable | None:
-        """None until the definitions were loaded once; after that they are never forgotten."""
-        if not self._definitions.loaded.is_set():
+        """None until definitions are known; after that they are never forgotten."""
+        snapshot = self._workspace.current()
+        if snapshot is None:
             return None
-        snapshot = self._definitions.current()
         if snapshot is not self._seen:
             self._seen, self._again_at = snapshot, 0.0
             self._said.clear()
@@ -74,7 +70,9 @@ class Sources:
         return KeyTable(
             [(key, source) for key, source in keys if key is not None],
             salt=self._salt,
-            is_complete=None not in sources and all(key is not None for key, _ in keys),
+            is_complete=self._workspace.is_confirmed
+            and None not in sources
+            and all(key is not None for key, _ in keys),
         )
 
     def _key(self, reference: str, source: Source) -> str | None:

@@ -97,11 +97,15 @@ class IngestProcess:
 
     def metric(self, name: str) -> float:
         """The value of a metric without labels."""
-        with connected(self.line("health is served")["port"]) as connection:
-            text = ask(connection, "GET", "/metrics").body.decode()
+        text = self.health("/metrics")
         return next(
             float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} ")
         )
+
+    def health(self, path: str) -> str:
+        """What the health server says."""
+        with connected(self.line("health is served")["port"]) as connection:
+            return ask(connection, "GET", path).body.decode()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)

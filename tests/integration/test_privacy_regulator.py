@@ -94,7 +94,7 @@ async def test_17_under_another_secret_all_is_written_anew(pool: Any, kafka: Kaf
     async with regulating(pool, kafka.bootstrap, OLD) as regulations:
         await finished(regulations, await regulate(regulations, "SUPPRESS_ONLY", "u1", "u2"))
     with following(kafka.bootstrap, NEW) as suppressions:
-        await asyncio.to_thread(wait_until, suppressions._loaded.is_set, "the log was read", 30.0)
+        await asyncio.to_thread(wait_until, lambda: suppressions.is_confirmed, "the log", 30.0)
         assert not suppressions.ready
         async with regulating(pool, kafka.bootstrap, NEW):
             await holds(suppressions, "u1")

@@ -1,6 +1,5 @@
 """Which write keys are in force (contract §3.1)."""
 
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,14 @@ class Definitions:
     """Definitions that are set by hand."""
 
     def __init__(self) -> None:
-        self.loaded = threading.Event()
-        self.snapshot: Mapping[tuple[Kind, str], Definition] = {}
+        self.is_confirmed = True
+        self.snapshot: Mapping[tuple[Kind, str], Definition] | None = None
 
-    def current(self) -> Mapping[tuple[Kind, str], Definition]:
+    def current(self) -> Mapping[tuple[Kind, str], Definition] | None:
         return self.snapshot
 
     def apply(self, *definitions: Definition) -> None:
         self.snapshot = {(one.kind, one.id): one for one in definitions}
-        self.loaded.set()
 
 
 def definition(identity: str, *, state: State = "live", **body: Any) -> Definition:
@@ -50,6 +48,20 @@ def table(keys: Sources) -> KeyTable:
 
 def test_3_there_is_no_table_before_the_definitions_are_loaded(definitions: Definitions) -> None:
     assert Sources(definitions).table() is None
+
+
+def test_12_keys_known_from_before_open_and_unknown_ones_wait(definitions: Definitions) -> None:
+    """There may be new ones that only the log knows: a 401 would destroy their events."""
+    definitions.apply(definition("web"))
+    definitions.is_confirmed = False
+    keys = Sources(definitions)
+    assert table(keys).find("WK").id == "web"
+    with pytest.raises(Refused, match="unavailable"):
+        table(keys).find("NEW")
+    definitions.is_confirmed = True
+    definitions.apply(definition("web"))
+    with pytest.raises(Refused, match="invalid_write_key"):
+        table(keys).find("NEW")
 
 
 def test_3_a_change_is_seen_at_once_and_the_table_built_once(definitions: Definitions) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from schemas.codec import encode
 from schemas.records import DeadLetter, Event, SubjectType, Suppression, Tick
 from services.ingest.domain.suppression import Digests
 from services.ingest.outgoing import Commit, Entry, Outgoing
-from services.ingest.spool_erasure import erasing, of_the_erased
+from services.ingest.spool_erasure import SpoolErasure, of_the_erased, of_the_suppressed
 from tests.unit.ingest.test_spool import open_spool
 
 SECRET = "a secret of sixteen"
@@ -95,7 +96,7 @@ async def test_17_what_waits_on_the_disk_is_blanked_when_the_log_says_so(tmp_pat
         commit = Commit(2)
         spool.put([Entry(event(userId=user), commit) for user in ("u1", "u3")])
         await commit.done
-        await asyncio.to_thread(erasing(spool, SecretStr(SECRET)), [erasure("u1")])
+        await asyncio.to_thread(SpoolErasure(spool, SecretStr(SECRET)).erase, [erasure("u1")])
         async with asyncio.timeout(10):
             while (await spool.read())[0].outgoing is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -103,6 +104,30 @@ async def test_17_what_waits_on_the_disk_is_blanked_when_the_log_says_so(tmp_pat
     assert left is not None
     assert left.value == event(userId="u3").value
     assert not _names_u1(tmp_path)
+
+
+async def test_12_what_was_taken_of_people_not_known_to_be_suppressed_does_not_leave_the_spool(
+    tmp_path: Path,
+) -> None:
+    async with open_spool(tmp_path) as spool:
+        erasure_of = SpoolErasure(spool, SecretStr(SECRET))
+        now = time.time_ns() // 1_000_000 + 1000
+        commit = Commit(3)
+        sent = [event(userId="u1"), event(at=now, userId="u1"), event(at=now, userId="u3")]
+        spool.put([Entry(each, commit) for each in sent])
+        await commit.done
+        suppressed = {("", DIGESTS.of("USER_ID", "u1")), ("app", DIGESTS.of("USER_ID", "u3"))}
+        await asyncio.to_thread(erasure_of.discard, suppressed)
+        left = [each.outgoing and each.outgoing.value for each in await spool.read()]
+    assert left == [sent[0].value, None, sent[2].value]
+
+
+def test_12_of_a_source_only_what_that_source_has_sent() -> None:
+    matches = of_the_suppressed({("web", DIGESTS.of("USER_ID", "u1"))}, 100, DIGESTS)
+    assert matches(event(userId="u1"))
+    assert not matches(event(at=99, userId="u1"))
+    assert not matches(letter('{"userId": "u1"}', source="app"))
+    assert not matches(Outgoing("events", b"k", b"nonsense"))
 
 
 def _names_u1(directory: Path) -> bool:
