@@ -1,7 +1,7 @@
 """What every platform refuses before it looks at a single item: paths, headers, fields, sizes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.activator.domain.contract import Endpoint
@@ -119,12 +119,22 @@ def _size(call: Call, world: World) -> None:
 
 
 def endpoint_of(call: Call, world: World) -> Endpoint | None:
-    """The operation that a call is."""
-    for endpoint in world.contract.endpoints:
-        path = re.sub(r"\{\w+\}", "{}", endpoint.path)
-        if Shape(endpoint.method, path).fits(call.method, call.path):
-            return endpoint
-    return None
+    """The operation that a call is; the first of those that share its path."""
+    return next(iter(endpoints_of(call, world)), None)
+
+
+def endpoints_of(call: Call, world: World) -> Sequence[Endpoint]:
+    """The operations that a call may be."""
+    return [each for each in world.contract.endpoints if _is_at(each, call)]
+
+
+def _is_at(endpoint: Endpoint, call: Call) -> bool:
+    if endpoint.path.startswith("/v24/{resource_name}"):
+        return call.path.endswith(endpoint.path.partition("}")[2])
+    if call.method == endpoint.method and not endpoint.path:
+        return True
+    path = re.sub(r"\{\w+\}", "{}", endpoint.path)
+    return Shape(endpoint.method, path).fits(call.method, call.path)
 
 
 def _fields(call: Call, shape: Shape, world: World) -> None:

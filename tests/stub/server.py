@@ -13,6 +13,7 @@ from aiohttp import web
 
 from services.activator.domain.outcomes import Response
 from tests.stub import ads, control, crm, gate, generic, messaging, partial
+from tests.stub.faults import Fault, line, taken
 from tests.stub.world import Call, Plain, Refused, World, ok, refusal
 
 Platform = Callable[[Call, World], Response]
@@ -54,7 +55,7 @@ OAUTH = frozenset(
 
 @dataclass
 class Stub:
-    """All platforms at once. `faults` of one are used up in order, one a call."""
+    """All platforms at once. `faults` are the scripts, by platform: see `faults.py`."""
 
     url: str = ""
     worlds: dict[str, World] = field(default_factory=dict)
@@ -82,22 +83,13 @@ class Stub:
         if wait > 0:
             world.throttled += 1
             return _sent(Response(429, {"retry-after": str(ceil(wait))}, b"{}"))
-        return await self._answer(request, world, call, self._fault(name, call))
-
-    def _fault(self, name: str, call: Call) -> str:
-        """The next of the script; a partial one waits for a call that has parts, and names them."""
-        script = self.faults.get(name)
-        if not script:
-            return ""
-        if script[0] != "partial":
-            return script.pop(0)
-        parts = partial.list_in(call, name)
-        return "" if parts is None else f"{script.pop(0)}:{parts}"
+        fault = taken(self.faults.get(name, []), call, world)
+        return await self._answer(request, world, call, fault)
 
     async def _answer(
-        self, request: web.Request, world: World, call: Call, fault: str
+        self, request: web.Request, world: World, call: Call, fault: Fault
     ) -> web.StreamResponse:
-        kind, _, detail = fault.partition(":")
+        kind, detail = fault.kind, fault.detail
         if kind == "status":
             return _sent(Response(int(detail), {}, b'{"message":"no"}'))
         if kind == "throttle":
@@ -113,7 +105,7 @@ class Stub:
         if kind == "timeout":
             return await _silence()
         if kind == "partial":
-            return _sent(partial.partly(world, call, detail, applied))
+            return _sent(partial.partly(world, call, fault.items, applied))
         if kind == "expire_token":
             world.renew_token()
         if kind == "slow":
@@ -124,10 +116,10 @@ class Stub:
         return _reset(request) if kind == "reset_after_send" else _sent(response)
 
     async def put_faults(self, request: web.Request) -> web.Response:
-        """`[{"destination", "fault", "times"}]` after what is in the scripts already."""
+        """`[{"destination", "op", "fault", "times"}]` after what is in the scripts already."""
         for each in await request.json():
             script = self.faults.setdefault(each["destination"], [])
-            script += [each["fault"]] * int(each.get("times", 1))
+            script += [line(each)] * int(each.get("times", 1))
         return control.told(self.faults)
 
     async def get_requests(self, request: web.Request) -> web.Response:

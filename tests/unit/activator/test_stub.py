@@ -18,7 +18,9 @@ from services.activator.domain.outcomes import SENT, Outcome, Response
 from services.activator.domain.platform import Batch
 from services.activator.domain.requests import Request
 from services.activator.instance import Instance
+from tests.stub.faults import Fault, taken
 from tests.stub.gate import HEADERS
+from tests.stub.operations import operations
 from tests.stub.server import PLATFORMS, applied
 from tests.stub.world import Call, World
 from tests.unit.activator.building import AT, TOKEN, made
@@ -195,6 +197,21 @@ def test_s8_2_a_plain_identifier_is_a_leak(case: Case) -> None:
     world.leaks.clear()
     assert is_refused(case, last(case, world, replace(call, content=content)))
     assert len(world.leaks) == 1
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_s8_6_a_fault_knows_the_operation_of_a_call(case: Case) -> None:
+    call, world = first_call(case)
+    (operation,) = {c.operation for e in case.batches[0].entries for c in e.changes}
+    found = operations(call, world)
+    assert operation in found
+    if len(found) > 1:
+        assert case.name == "slack_webhook", "it is told nothing but a text"
+        return
+    script = [f"{other} status:503" for other in changes() if other != operation]
+    assert taken([*script, "status:429", f"{operation} html"], call, world).kind == "status"
+    assert taken([*script, f"{operation} html", "status:429"], call, world).kind == "html"
+    assert taken(script, call, world) == Fault("")
 
 
 def last(case: Case, world: World, call: Call) -> Response:

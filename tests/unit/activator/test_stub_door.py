@@ -11,9 +11,16 @@ from tests.unit.activator.examples import an_instance, changes
 async def test_s8_the_door_scripts_shows_and_resets() -> None:
     async with running() as stub, aiohttp.ClientSession() as session:
         door = f"{stub.url}/__stub__"
-        fault = {"destination": "slack_webhook", "fault": "status:503", "times": 1}
-        async with session.put(f"{door}/faults", json=[fault]) as answered:
-            assert await answered.json() == {"slack_webhook": ["status:503"]}
+        fault = {"destination": "slack_webhook", "op": "send_event", "fault": "status:503"}
+        other = {
+            "destination": "slack_webhook",
+            "op": "upsert_profile",
+            "fault": "html",
+            "times": 2,
+        }
+        async with session.put(f"{door}/faults", json=[other, fault]) as answered:
+            script = ["upsert_profile html", "upsert_profile html", "send_event status:503"]
+            assert await answered.json() == {"slack_webhook": script}
         settings = {"base_url": f"{stub.url}/slack_webhook", "allow_private": True}
         (request,) = requests(an_instance("slack_webhook", settings), [changes()["send_event"]])
         statuses = []
