@@ -12,9 +12,9 @@ from services.activator.domain.classify import Asked, readings
 from services.activator.domain.lookup import Lookup
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading
-from services.activator.domain.platform import Audience, AudienceCalls, Setup, Token
+from services.activator.domain.platform import Audience, AudienceCalls, Setup
 from services.activator.domain.requests import Request
-from services.activator.limiter import Paused
+from services.activator.limiter import Group, Paused
 from services.activator.line import Line
 from services.activator.tokens import NoToken
 
@@ -44,10 +44,15 @@ class Audiences:
         self._clock = line.clock
         self._kept = kept
         self._ready: dict[str, Audience] = {}
+        self._absent: dict[str, Reading] = {}
         self._one_at_a_time = asyncio.Lock()
 
+    def ask_again(self) -> None:
+        """From here on what was absent may be there."""
+        self._absent.clear()
+
     async def ready(self, audience_id: str) -> Audience:
-        """The audience as the platform knows it.
+        """The audience as the platform knows it; it is asked for once, however many want to know.
 
         Raises:
             Absent: it is not there and could not be made.
@@ -61,9 +66,18 @@ class Audiences:
         if self._instance.settings.dry_run is not None:
             return replace(plain, vendor_id="0")
         async with self._one_at_a_time:
+            if audience_id in self._absent:
+                raise Absent(self._absent[audience_id])
             if audience_id not in self._ready:
-                self._ready[audience_id] = await self._had(plain, calls)
+                self._ready[audience_id] = await self._remembered(plain, calls)
             return self._ready[audience_id]
+
+    async def _remembered(self, audience: Audience, calls: AudienceCalls) -> Audience:
+        try:
+            return await self._had(audience, calls)
+        except Absent as absent:
+            self._absent[audience.id] = absent.reading
+            raise
 
     async def _had(self, audience: Audience, calls: AudienceCalls) -> Audience:
         given = audience.options.get("vendor_id")
@@ -107,31 +121,20 @@ class Audiences:
         return made
 
     async def _asked(self, build: Callable[[Setup[Any]], Request]) -> Answer:
-        """The answer to a call, with a new token if the first is refused."""
         try:
-            token = await self._line.tokens.current()
-            answer = await self._sent(build(self._setup(token)))
-            if answer.status == 401 and token is not None:
-                token = await self._line.tokens.renewed(token)
-                answer = await self._sent(build(self._setup(token)))
+            answered = await self._line.ask(build, self._group)
         except NoToken as none:
             raise Absent(none.reading) from none
-        return answer
-
-    def _setup(self, token: Token | None) -> Setup[Any]:
-        return self._instance.setup(token, {}, self._clock.now())
-
-    async def _sent(self, request: Request) -> Answer:
-        group = self._line.limiter.group(self._instance.endpoint("create_audience"))
-        try:
-            async with group.slot():
-                answered = await self._line.client.send(request)
         except Paused as paused:
             wait = paused.until - self._clock.now()
             raise Absent(Reading(paused.outcome, paused.reason, retry_after=wait)) from paused
         if isinstance(answered, Failure):
             raise Absent(Reading(answered.outcome, answered.reason))
         return Answer(answered)
+
+    @property
+    def _group(self) -> Group:
+        return self._line.limiter.group(self._instance.endpoint("create_audience"))
 
     def _check(self, answer: Answer) -> None:
         endpoint = self._instance.endpoint("create_audience")
@@ -143,6 +146,7 @@ class Audiences:
             now=self._clock.now(),
         )
         (reading,) = readings(answer.response, asked)
+        self._line.heed(reading, self._group)
         if reading.outcome not in SENT:
             raise Absent(_for_all(reading))
 

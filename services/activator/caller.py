@@ -18,9 +18,17 @@ from services.activator.domain.change import Change, Key
 from services.activator.domain.classify import Asked, readings, worst
 from services.activator.domain.contract import Endpoint
 from services.activator.domain.job import Job, JobRef
-from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading, Response
+from services.activator.domain.outcomes import (
+    SENT,
+    Failure,
+    Outcome,
+    Reading,
+    Response,
+    read_status,
+)
 from services.activator.domain.person import each_own_id
 from services.activator.domain.platform import Audience, Batch, Entry, Setup, Unsendable
+from services.activator.domain.requests import Request
 from services.activator.domain.verdict import Attempt
 from services.activator.limiter import Group, Paused
 from services.activator.line import Line
@@ -102,14 +110,17 @@ class Caller:
         """How a job is; None while no call may be made."""
         poll = self._instance.destination.contract.poll
         assert poll is not None
+        query, group = {poll.query: job.id} if poll.query else None, self._line.limiter.group(None)
+
+        def build(setup: Setup[Any]) -> Request:
+            return setup.request(setup.url(poll.path, query, job_id=job.id), method="GET")
+
         try:
-            setup = await self._setup({})
-            query = {poll.query: job.id} if poll.query else None
-            url = setup.url(poll.path, query, job_id=job.id)
-            async with self._line.limiter.group(None).slot():
-                return await self._line.client.send(setup.request(url, method="GET"))
+            answered = await self._line.ask(build, group)
         except (NoToken, Paused):
             return None
+        self._line.heed(read_status(answered, self._clock.now()), group)
+        return answered
 
     async def _made(self, tasks: Sequence[Task], found: Mapping[Key, Called]) -> dict[Key, Called]:
         """Once more, after the platform has the profile, or we its id there."""
@@ -307,9 +318,7 @@ class Caller:
             group.slower()
         throttled = [one for one in found if one.outcome is Outcome.THROTTLED]
         if throttled:
-            metrics.PAUSES.labels(self._instance.id).inc()
-            wait = wait_of(throttled[0], wish.pause if wish else None, now)
-            return group.throttled(wait, throttled[0].pause_most)
+            return self._line.heed(throttled[0], group, wish.pause if wish else None)
         if wish is not None and wish.pause is not None:
             group.throttled(wish.pause)
         elif any(one.outcome in SENT for one in found):
@@ -374,14 +383,6 @@ def _final(called: Called) -> Called:
     if not reading.at_once or reading.reason == "resent":
         return called
     return replace(called, reading=Reading(Outcome.PERMANENT, reading.reason, reading.status))
-
-
-def wait_of(reading: Reading, hinted: timedelta | None, now: datetime) -> timedelta | None:
-    """How long the platform wants to be left alone."""
-    if reading.until == "account_midnight":
-        tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        return tomorrow - now
-    return reading.retry_after if reading.retry_after is not None else hinted
 
 
 def _age(audience: Audience | None, now: datetime) -> timedelta | None:

@@ -38,6 +38,7 @@ from services.activator.domain.verdict import (
 )
 from services.activator.instance import Instance
 from services.activator.kept import DeadLetters, Ledger, Pause
+from services.activator.limiter import Limiter
 from services.activator.line import Line
 from services.activator.standing import Standing, Trouble, last_trouble
 from services.activator.ways_out import WayOut
@@ -70,10 +71,11 @@ class Deliverer:
         self._waiting = 0
         self._count_again_at = clock.elapsed()
         self._trouble: Trouble | None = None
+        self._limiter = Limiter(instance.destination.contract, clock)
         self._use(instance, client)
 
     def _use(self, instance: Instance, client: WayOut) -> None:
-        self._line = line = Line.to(instance, client, self._clock, self._random)
+        self._line = line = Line.to(instance, client, self._limiter, self._random)
         self._instance, self._client = instance, client
         self._budget = Budget(max(DUE_AT_ONCE, instance.most_at_once))
         self._audiences = Audiences(line, self._ledger)
@@ -93,6 +95,8 @@ class Deliverer:
     async def replace(self, instance: Instance, client: WayOut) -> None:
         """Go on under another version of the definition, between two batches."""
         async with self._one_at_a_time:
+            if instance.destination is not self._instance.destination:
+                self._limiter = Limiter(instance.destination.contract, self._clock)
             self._use(instance, client)
             await self.open()
 
@@ -235,6 +239,7 @@ class Deliverer:
         items = [item for _, item in job.items]
         await self._ledger.claim(items, self._clock.now())
         missing = [item for item, one in zip(items, found, strict=True) if one.upsert]
+        self._audiences.ask_again()
         tasks = [task for item in missing if isinstance(task := await self._task(item), Task)]
         await self._caller.introduce(tasks)
         verdicts = [
@@ -319,6 +324,7 @@ class Deliverer:
         """What is to be called, and what need not or cannot be."""
         tasks: list[Task] = []
         done: dict[Key, Called] = {}
+        self._audiences.ask_again()
         for item in items:
             task = await self._task(item)
             if isinstance(task, Task):

@@ -124,6 +124,7 @@ class Limiter:
     """The ceilings of a platform, and those of operations that have their own."""
 
     def __init__(self, contract: Contract, clock: Clock) -> None:
+        self.clock = clock
         self._common = Group(contract.rates, clock)
         self._own = {
             (each.method, each.path): Group(each.rates, clock)

@@ -27,6 +27,7 @@ LINKEDIN_ERRORS = (
         outcome="ITEM_BY_STATUS",
         http=(200,),
         match={"has": "elements"},
+        applies_to=("add_member", "remove_member", "send_event"),
         item_status="elements[].status",
     ),
     Row(

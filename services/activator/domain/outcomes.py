@@ -116,6 +116,14 @@ def read_status(
     return Reading(Outcome.RETRY, "unknown_status", answer.status, wait)
 
 
+def wait_of(reading: Reading, hinted: timedelta | None, now: datetime) -> timedelta | None:
+    """How long the platform wants to be left alone."""
+    if reading.until == "account_midnight":
+        tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        return tomorrow - now
+    return reading.retry_after if reading.retry_after is not None else hinted
+
+
 def retry_after(text: str | None, now: datetime) -> timedelta | None:
     """The wait that a `Retry-After` header asks for, in seconds or until a date."""
     if text is None:
