@@ -14,15 +14,8 @@ from services.activator import repair
 from services.activator.breaker import TOLERATED
 from services.activator.client import SafeClient
 from services.activator.destinations import DESTINATIONS
-from tests.integration.test_convergence import (
-    EVENTS,
-    KNOWN_AS,
-    House,
-    _event,
-    person,
-    pool,
-    stub,
-)
+from tests.integration.stub_house import KNOWN_AS, House, event, person, pool, stub
+from tests.integration.test_convergence import EVENTS
 from tests.stub.server import Stub
 from tests.unit.activator.builders import change
 from tests.unit.activator.examples import SETTINGS, an_instance
@@ -72,7 +65,7 @@ async def test_s3_no_event_is_sent_again_when_the_platform_has_forgotten_the_fir
     house = House("meta_conversions", pool, stub, client)
     stub.faults["meta_conversions"] = ["reset_after_send", "status:403"]
     deliverer = await house.deliverer()
-    await deliverer.take([_event(1, house)])
+    await deliverer.take([event(1, house.clock.now())])
     house.clock.advance(timedelta(minutes=10))
     await deliverer.retry_due()
     assert deliverer.standing().state == "misconfigured"
@@ -90,7 +83,7 @@ async def test_s3_an_event_that_was_never_sent_may_be_sent_after_the_window(
     house = House("meta_conversions", pool, stub, client)
     stub.faults["meta_conversions"] = ["status:403"]
     deliverer = await house.deliverer()
-    await deliverer.take([_event(1, house)])
+    await deliverer.take([event(1, house.clock.now())])
     house.clock.advance(timedelta(hours=49))
     assert await repair.resume(pool, "ads")
     await deliverer.look_after_pause()
@@ -113,7 +106,7 @@ async def test_no_secret_and_nobody_leaks(
     for number, fault in enumerate(FAULTS):
         stub.faults[name] = [fault] * 2
         changes = [change(f"p_{number}", profile=person(number))] if name in KNOWN_AS else []
-        events = [_event(number, house)] if name in EVENTS else []
+        events = [event(number, house.clock.now())] if name in EVENTS else []
         await deliverer.take([*changes, *events])
         house.clock.advance(timedelta(hours=1))
         await deliverer.retry_due()

@@ -13,7 +13,7 @@ from services.activator import repair
 from services.activator.client import SafeClient
 from services.activator.domain.change import Change, change_of
 from services.activator.repair import Target
-from tests.integration.test_convergence import House, person, pool, stub
+from tests.integration.stub_house import House, person, pool, stub
 from tests.stub.server import Stub
 from tests.unit.activator.builders import activation, change
 from tests.unit.activator.clock import START

@@ -1,5 +1,8 @@
 """What every platform refuses before it looks at a single item: paths, headers, fields, sizes."""
 
+import base64
+import hashlib
+import hmac
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -106,9 +109,16 @@ def _headers(call: Call, world: World) -> None:
     for name, pattern in HEADERS[world.name].items():
         if re.fullmatch(pattern, call.headers.get(name, "")) is None:
             raise Refused("auth", 401) if name in SIGNS else malformed(world)
+    if "ttdsignature" in HEADERS[world.name] and not _is_signed(call):
+        raise Refused("auth", 401)
     kind = API if world.name == "klaviyo" else "application/json"
     if call.content and not re.match(kind, call.headers.get("content-type", "")):
         raise malformed(world)
+
+
+def _is_signed(call: Call) -> bool:
+    digest = hmac.new(b"ttd-secret", call.content, hashlib.sha1).digest()
+    return call.headers["ttdsignature"] == base64.b64encode(digest).decode()
 
 
 def _size(call: Call, world: World) -> None:

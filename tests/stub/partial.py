@@ -56,7 +56,7 @@ def _reaches(call: Call, path: str, index: int) -> bool:
 def partly(
     world: World, call: Call, bad: Sequence[int], apply: Callable[[World, Call], Response]
 ) -> Response:
-    """The answer to a call of which these items are refused."""
+    """The answer to a call of which these items are refused; the others are applied."""
     path = list_in(call, world.name, bad)
     assert path is not None
     items = _at(call.body, path)

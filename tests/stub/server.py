@@ -105,7 +105,7 @@ class Stub:
         if kind == "timeout":
             return await _silence()
         if kind == "partial":
-            return _sent(partial.partly(world, call, fault.items, applied))
+            return _sent(refused(world, call) or partial.partly(world, call, fault.items, done))
         if kind == "expire_token":
             world.renew_token()
         if kind == "slow":
@@ -166,18 +166,28 @@ NONSENSE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 def applied(world: World, call: Call) -> Response:
     """What the platform answers, and does."""
+    return refused(world, call) or done(world, call)
+
+
+def refused(world: World, call: Call) -> Response | None:
+    """What it answers to a call that it does not even look into."""
     try:
         gate.check(call, world)
-    except Refused as refused:
-        return refusal(world, refused.row, refused.status)
+    except Refused as refusing:
+        return refusal(world, refusing.row, refusing.status)
     if world.name in OAUTH and call.headers.get("authorization") != f"Bearer {world.token}":
         return _unauthorised(world)
+    return None
+
+
+def done(world: World, call: Call) -> Response:
+    """What it answers to a call that it looks into, and does."""
     platform_world = World(world.name) if gate.is_rehearsal(call) else world
     try:
         answer = PLATFORMS[world.name](call, platform_world)
         return answer if platform_world is world else ok({})
-    except Refused as refused:
-        return refusal(world, refused.row, refused.status)
+    except Refused as refusing:
+        return refusal(world, refusing.row, refusing.status)
     except (*NONSENSE, Plain):
         return refusal(world, gate.malformed(world).row)
 
