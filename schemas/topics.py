@@ -115,6 +115,19 @@ def activations(destination: str) -> Topic:
     )
 
 
+def changes(source: str) -> Topic:
+    """What a connector of ours reads at one source; one partition keeps the order of its log."""
+    return Topic(
+        f"{PREFIX}changes.{source}.v1",
+        key="row",
+        records=(),
+        cleanup="delete",
+        retention=timedelta(days=7),
+        partitions=1,
+        foreign=True,
+    )
+
+
 def changelog(service: str) -> Topic:
     """The private state of a service; partition n belongs to the inputs' partition n."""
     return Topic(f"{PREFIX}{service}.changelog.v1", key="state key", records=(), cleanup="compact")

@@ -119,15 +119,20 @@ class Postgres:
 
 @contextmanager
 def postgres_server(
-    data_dir: Path, port: int | None = None, *, durable: bool = True
+    data_dir: Path,
+    port: int | None = None,
+    *,
+    durable: bool = True,
+    binaries: Path | None = None,
 ) -> Iterator[Postgres]:
     """A running server for the length of the block; `data_dir` keeps its data for the next time.
 
-    `durable=False` is for tests: faster, and a power cut may lose everything.
+    `durable=False` is for tests: faster, and a power cut may lose everything. `binaries` is the
+    folder of another version than the wheel's.
     """
     with owned(data_dir) as directory:
         port = port_named_or_free(port, setting=PORT_SETTING)
-        binaries = postgres_binaries()
+        binaries = binaries or postgres_binaries()
         user = _system_user(directory, binaries) if os.geteuid() == 0 else None
         postgres = Postgres(directory, port, binaries=binaries, user=user, durable=durable)
         try:

@@ -13,7 +13,7 @@ from services.control.segment_schema import segment_schema
 from services.identity.domain.rules import IdentityRules
 from services.ingest.domain.source import Source
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.source import DebeziumSource
+from services.warehouse.domain.source import SOURCES
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "workspace"
 
@@ -55,10 +55,21 @@ def _document(model: type[BaseModel], kind: str) -> dict[str, Any]:
 
 
 def _source() -> dict[str, Any]:
-    """A tracker has no type; with one it is a warehouse."""
-    tracker, debezium = _document(Source, "source"), _document(DebeziumSource, "source")
-    shared = tracker.pop("$defs", {}) | debezium.pop("$defs", {})
-    return {"$defs": shared, "if": {"required": ["type"]}, "then": debezium, "else": tracker}
+    """A tracker has no type; with one it is a warehouse, of which each type has a branch."""
+    tracker = _document(Source, "source")
+    shared = tracker.pop("$defs", {})
+    branches = []
+    for name, source in SOURCES.items():
+        branch = _document(source, "source")
+        shared |= branch.pop("$defs", {})
+        branches.append({"if": {"properties": {"type": {"const": name}}}, "then": branch})
+    types = {"properties": {"type": {"enum": list(SOURCES)}}}
+    return {
+        "$defs": shared,
+        "if": {"required": ["type"]},
+        "then": {**types, "allOf": branches},
+        "else": tracker,
+    }
 
 
 def _destination() -> dict[str, Any]:

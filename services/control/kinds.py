@@ -14,12 +14,9 @@ from services.ingest.domain.source import Source
 from services.ingest.public_key import is_rsa_key
 from services.segmenter.domain.segment import KEYS, parse_segment
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.source import DebeziumSource
+from services.warehouse.domain.source import SOURCES
 
 Body = Mapping[str, Any]
-
-_NOT_YET = "this version reads Debezium's topics only, `type: debezium`"
-_WAREHOUSE_TYPES = ("postgres", "sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +32,11 @@ class WorkspaceKind:
 
 
 def _check_source(body: Body) -> Sequence[Problem]:
-    if body.get("type") in _WAREHOUSE_TYPES:
-        return (Problem("type", f"`{body['type']}`: {_NOT_YET}"),)
     if "type" in body:
-        return check_model(DebeziumSource, body)
+        if body["type"] not in SOURCES:
+            known = ", ".join(SOURCES)
+            return (Problem("type", f"is no type of source; the types are {known}"),)
+        return check_model(SOURCES[body["type"]], body)
     return check_model(Source, body) or tuple(_unreadable_keys(Source.model_validate(body)))
 
 
@@ -85,6 +83,12 @@ def _check_destination(body: Body) -> Sequence[Problem]:
     return ()
 
 
+def _source_secrets(body: Body) -> Iterator[tuple[str, Any]]:
+    if "dsn" in body:
+        yield "dsn", body["dsn"]
+    yield from _write_keys(body)
+
+
 def _write_keys(body: Body) -> Iterator[tuple[str, Any]]:
     keys = body.get("write_keys")
     for index, key in enumerate(keys if isinstance(keys, list) else ()):
@@ -95,7 +99,7 @@ def _write_keys(body: Body) -> Iterator[tuple[str, Any]]:
 
 
 WORKSPACE_KINDS: Mapping[Kind, WorkspaceKind] = {
-    "source": WorkspaceKind(_check_source, secrets=_write_keys),
+    "source": WorkspaceKind(_check_source, secrets=_source_secrets),
     "model": WorkspaceKind(_check_model, references=_model_source),
     "identity": WorkspaceKind(_check_identity),
     "segment": WorkspaceKind(_check_segment, references=member_segments),

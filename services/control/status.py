@@ -43,6 +43,10 @@ class WarehouseStatus(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     heard_s: float | None
     """Since the source made the newest message that was read."""
+    retained_bytes: int | None = None
+    """What the source keeps for us and could drop otherwise."""
+    read_share: float | None = None
+    """Of the snapshot or run under way."""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,12 +140,14 @@ def destinations_table(answers: Sequence[Answer]) -> Table:
 
 def warehouse_table(answers: Sequence[Answer]) -> Table:
     """One row a topic: what its reader does, and how old the newest message is."""
-    table = Table("warehouse source", "topic", "state", "newest message")
+    table = Table("warehouse source", "topic", "state", "newest message", "held back")
     for answer in answers:
         if isinstance(answer, ServiceStatus) and (stands := answer.warehouse) is not None:
             state = stands.state + (f": {stands.reason}" if stands.reason is not None else "")
+            state += f", {stands.read_share:.0%} read" if stands.read_share is not None else ""
             age = "none yet" if stands.heard_s is None else f"{stands.heard_s:.0f} s ago"
-            table.add_row(stands.source, stands.topic, state, age)
+            kept = "" if stands.retained_bytes is None else f"{stands.retained_bytes / 1e6:.1f} MB"
+            table.add_row(stands.source, stands.topic, state, age, kept)
     return table
 
 

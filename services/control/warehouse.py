@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from services.control.documents import Document, Fault
 from services.warehouse.domain.model import ROW, Model
+from services.warehouse.domain.source import SOURCES
 
 
 def unfit_models(documents: Sequence[Document]) -> Iterator[Fault]:
@@ -19,7 +20,7 @@ def unfit_models(documents: Sequence[Document]) -> Iterator[Fault]:
 
 
 def _unfit(document: Document, model: Model, source: Document) -> Iterator[Fault]:
-    if source.body.get("type") != "debezium":
+    if source.body.get("type") not in SOURCES:
         yield document.fault("source", f"`{source.id}` is a tracker, not a warehouse source")
     elif source.body.get("replica_identity") != "full" and not _says_whose(model):
         yield document.fault(

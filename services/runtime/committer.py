@@ -40,26 +40,32 @@ class Ahead:
         Raises:
             KafkaException: they were not, or not all.
         """
-        if not outputs:
-            return
+        for output in outputs:
+            self.put(output)
+        self.acknowledged()
+
+    def put(self, output: Output) -> None:
+        """On its way; waits only while the buffer is full."""
+        topic, partition, key, value = output
         if self._producer is None:
             self._producer = Producer(plain_config(self._settings))
-        for topic, partition, key, value in outputs:
-            self._produce(self._producer, topic, partition, key=key, value=value)
-        if self._producer.flush(AHEAD_TIMEOUT_S):
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, on_delivery=self._landed)
+                return
+            except BufferError:
+                self._producer.poll(0.01)
+
+    def acknowledged(self) -> None:
+        """Wait for all that was put.
+
+        Raises:
+            KafkaException: it was not acknowledged, or not all of it.
+        """
+        if self._producer is not None and self._producer.flush(AHEAD_TIMEOUT_S):
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         if self._errors:
             raise KafkaException(self._errors[0])
-
-    def _produce(
-        self, producer: Producer, topic: str, partition: int, *, key: bytes, value: bytes
-    ) -> None:
-        while True:
-            try:
-                producer.produce(topic, value, key, partition, on_delivery=self._landed)
-                return
-            except BufferError:
-                producer.poll(0.01)
 
     def _landed(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

@@ -1,32 +1,41 @@
-"""Wires the warehouse's two processes: the reader of one topic, and the keeper of all readers."""
+"""Wires the warehouse's processes: connector of a source, reader of a topic, keeper of all."""
 
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import structlog
 
+from schemas.topics import changes
 from services.runtime.delivery import TooManyRejects
 from services.runtime.health import Health
-from services.runtime.kafka import UnknownTopic, partition_count, wait_for_kafka
+from services.runtime.kafka import (
+    UnknownTopic,
+    create_topics,
+    partition_count,
+    wait_for_kafka,
+)
 from services.runtime.main import main
 from services.runtime.processor import run
-from services.runtime.secrets import UnresolvedSecret
 from services.runtime.serving import serving
 from services.runtime.settings import read
 from services.runtime.stage import Blocked
 from services.warehouse import metrics
+from services.warehouse.connecting import Served
+from services.warehouse.connector import connect_source
 from services.warehouse.domain.canonical import Digests
-from services.warehouse.plan import Reading, readings
+from services.warehouse.domain.source import DebeziumSource
+from services.warehouse.plan import Job, jobs
 from services.warehouse.readers import keep_readers
 from services.warehouse.settings import WarehouseSettings
-from services.warehouse.streams import DebeziumStage
+from services.warehouse.standing import Standing
+from services.warehouse.streams import RowStage
 
 log = structlog.get_logger()
 
-USAGE = "usage: python -m services.warehouse [reader SOURCE TOPIC]"
+USAGE = "usage: python -m services.warehouse [reader SOURCE TOPIC | connector SOURCE]"
 LOOK_EVERY_S = 1.0
 
 
@@ -36,7 +45,9 @@ def command() -> None:
         case []:
             main("warehouse", _keeper)
         case ["reader", source_id, topic]:
-            main("warehouse", partial(_reader, f"{source_id}/{topic}"))
+            main("warehouse", partial(_serve, f"{source_id}/{topic}", _read))
+        case ["connector", source_id]:
+            main("warehouse", partial(_serve, source_id, connect_source))
         case _:
             sys.exit(USAGE)
 
@@ -47,60 +58,36 @@ def _keeper() -> None:
         keep_readers(settings, served.health, served.definitions)
 
 
-def _reader(name: str) -> None:
+def _serve(name: str, work: Callable[[Job, Served], None]) -> None:
+    """The work of one process, if its definitions are still in force."""
     settings = read(WarehouseSettings)
     with serving("warehouse-reader", settings) as served:
-        reading = readings(served.definitions.current()).get(name)
-        if reading is not None:
-            _read(reading, settings, served.health)
+        job = jobs(served.definitions.current()).get(name)
+        if job is None:
+            return
+        standing = Standing(job.source.id, job.topic or changes(job.source.id).name)
+        served.health.details = standing.status
+        try:
+            work(job, Served(settings, served.health, standing))
+        except Blocked as blocked:
+            _wait_for_person(blocked.reason, str(blocked), standing, served.health)
+        except TooManyRejects as refused:
+            _wait_for_person("too_many_rejects", str(refused), standing, served.health)
 
 
-def _read(reading: Reading, settings: WarehouseSettings, health: Health) -> None:
-    if settings.tenant_key is None:
-        raise UnresolvedSecret("AFFLUX_TENANT_KEY is not set")
-    stage = DebeziumStage(
-        source=reading.source,
-        topic=reading.topic,
-        models=reading.models,
-        digests=Digests(settings.tenant_key.get_secret_value().encode()),
+def _read(job: Job, served: Served) -> None:
+    stage = RowStage(
+        source=job.source,
+        topic=served.standing.topic,
+        models=job.models,
+        digests=Digests(served.settings.key()),
+        standing=served.standing,
     )
-    standing = Standing(reading, stage)
-    health.details = standing.status
-    _wait_for_topic(reading.topic, settings, health)
-    try:
-        run(stage, settings, health)
-    except Blocked as blocked:
-        _wait_for_person(blocked.reason, str(blocked), standing, health)
-    except TooManyRejects as refused:
-        _wait_for_person("too_many_rejects", str(refused), standing, health)
-
-
-class Standing:
-    """How one topic stands, for `afflux status`."""
-
-    def __init__(self, reading: Reading, stage: DebeziumStage) -> None:
-        self._reading = reading
-        self._stage = stage
-        self.blocked: str | None = None
-
-    def status(self) -> dict[str, Any]:
-        heard = self._stage.heard_at
-        return {
-            "warehouse": {
-                "source": self._reading.source.id,
-                "topic": self._reading.topic,
-                "state": self._state(),
-                "reason": self.blocked,
-                "heard_s": round(time.time() - heard / 1000) if heard else None,
-            }
-        }
-
-    def _state(self) -> str:
-        if self.blocked is not None:
-            return "blocked"
-        if not self._stage.partitions:
-            return "checking"
-        return "snapshotting" if self._stage.snapshotting else "streaming"
+    if isinstance(job.source, DebeziumSource):
+        _wait_for_topic(served.standing.topic, served.settings, served.health)
+    else:
+        create_topics(served.settings.kafka_bootstrap, [changes(job.source.id)], 1)
+    run(stage, served.settings, served.health)
 
 
 def _wait_for_topic(topic: str, settings: WarehouseSettings, health: Health) -> None:
@@ -121,7 +108,7 @@ def _wait_for_person(reason: str, sentence: str, standing: Standing, health: Hea
         signal.signal(number, lambda *_: sys.exit(0))
     log.error("blocked", reason=reason, sentence=sentence)
     metrics.BLOCKED.labels(reason).set(1)
-    standing.blocked = reason
+    standing.state, standing.reason = "blocked", reason
     health.not_ready(f"blocked: {reason}: {sentence}")
     while True:
         signal.pause()

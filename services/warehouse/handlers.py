@@ -35,7 +35,10 @@ class Taken:
 
 
 def advanced(progress: Progress, change: Change) -> Progress:
-    """A full snapshot opens an epoch; the first change after it ends the snapshot."""
+    """A full snapshot opens an epoch; its end, or the first change after it, closes it."""
+    if change.epoch is not None:
+        epoch = max(progress.epoch, change.epoch)
+        return Progress(epoch, change.snapshot in ("first", "read"), progress.cut)
     reads = change.snapshot in ("first", "read")
     if reads and (change.snapshot == "first" or not progress.snapshotting):
         return Progress(progress.epoch + 1, True)
@@ -49,9 +52,10 @@ def take(change: Change, model: Model, rows: Rows, *, digests: Digests, received
 
     Raises:
         Undecodable: a related row came without some of its columns.
+        Blocked: the row is gone, and nobody can tell whose it was.
     """
-    progress = rows.progress()
-    key = digests.key(change.key)
+    progress = rows.progress(change.relation)
+    key = change.key_digest or digests.key(change.key)
     known = rows.get(model.id, key)
     position = change.position
     if not position:
@@ -77,7 +81,7 @@ def forget_older_epochs(
     Raises:
         Blocked: too many are gone, or nobody can tell whose they were.
     """
-    epoch = rows.progress().epoch
+    epoch = rows.progress(change.relation).epoch
     gone = _Gone(models, {0: rows}, share)
     return list(
         gone.forget(lambda known: known.epoch < epoch, change, {0: FIRST}, received_at=received_at)
@@ -114,9 +118,11 @@ def truncate(
         )
     )
     for rows in partitions.values():
-        progress = rows.progress()
+        progress = rows.progress(change.relation)
         cut = max(progress.cut, change.position)
-        rows.save_progress(Progress(progress.epoch or 1, progress.snapshotting, cut))
+        rows.save_progress(
+            change.relation, Progress(progress.epoch or 1, progress.snapshotting, cut)
+        )
     return events
 
 
@@ -124,7 +130,12 @@ def _deleted(change: Change, model: Model, rows: Rows, known: Known | None, plac
     rows.bury(model.id, place.key, Known(place.epoch, place.position, None), place.received_at)
     if known is not None and known.digest is None:
         return Taken(skipped="duplicate")
-    return Taken(_keyed(place, events_of(change, model, place)))
+    if change.key:
+        return Taken(_keyed(place, events_of(change, model, place)))
+    events = events_of_forgotten(model, place)
+    if events is None:
+        raise _unresolved(change, model)
+    return Taken(_keyed(place, events))
 
 
 def _present(
@@ -186,7 +197,7 @@ class _Gone:
         for model in self._models:
             for number, key in found[model.id]:
                 rows, position = self._partitions[number], positions[number]
-                epoch = rows.progress().epoch
+                epoch = rows.progress(change.relation).epoch
                 place = _place(change, key, epoch, position, received_at=received_at)
                 events = events_of_forgotten(model, place)
                 if events is None:

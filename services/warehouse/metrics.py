@@ -37,3 +37,8 @@ HEARD_SECONDS = Gauge(
     "Unix time at which the source made the newest message, heartbeats included. Falls behind the"
     " clock when Debezium stands, or has nothing to say and no heartbeat.",
 )
+RETAINED_BYTES = Gauge(
+    "afflux_warehouse_retained_bytes",
+    "Log that a PostgreSQL source keeps for our replication slot. A rise means that the connector"
+    " stands or is too slow: the database's disk fills up.",
+)

@@ -1,57 +1,83 @@
-"""Which topics are to be read, for which source and with which models: the definitions in force."""
+"""Which processes a warehouse needs, for which source and models: the definitions in force."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 import structlog
 from pydantic import ValidationError
 
 from schemas.records import Definition
+from schemas.topics import changes
 from services.runtime.definitions import Snapshot
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.source import DebeziumSource
+from services.warehouse.domain.source import SOURCES, DebeziumSource, WarehouseSource
 
 log = structlog.get_logger()
 
+Role = Literal["reader", "connector"]
+"""A reader makes events of what is in a topic; a connector fills the topic of its source."""
+
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One topic of one source."""
+class Job:
+    """One process of one source."""
 
-    source: DebeziumSource
-    topic: str
+    role: Role
+    source: WarehouseSource
     models: tuple[Model, ...]
+    topic: str | None = None
+    """Of a reader."""
 
     @property
     def name(self) -> str:
-        return f"{self.source.id}/{self.topic}"
+        return self.source.id if self.topic is None else f"{self.source.id}/{self.topic}"
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Behind the module's name."""
+        topic = () if self.topic is None else (self.topic,)
+        return (self.role, self.source.id, *topic)
 
 
-def readings(snapshot: Snapshot) -> Mapping[str, Reading]:
-    """Name → what is to be read; empty without a live Debezium source."""
+def jobs(snapshot: Snapshot) -> Mapping[str, Job]:
+    """Name → process; empty without a live source of rows."""
     models = [_model(d) for (kind, _), d in sorted(snapshot.items()) if kind == "model"]
     found = [
-        Reading(source, topic, tuple(m for m in models if m is not None and m.source == source.id))
+        job
         for source in _sources(snapshot)
-        for topic in source.topics
+        for job in _jobs(
+            source, tuple(m for m in models if m is not None and m.source == source.id)
+        )
     ]
-    return {reading.name: reading for reading in found}
+    return {job.name: job for job in found}
 
 
-def _sources(snapshot: Snapshot) -> Iterator[DebeziumSource]:
+def _jobs(source: WarehouseSource, models: tuple[Model, ...]) -> Iterator[Job]:
+    if isinstance(source, DebeziumSource):
+        for topic in source.topics:
+            yield Job("reader", source, models, topic)
+    else:
+        yield Job("reader", source, models, changes(source.id).name)
+        yield Job("connector", source, models)
+
+
+def _sources(snapshot: Snapshot) -> Iterator[WarehouseSource]:
     for (kind, _), definition in sorted(snapshot.items()):
         if kind == "source" and definition.state == "live":
-            body = msgspec.json.decode(definition.body)
-            if body.get("type") == "debezium":
-                source = _valid_source(definition)
-                if source is not None and source.enabled:
-                    yield source
+            source = _source(definition)
+            if source is not None and source.enabled:
+                yield source
 
 
-def _valid_source(definition: Definition) -> DebeziumSource | None:
+def _source(definition: Definition) -> WarehouseSource | None:
+    """None for trackers, and for what this version does not understand."""
+    type_ = msgspec.json.decode(definition.body).get("type")
+    if type_ not in SOURCES:
+        return None
     try:
-        return DebeziumSource.model_validate_json(definition.body)
+        return SOURCES[type_].model_validate_json(definition.body)
     except ValidationError:
         log.error("a source cannot be read by this version", source=definition.id)
         return None

@@ -1,4 +1,4 @@
-"""Keeps one reader process for each topic of a Debezium source that is live and enabled."""
+"""Keeps the processes of every warehouse source that is live and enabled."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from contextlib import closing
 from services.runtime.definitions import Definitions, Snapshot
 from services.runtime.health import Health
 from services.runtime.supervisor import Supervisor
-from services.warehouse.plan import Reading, readings
+from services.warehouse.plan import Job, jobs
 from services.warehouse.settings import WarehouseSettings
 
 LOOK_EVERY_S = 0.25
@@ -19,23 +19,23 @@ DISTANCE = 100
 
 
 def keep_readers(settings: WarehouseSettings, health: Health, definitions: Definitions) -> None:
-    """Follow the definitions until SIGTERM or SIGINT; then every reader ends as well.
+    """Follow the definitions until SIGTERM or SIGINT; then every process ends as well.
 
-    A reader whose source or models changed is started anew: it knows only those of its start.
+    One whose source or models changed is started anew: it knows only those of its start.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    running: dict[str, Reading] = {}
+    running: dict[str, Job] = {}
     ports: dict[str, int] = {}
     health.details = lambda: {"readers": dict(ports)}
-    wanted: Mapping[str, Reading] = {}
+    wanted: Mapping[str, Job] = {}
     seen: Snapshot | None = None
     with closing(Supervisor()) as supervisor:
         while not stopping.is_set():
             if (snapshot := definitions.current()) is not seen:
                 seen, wanted = snapshot, _wanted(snapshot, settings, health)
-            for name in [n for n, reading in running.items() if wanted.get(n) != reading]:
+            for name in [n for n, job in running.items() if wanted.get(n) != job]:
                 supervisor.drop(name)
                 del running[name], ports[name]
             for name in sorted(wanted.keys() - running.keys()):
@@ -46,10 +46,8 @@ def keep_readers(settings: WarehouseSettings, health: Health, definitions: Defin
         health.not_ready("stopping")
 
 
-def _wanted(
-    snapshot: Snapshot, settings: WarehouseSettings, health: Health
-) -> Mapping[str, Reading]:
-    wanted = readings(snapshot)
+def _wanted(snapshot: Snapshot, settings: WarehouseSettings, health: Health) -> Mapping[str, Job]:
+    wanted = jobs(snapshot)
     if wanted and settings.tenant_key is None:
         health.not_ready("a warehouse source is in force: set AFFLUX_TENANT_KEY, a long secret")
         return {}
@@ -57,9 +55,8 @@ def _wanted(
     return wanted
 
 
-def _command(reading: Reading) -> tuple[str, ...]:
-    module = "services.warehouse"
-    return (sys.executable, "-m", module, "reader", reading.source.id, reading.topic)
+def _command(job: Job) -> tuple[str, ...]:
+    return (sys.executable, "-m", "services.warehouse", *job.arguments)
 
 
 def _environment(port: int) -> Mapping[str, str]:

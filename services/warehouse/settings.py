@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr
 
+from services.runtime.secrets import UnresolvedSecret
 from services.runtime.settings import RuntimeSettings
 
 
@@ -21,3 +22,12 @@ class WarehouseSettings(RuntimeSettings):
     Without it the digests mean nothing; with another one every row counts as new."""
     worker: int = Field(default=0, ge=0, le=0)
     """One process reads a topic whole, for a truncate concerns all its partitions."""
+
+    def key(self) -> bytes:
+        """
+        Raises:
+            UnresolvedSecret: there is none.
+        """
+        if self.tenant_key is None:
+            raise UnresolvedSecret("AFFLUX_TENANT_KEY is not set")
+        return self.tenant_key.get_secret_value().encode()

@@ -23,11 +23,11 @@ class Rows:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def progress(self) -> Progress:
-        return decode_progress(self._state.get(_PROGRESS))
+    def progress(self, relation: str) -> Progress:
+        return decode_progress(self._state.get(_PROGRESS + relation.encode()))
 
-    def save_progress(self, progress: Progress) -> None:
-        self._state.put(_PROGRESS, encode(progress))
+    def save_progress(self, relation: str, progress: Progress) -> None:
+        self._state.put(_PROGRESS + relation.encode(), encode(progress))
 
     def get(self, model: str, key: bytes) -> Known | None:
         return decode_known(self._state.get(_row(model) + key))

@@ -19,7 +19,8 @@ from services.runtime.stage import Blocked
 from services.warehouse.domain.canonical import Digests
 from services.warehouse.domain.source import DebeziumSource
 from services.warehouse.settings import WarehouseSettings
-from services.warehouse.streams import DebeziumStage, stage_name
+from services.warehouse.standing import Standing
+from services.warehouse.streams import RowStage, stage_name
 from tests.integration.activator_house import read_all, wait_until
 from tests.integration.conftest import KafkaAddress
 from tests.integration.topics import recreate_topics
@@ -39,8 +40,12 @@ def worker(bootstrap: str, directory: Path) -> Iterator[Worker]:
         kafka_bootstrap=bootstrap, state_dir=directory, session_timeout_ms=6000
     )
     source = DebeziumSource(id="clinic", type="debezium", topics=(TOPIC,))
-    stage = DebeziumStage(
-        source=source, topic=TOPIC, models=[model()], digests=Digests(b"a tenant's key")
+    stage = RowStage(
+        source=source,
+        topic=TOPIC,
+        models=[model()],
+        digests=Digests(b"a tenant's key"),
+        standing=Standing("clinic", TOPIC),
     )
     with closing(Worker(stage, settings, Health("warehouse"))) as running:
         running.join()

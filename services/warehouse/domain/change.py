@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Op = Literal["insert", "update", "delete", "read", "upsert", "truncate"]
-Snapshot = Literal["none", "first", "read", "incremental"]
-"""`first` opens a full snapshot, `read` is another row of it; `incremental` opens nothing."""
+Snapshot = Literal["none", "first", "read", "end", "incremental"]
+"""`first` opens a full snapshot, `read` is another row of it, `end` closes it and is no row;
+`incremental` opens nothing."""
 
 Note = Literal["unrepresentable", "null_default", "text_cleaned", "duplicate_key", "schema_drift"]
 """What was read otherwise than it was written; counted, never a reason to stop."""
@@ -29,6 +30,7 @@ Reason = Literal[
     "key_mismatch",
     "key_column_missing",
     "null_key",
+    "duplicate_key",
     "decimal_without_scale",
     "bad_decimal",
     "bad_type",
@@ -46,7 +48,9 @@ class Change:
     relation: str
     op: Op
     key: Columns = field(default_factory=dict)
-    """Empty only for a truncate."""
+    """Empty for a truncate, the end of a snapshot, and where only the digest is known."""
+    key_digest: bytes | None = None
+    """Of a row that is gone and of which nothing else is known."""
     old_key: Columns | None = None
     after: Columns | None = None
     before: Columns | None = None
@@ -56,6 +60,8 @@ class Change:
     forgets: bool = False
     """A delete that is the second half of a key change: the old row's state goes, nothing else."""
     snapshot: Snapshot = "none"
+    epoch: int | None = None
+    """As the source counts it; None where the reader of its messages does."""
     position: str
     """Ordered as text within one row of one epoch."""
     tx: str | None = None

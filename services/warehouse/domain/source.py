@@ -1,5 +1,7 @@
-"""The workspace kind `source` with `type: debezium`: topics that Debezium writes."""
+"""The workspace kind `source` of the types that read rows: what is connected to, and how."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -18,8 +20,8 @@ def _own_kafka(given: Any) -> None:
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 
-class DebeziumSource(BaseModel):
-    """Which topics are read, and how the connector that fills them is set."""
+class WarehouseSource(BaseModel):
+    """What all of them have."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
@@ -27,6 +29,16 @@ class DebeziumSource(BaseModel):
     id: Annotated[str, Field(min_length=1)]
     name: str = ""
     description: str = ""
+    type: str
+    max_delete_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """A truncate, snapshot or comparison that would delete a larger share of the rows blocks the
+    source; who raises it confirms the deletes."""
+    enabled: bool = True
+
+
+class DebeziumSource(WarehouseSource):
+    """Which topics are read, and how the connector that fills them is set."""
+
     type: Literal["debezium"]
     bootstrap: Annotated[None, BeforeValidator(_own_kafka)] = None
     """Not yet: the topics lie in the Kafka of Afflux."""
@@ -38,10 +50,6 @@ class DebeziumSource(BaseModel):
     """`full` when the tables have REPLICA IDENTITY FULL: then deletes carry true old values."""
     placeholder: Annotated[str, Field(min_length=1)] = PLACEHOLDER
     """The connector's `unavailable.value.placeholder`."""
-    max_delete_share: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """A truncate or a new snapshot that would delete a larger share of the rows blocks the source;
-    who raises it confirms the deletes."""
-    enabled: bool = True
 
     def dialect(self) -> Dialect:
         return Dialect(
@@ -50,3 +58,46 @@ class DebeziumSource(BaseModel):
             full=self.replica_identity == "full",
             placeholder=self.placeholder,
         )
+
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+
+
+class PostgresSource(WarehouseSource):
+    """A PostgreSQL database whose changes come by logical replication."""
+
+    type: Literal["postgres"]
+    dsn: Annotated[str, Field(min_length=1)]
+    """Connection string, `env:NAME` or `file:PATH`. The role needs REPLICATION, and SELECT on the
+    tables of the models."""
+    publication: Annotated[str, Field(min_length=1, max_length=63)]
+    """Made by the administrator of the database: `afflux source check` prints the statement."""
+    slot: Identifier | None = None
+    """Name of our replication slot; `afflux_` and the id where it is left out."""
+    mode: Literal["poll", "stream"] = "poll"
+    """`poll` asks by SQL every `poll_ms`; `stream` holds a replication connection open."""
+    replica_identity: Literal["default", "full"] = "default"
+    """`full` when the tables have REPLICA IDENTITY FULL: then deletes carry true old values."""
+    poll_ms: Annotated[int, Field(ge=10, le=60_000)] = 250
+    poll_changes: Annotated[int, Field(ge=10_000, le=100_000)] = 50_000
+    """Most changes of a poll; a transaction is never divided."""
+    chunk_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
+    """Rows that a snapshot reads at once."""
+    snapshot_wal_bytes: Annotated[int, Field(ge=1)] | None = None
+    """Log that the slot may hold back during a snapshot; beyond it the source blocks."""
+    wal_alert_bytes: Annotated[int, Field(ge=1)] = 1 << 30
+    """Log held back by the slot from which on it is an alarm."""
+    wal_drop_bytes: Annotated[int, Field(ge=1)] | None = None
+    """Beyond it the slot is dropped: the database's disk matters more. Off unless it is set."""
+    generation: Annotated[int, Field(ge=1)] = 1
+    """Raised by a person to have every table read anew, after the slot was lost."""
+
+    @property
+    def slot_name(self) -> str:
+        return self.slot or f"afflux_{self.id.replace('-', '_')}"[:63]
+
+
+SOURCES: Mapping[str, type[WarehouseSource]] = MappingProxyType(
+    {"debezium": DebeziumSource, "postgres": PostgresSource}
+)
+"""Type → its document."""

@@ -46,9 +46,8 @@ FAULTS = [
         "4 source web: profile: must be 'segment' or 'rudderstack'",
     ),
     (
-        "kind: source\nid: web\ntype: postgres\n",
-        "3 source web: type: `postgres`: this version reads Debezium's topics only,"
-        " `type: debezium`",
+        "kind: source\nid: web\ntype: oracle\n",
+        "3 source web: type: is no type of source; the types are debezium, postgres",
     ),
     (
         "kind: model\nid: orders\nrelation: crm.orders\nrows: event\n"

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.records import Definition, Kind, State
 from services.runtime.definitions import Snapshot
-from services.warehouse.plan import readings
+from services.warehouse.plan import jobs
 from services.warehouse.settings import WarehouseSettings
 from tests.unit.warehouse.builders import TOPIC, model
 
@@ -26,9 +26,20 @@ def snapshot(*definitions: Definition) -> Snapshot:
 def test_each_topic_has_a_reader_with_the_models_of_its_source() -> None:
     own, other = model(), model(id="others", source="shop")
     bodies = [each.model_dump(exclude_defaults=True, exclude_none=True) for each in (own, other)]
-    found = readings(snapshot(defined("source", SOURCE), *(defined("model", b) for b in bodies)))
+    found = jobs(snapshot(defined("source", SOURCE), *(defined("model", b) for b in bodies)))
     assert list(found) == [f"clinic/{TOPIC}", "clinic/clinic.beds"]
-    assert all(reading.models == (own,) for reading in found.values())
+    assert all(job.models == (own,) for job in found.values())
+
+
+def test_a_database_has_a_connector_and_a_reader_of_what_it_writes() -> None:
+    database = {"kind": "source", "id": "shop", "type": "postgres"}
+    database |= {"dsn": "env:SHOP_DSN", "publication": "afflux"}
+    found = jobs(snapshot(defined("source", database)))
+    topic = "afflux.changes.shop.v1"
+    assert [job.arguments for job in found.values()] == [
+        ("reader", "shop", topic),
+        ("connector", "shop"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -41,8 +52,8 @@ def test_each_topic_has_a_reader_with_the_models_of_its_source() -> None:
         defined("source", {"kind": "source", "id": "web", "write_keys": ["env:KEY"]}),
     ],
 )
-def test_without_a_live_debezium_source_nothing_is_read(source: Definition) -> None:
-    assert readings(snapshot(source)) == {}
+def test_without_a_live_source_of_rows_nothing_is_read(source: Definition) -> None:
+    assert jobs(snapshot(source)) == {}
 
 
 def test_an_empty_tenant_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from services.warehouse.domain.canonical import Digests
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.rows import GRAVE_MS
 from services.warehouse.domain.source import DebeziumSource
-from services.warehouse.streams import DebeziumStage
+from services.warehouse.standing import Standing
+from services.warehouse.streams import RowStage
 from tests.unit.warehouse.builders import AT, LSN, PATIENT, TOPIC, envelope, message, model
 
 DIGESTS = Digests(b"a key of the tenant")
@@ -28,11 +29,13 @@ class Topic:
 
     def __init__(self, directory: Path, models: list[Model], **source: Any) -> None:
         given = {"id": "clinic", "type": "debezium", "topics": [TOPIC]} | source
-        self.stage = DebeziumStage(
+        self.standing = Standing("clinic", TOPIC)
+        self.stage = RowStage(
             source=DebeziumSource.model_validate(given),
             topic=TOPIC,
             models=models,
             digests=DIGESTS,
+            standing=self.standing,
         )
         self.stores = {number: PartitionStore(directory / str(number)) for number in (0, 1)}
         for number in self.stores:
@@ -382,4 +385,4 @@ def test_two_models_of_one_table_keep_rows_of_their_own(topic: Any) -> None:
 def test_s3_2_heartbeats_say_that_the_source_is_there(topic: Any) -> None:
     patients = topic()
     patients.take(envelope("m", ts_ms=AT + 7000))
-    assert patients.stage.heard_at == AT + 7000
+    assert patients.standing.heard_at == (AT + 7000) / 1000

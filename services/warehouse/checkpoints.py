@@ -1,0 +1,76 @@
+"""Where the connectors stand, in our own PostgreSQL: sealed, for key bounds are in it."""
+
+import os
+from hashlib import sha256
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.runtime.postgres import migrate
+
+SCHEMA = "warehouse"
+STEPS = (
+    """create table warehouse.checkpoints (
+        source text not null, name text not null, body bytea not null,
+        primary key (source, name)
+    )""",
+)
+_NONCE_BYTES = 12
+
+
+class OtherTenantKey(RuntimeError):
+    """What is kept was sealed with another `AFFLUX_TENANT_KEY`."""
+
+
+class Checkpoints:
+    """Those of one source, by name."""
+
+    def __init__(self, pool: Any, source: str, tenant_key: bytes) -> None:
+        self._pool = pool
+        self._source = source
+        self._seal = AESGCM(sha256(b"checkpoint" + tenant_key).digest())
+
+    async def prepare(self) -> None:
+        """Create the tables that are missing."""
+        await migrate(self._pool, SCHEMA, STEPS)
+
+    async def load(self, name: str) -> bytes | None:
+        """
+        Raises:
+            OtherTenantKey: it cannot be opened.
+        """
+        body = await self._pool.fetchval(
+            "select body from warehouse.checkpoints where source = $1 and name = $2",
+            self._source,
+            name,
+        )
+        if body is None:
+            return None
+        try:
+            return self._seal.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], self._about(name))
+        except InvalidTag:
+            raise OtherTenantKey(
+                f"the checkpoints of {self._source} were sealed with another AFFLUX_TENANT_KEY:"
+                " set the one from before"
+            ) from None
+
+    async def save(self, name: str, body: bytes) -> None:
+        """Durable when it returns."""
+        nonce = os.urandom(_NONCE_BYTES)
+        await self._pool.execute(
+            "insert into warehouse.checkpoints values ($1, $2, $3)"
+            " on conflict (source, name) do update set body = excluded.body",
+            self._source,
+            name,
+            nonce + self._seal.encrypt(nonce, body, self._about(name)),
+        )
+
+    async def forget(self) -> None:
+        """All of this source."""
+        await self._pool.execute(
+            "delete from warehouse.checkpoints where source = $1", self._source
+        )
+
+    def _about(self, name: str) -> bytes:
+        return f"{self._source}/{name}".encode()

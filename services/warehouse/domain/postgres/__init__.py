@@ -1,0 +1,1 @@
+"""PostgreSQL's replication messages, values and snapshots, understood without a connection."""

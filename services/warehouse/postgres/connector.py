@@ -1,0 +1,231 @@
+"""Reads a PostgreSQL database: checks it, snapshots its tables, then follows its log."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+
+from services.runtime.stage import Blocked
+from services.warehouse.connecting import Tools
+from services.warehouse.domain.change import Undecodable
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.postgres.rows import Wanted
+from services.warehouse.domain.source import PostgresSource
+from services.warehouse.postgres import catalog
+from services.warehouse.postgres.catalog import Decoders, Slot, Table
+from services.warehouse.postgres.checks import problems
+from services.warehouse.postgres.connection import open_session
+from services.warehouse.postgres.follow import Follower
+from services.warehouse.postgres.poll import POSITION, Poller
+from services.warehouse.postgres.position import Checkpoint, TableState
+from services.warehouse.postgres.snapshot import TableReader, shown
+from services.warehouse.postgres.trouble import AWAY, Trouble
+
+log = structlog.get_logger()
+
+_CREATE = """
+select (lsn - '0/0')::int8 from pg_create_logical_replication_slot($1, 'pgoutput')
+"""
+_CREATE_FOR_FAILOVER = """
+select (lsn - '0/0')::int8
+from pg_create_logical_replication_slot($1, 'pgoutput', failover => true)
+"""
+
+
+def wanted_tables(models: Sequence[Model]) -> Mapping[str, frozenset[str]]:
+    """`schema.table` → the columns that its models use."""
+    found: dict[str, frozenset[str]] = {}
+    for model in models:
+        found[model.relation] = found.get(model.relation, frozenset()) | model.used
+    return found
+
+
+class PostgresConnector:
+    """A `Connector`; after any trouble it begins again at its checkpoint."""
+
+    def __init__(self, source: PostgresSource, models: Sequence[Model], tools: Tools) -> None:
+        self._source = source
+        self._models = models
+        self._tools = tools
+        self._decoders = Decoders()
+        self._columns = wanted_tables(models)
+
+    async def run(self) -> None:
+        """Follow the database; what it refuses or drops is tried again, with patience."""
+        trouble = Trouble()
+        while True:
+            try:
+                session = await open_session(self._source.dsn)
+                try:
+                    await self._work(session, trouble)
+                finally:
+                    session.terminate()
+            except AWAY as error:
+                wait = trouble.met(error)
+                self._tools.standing.state = "waiting"
+                self._tools.standing.reason = trouble.reason
+                log.warning("the database is away", reason=trouble.reason, retry_in_s=wait)
+                await asyncio.sleep(wait)
+
+    async def _work(self, session: Any, trouble: Trouble) -> None:
+        self._tools.standing.state, self._tools.standing.reason = "checking", None
+        found = await self._checked(session)
+        position = await self._position(session)
+        trouble.over()
+        wanted = {relation: self._wanted(found[relation]) for relation in self._columns}
+        states = await self._snapshots(session, found, wanted)
+        self._tools.standing.state = "streaming"
+        follower = Follower(
+            source=self._source,
+            wanted=wanted,
+            chunks={
+                relation: shown(state, wanted[relation], found[relation])
+                for relation, state in states.items()
+                if state.until >= position.confirmed
+            },
+            decoders=self._decoders,
+            tools=self._tools,
+        )
+        poller = Poller(self._source, session, follower, position, self._tools)
+        await poller.run()
+
+    async def _checked(self, session: Any) -> Mapping[str, Table]:
+        """
+        Raises:
+            Blocked: the database must be set up first.
+        """
+        found = await problems(session, self._source, self._models)
+        fatal = [problem for problem in found if problem.fatal]
+        for problem in found:
+            if not problem.fatal:
+                log.warning("setup", sentence=problem.sentence, remedy=problem.remedy)
+        if fatal:
+            raise Blocked(
+                fatal[0].reason,
+                "; ".join(f"{problem.sentence}: {problem.remedy}" for problem in fatal),
+            )
+        tables = await catalog.tables(session, self._columns)
+        for table in tables.values():
+            await self._decoders.learn(session, table.columns)
+        return {relation: self._decoders.plain(table) for relation, table in tables.items()}
+
+    def _wanted(self, table: Table) -> Wanted:
+        declared = next((m.key for m in self._models if m.relation == table.relation), ())
+        return Wanted(table.relation, table.key or declared, self._columns[table.relation])
+
+    async def _position(self, session: Any) -> Checkpoint:
+        """The checkpoint, made with a new slot where there is none.
+
+        Raises:
+            Blocked: the slot or its history is not the one that we know.
+        """
+        body = await self._tools.checkpoints.load(POSITION)
+        known = None if body is None else msgspec.msgpack.decode(body, type=Checkpoint)
+        slot = await catalog.slot(session, self._source.slot_name)
+        if known is None or known.generation != self._source.generation:
+            return await self._begin(session, slot)
+        system = await catalog.system(session)
+        self._compare(known, system, slot)
+        known.timeline = system.timeline
+        return known
+
+    def _compare(self, known: Checkpoint, system: catalog.System, slot: Slot | None) -> None:
+        again = "raise `generation` of the source to have its tables read anew"
+        name = self._source.slot_name
+        if system.id != known.system_id or system.timeline < known.timeline:
+            raise Blocked(
+                "history_changed",
+                f"this is another database, or one that was set back in time: {again}",
+            )
+        if slot is None or slot.wal_status == "lost":
+            raise Blocked(
+                "slot_lost", f"the replication slot {name} is lost, and changes with it: {again}"
+            )
+        if slot.confirmed is not None and slot.confirmed > known.confirmed:
+            raise Blocked(
+                "history_changed",
+                f"the replication slot {name} was advanced by somebody else, and changes are"
+                f" lost: {again}",
+            )
+
+    async def _begin(self, session: Any, slot: Slot | None) -> Checkpoint:
+        """A slot of our own, from which nothing was read yet."""
+        name = self._source.slot_name
+        if slot is not None:
+            await session.execute("select pg_drop_replication_slot($1)", name)
+        failover = await self._failover(session)
+        confirmed = await session.fetchval(_CREATE_FOR_FAILOVER if failover else _CREATE, name)
+        system = await catalog.system(session)
+        for relation in self._columns:
+            await self._save_table(relation, TableState(epoch=0, columns=()))
+        made = Checkpoint(
+            generation=self._source.generation,
+            system_id=system.id,
+            timeline=system.timeline,
+            confirmed=confirmed,
+        )
+        await self._tools.checkpoints.save(POSITION, msgspec.msgpack.encode(made))
+        log.info("replication slot created", slot=name, failover=failover)
+        return made
+
+    async def _failover(self, session: Any) -> bool:
+        """From version 17 on a slot can outlive a failover, where there are standbys."""
+        version = int(await session.fetchval("show server_version_num"))
+        if version < 170_000:
+            return False
+        return bool(await session.fetchval("select exists (select from pg_stat_replication)"))
+
+    async def _snapshots(
+        self, session: Any, tables: Mapping[str, Table], wanted: Mapping[str, Wanted]
+    ) -> dict[str, TableState]:
+        states = {}
+        for relation, want in wanted.items():
+            state = states[relation] = await self._state(relation, want)
+            if state.complete:
+                continue
+            self._tools.standing.state = "snapshotting"
+            try:
+                reader = TableReader(
+                    self._source.id,
+                    want,
+                    tables[relation],
+                    decoders=self._decoders,
+                    chunk_rows=self._source.chunk_rows,
+                    tools=self._tools,
+                )
+            except Undecodable as error:
+                raise _no_key(relation, error) from None
+            began = time.monotonic()
+            await reader.read(session, state, partial(self._save_table, relation, state))
+            log.info("table read", relation=relation, seconds=round(time.monotonic() - began, 1))
+        self._tools.standing.read_share = None
+        return states
+
+    async def _state(self, relation: str, wanted: Wanted) -> TableState:
+        """As it was left, or a new one where the models use columns that were not read."""
+        columns = wanted.columns | set(wanted.key)
+        body = await self._tools.checkpoints.load(_table_name(relation))
+        known = None if body is None else msgspec.msgpack.decode(body, type=TableState)
+        if known is not None and columns <= set(known.columns):
+            return known
+        epoch = max(int(time.time()), known.epoch + 1 if known else 0)
+        return TableState(epoch=epoch, columns=tuple(sorted(columns)))
+
+    async def _save_table(self, relation: str, state: TableState) -> None:
+        await self._tools.checkpoints.save(_table_name(relation), msgspec.msgpack.encode(state))
+
+
+def _table_name(relation: str) -> str:
+    return f"table:{relation}"
+
+
+def _no_key(relation: str, error: Undecodable) -> Blocked:
+    column = error.rejected.column
+    return Blocked(
+        "key_column_missing",
+        f"{relation} has no column {column}, which its model names in the key",
+    )

@@ -1,0 +1,161 @@
+"""Reads the slot by SQL: peek, publish, advance. Never `get`, which consumes before."""
+
+import asyncio
+import time
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+
+from services.runtime.stage import Blocked
+from services.warehouse import metrics
+from services.warehouse.connecting import Tools
+from services.warehouse.domain.source import PostgresSource
+from services.warehouse.postgres import catalog
+from services.warehouse.postgres.connection import STATEMENT_TIMEOUT_S
+from services.warehouse.postgres.follow import Follower
+from services.warehouse.postgres.position import Checkpoint, lsn_text
+from services.warehouse.postgres.sql import quoted
+
+log = structlog.get_logger()
+
+POSITION = "position"
+LOOK_EVERY_S = 10.0
+"""At the slot and the publication."""
+IDLE_BYTES = 16 << 20
+IDLE_S = 10.0
+"""Of a database in which nothing concerns us: the slot moves on after so much log, or so long."""
+FETCH_ROWS = 1000
+LONGEST_PATIENCE_S = 3600
+
+_PEEK = """
+select data from pg_logical_slot_peek_binary_changes($1, $2::text::pg_lsn, $3,
+    'proto_version', '1', 'publication_names', $4, 'messages', 'true')
+"""
+
+
+class Poller:
+    """For the life of one session."""
+
+    def __init__(
+        self,
+        source: PostgresSource,
+        session: Any,
+        follower: Follower,
+        position: Checkpoint,
+        tools: Tools,
+    ) -> None:
+        self._source = source
+        self._session = session
+        self._follower = follower
+        self._position = position
+        self._tools = tools
+        self._patience_s = STATEMENT_TIMEOUT_S
+        self._looked = self._saved = time.monotonic()
+
+    async def run(self) -> None:
+        """Until it is cancelled or the database refuses."""
+        while True:
+            try:
+                more = await self._poll()
+            except asyncpg.QueryCanceledError:
+                self._be_patient()
+                continue
+            if time.monotonic() - self._looked >= LOOK_EVERY_S:
+                await look(self._session, self._source, self._tools)
+                self._looked = time.monotonic()
+            if not more:
+                await asyncio.sleep(self._source.poll_ms / 1000)
+
+    async def _poll(self) -> bool:
+        """Whether there is more at once."""
+        limit = self._source.poll_changes
+        began = time.time()
+        flushed = await self._session.fetchval("select (pg_current_wal_flush_lsn() - '0/0')::int8")
+        count = await self._peek(flushed, limit)
+        if count:
+            await self._tools.writer.acknowledged()
+            await self._confirm(self._follower.end_lsn)
+        else:
+            self._tools.standing.heard_at = began
+            await self._move_on(flushed)
+        metrics.HEARD_SECONDS.set(self._tools.standing.heard_at)
+        return count >= limit
+
+    async def _peek(self, flushed: int, limit: int) -> int:
+        """The messages up to there; a transaction is never divided, however long it is."""
+        count = 0
+        publication = quoted(self._source.publication)
+        arguments = (self._source.slot_name, lsn_text(flushed), limit, publication)
+        async with self._session.transaction(readonly=True):
+            await self._session.execute(f"set local statement_timeout = '{self._patience_s}s'")
+            cursor = await self._session.cursor(_PEEK, *arguments, timeout=self._patience_s + 5)
+            while rows := await cursor.fetch(FETCH_ROWS, timeout=self._patience_s + 5):
+                for row in rows:
+                    await self._follower.take(row[0], self._session)
+                count += len(rows)
+        return count
+
+    async def _confirm(self, lsn: int) -> None:
+        """What the broker has is ours; the checkpoint goes first, for the slot never goes back."""
+        self._position.confirmed = lsn
+        await self._tools.checkpoints.save(POSITION, msgspec.msgpack.encode(self._position))
+        await self._session.execute(
+            "select pg_replication_slot_advance($1, $2::text::pg_lsn)",
+            self._source.slot_name,
+            lsn_text(lsn),
+        )
+        self._saved = time.monotonic()
+
+    async def _move_on(self, flushed: int) -> None:
+        """Else a busy database in which nothing concerns us would keep its log for ever."""
+        far = flushed - self._position.confirmed >= IDLE_BYTES
+        if flushed > self._position.confirmed and (far or time.monotonic() - self._saved >= IDLE_S):
+            await self._confirm(flushed)
+
+    def _be_patient(self) -> None:
+        """A long transaction takes its time, and less would not be enough the next time either."""
+        if self._patience_s >= LONGEST_PATIENCE_S:
+            raise asyncpg.QueryCanceledError("the slot could not be read within an hour")
+        self._patience_s = min(2 * self._patience_s, LONGEST_PATIENCE_S)
+        log.warning("reading the slot takes long", seconds_allowed=self._patience_s)
+
+
+async def look(session: Any, source: PostgresSource, tools: Tools) -> None:
+    """At the publication, without which changes would be skipped in silence, and at the slot.
+
+    Raises:
+        Blocked: one of them is gone.
+    """
+    if await catalog.publishes(session, source.publication) is None:
+        raise publication_missing(source)
+    slot = await catalog.slot(session, source.slot_name)
+    if slot is None or slot.wal_status == "lost":
+        raise Blocked(
+            "slot_lost",
+            f"the replication slot {source.slot_name} is lost, and changes with it: raise"
+            " `generation` of the source to have its tables read anew",
+        )
+    retained = slot.retained or 0
+    tools.standing.retained_bytes = retained
+    metrics.RETAINED_BYTES.set(retained)
+    if source.wal_drop_bytes is not None and retained >= source.wal_drop_bytes:
+        await session.execute("select pg_drop_replication_slot($1)", source.slot_name)
+        raise Blocked(
+            "slot_dropped",
+            f"the slot held back {retained} bytes of the database's log, more than"
+            " `wal_drop_bytes`, and was dropped: raise `generation` to read everything anew",
+        )
+    if retained >= source.wal_alert_bytes or slot.wal_status in ("extended", "unreserved"):
+        log.warning("the slot holds back log", bytes=retained, wal_status=slot.wal_status)
+
+
+def publication_missing(source: PostgresSource) -> Blocked:
+    """Changes from before it are lost to a slot that reads without it."""
+    return Blocked(
+        "publication_missing",
+        f"the publication {source.publication} is missing: afflux source check {source.id} prints"
+        " the statement that makes it; then raise `generation` of the source, for what changed"
+        " meanwhile was not published",
+    )
