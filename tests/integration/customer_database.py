@@ -17,6 +17,7 @@ from schemas.records import DeadLetter, Event
 from schemas.topics import DEAD_LETTERS, EVENTS, changes
 from services.runtime.cycle import Transaction
 from services.runtime.kafka import reader
+from services.runtime.messages import raw_of
 from services.runtime.stage import FOREIGN, Received
 from services.runtime.store import PartitionStore
 from services.warehouse.checkpoints import Checkpoints
@@ -145,16 +146,11 @@ class Replica:
             assert message is not None
             if message.error() is not None:
                 continue
-            self._next = message.offset() + 1
-            self.raw.append(message.value())
+            raw = raw_of(message)
+            self._next = raw.offset + 1
+            self.raw.append(raw.value)
             received = Received(
-                self._topic,
-                0,
-                message.offset(),
-                message.timestamp()[1],
-                message.key() or b"",
-                message.value(),
-                FOREIGN,
+                self._topic, 0, raw.offset, raw.timestamp, raw.key, raw.value, FOREIGN
             )
             cycle = Transaction("w", {0: self._store}, {EVENTS.name: 1, DEAD_LETTERS.name: 1})
             self._stage.decide([received], cycle)
