@@ -17,7 +17,7 @@ from schemas.codec import encode
 from services.activator.client import SafeClient
 from services.activator.destinations import DESTINATIONS
 from services.activator.domain.change import Change, Conversion, change_of
-from services.activator.domain.contract import Contract, Rate
+from services.activator.domain.contract import Contract, Endpoint, Rate
 from services.activator.domain.fold import Skipped
 from services.activator.domain.outcomes import Failure, Response, retry_after
 from services.activator.domain.requests import Request
@@ -140,50 +140,54 @@ class Meter:
     contract: Contract
     clock: SetClock
     departures: dict[str, list[float]] = field(default_factory=dict)
-    """By the path that the ceilings are for; empty for those of the platform."""
+    """By the call that has ceilings of its own; empty for those of the platform."""
     still_until: dict[str, datetime] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
     def leaves(self, request: Request) -> None:
-        path = self._path(request)
-        self.departures.setdefault(path, []).append(self.clock.elapsed())
-        until = self.still_until.get(path)
+        call = self._call(request)
+        self.departures.setdefault(call, []).append(self.clock.elapsed())
+        until = self.still_until.get(call)
         if until is not None and self.clock.now() < until:
             self.broken.append(f"{request.method} {request.url} while asked to pause")
 
     def came(self, request: Request, answer: Response | Failure) -> None:
         if isinstance(answer, Response) and answer.status == 429:
-            now, path = self.clock.now(), self._path(request)
+            now, call = self.clock.now(), self._call(request)
             wait = retry_after(answer.headers.get("retry-after"), now)
-            known = self.still_until.get(path, now)
+            known = self.still_until.get(call, now)
             if wait is not None or known <= now:
-                self.still_until[path] = max(known, now + (wait or FIRST_PAUSE))
+                self.still_until[call] = max(known, now + (wait or FIRST_PAUSE))
 
     def above(self) -> list[tuple[str, Rate]]:
         """The ceilings that more calls left under than they allow."""
         return [
-            (path, rate)
-            for path, times in self.departures.items()
-            for rate in self._rates(path)
+            (call, rate)
+            for call, times in self.departures.items()
+            for rate in self._rates(call)
             if rate.requests and _is_above(times, rate)
         ]
 
-    def _path(self, request: Request) -> str:
+    def _call(self, request: Request) -> str:
         path = urlsplit(request.url).path.removeprefix(f"/{self.contract.name}")
         call = Call(request.method, path, {}, {}, request.content)
         endpoint = endpoint_of(call, World(self.contract.name))
         looks_up = endpoint is None and request.method == "GET" and not self._asks_about_job(path)
         if looks_up:
             endpoint = self.contract.endpoint("create_audience")
-        return endpoint.path if endpoint is not None and endpoint.rates else ""
+        return _name(endpoint) if endpoint is not None and endpoint.rates else ""
 
     def _asks_about_job(self, path: str) -> bool:
         poll = self.contract.poll
         return poll is not None and path.startswith(poll.path.partition("{")[0])
 
-    def _rates(self, path: str) -> Sequence[Rate]:
-        own = [each.rates for each in self.contract.endpoints if each.path == path]
-        return own[0] if path else self.contract.rates
+    def _rates(self, call: str) -> Sequence[Rate]:
+        own = [each.rates for each in self.contract.endpoints if _name(each) == call]
+        return own[0] if call else self.contract.rates
+
+
+def _name(endpoint: Endpoint) -> str:
+    return f"{endpoint.method} {endpoint.path}"
 
 
 def _is_above(times: Sequence[float], rate: Rate) -> bool:
