@@ -44,7 +44,7 @@ __all__ = ["pool", "stub"]
 HISTORIES = max(1, int(os.environ.get("AFFLUX_EXAMPLES", "1")) // 1000)
 PEOPLE = 12
 CHANGES = 70
-ANSWER_S = 0.5
+ANSWER_S = 1.5
 """How long this platform may take, in real time; a slower answer is one more fault."""
 FAULTS = (
     "status:500",
