@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from msgspec import to_builtins
@@ -84,20 +85,35 @@ def _sender(
     while (definition := _in_force(definitions, destination_id)) is None:
         time.sleep(FOLLOW_EVERY_S)
     create_topics(settings.kafka_bootstrap, (activations(destination_id),), settings.partitions)
-    asyncio.run(_deliver(_instance(definition, settings), settings, health, definitions))
+    asyncio.run(_deliver(Source(definition, settings), health, definitions))
 
 
-async def _deliver(
-    instance: Instance, settings: ActivatorSettings, health: Health, definitions: Definitions
-) -> None:
+@dataclass
+class Source:
+    """What a sender is made of, and of what it is made again."""
+
+    definition: Definition
+    settings: ActivatorSettings
+
+    def made(self) -> tuple[Instance, WayOut]:
+        """The instance, with its secrets as they are now, and its way out.
+
+        Raises:
+            UnresolvedSecret: a reference leads nowhere, or to no secret of this destination.
+        """
+        instance = _instance(self.definition, self.settings)
+        return instance, way_out(instance)
+
+
+async def _deliver(source: Source, health: Health, definitions: Definitions) -> None:
+    settings, destination_id = source.settings, source.definition.id
     pool = await connect(settings.postgres_dsn.get_secret_value(), health)
     await migrate(pool, "activator", STEPS)
-    app = faust_app(instance.id, settings)
-    dead_letters, client = FaustDeadLetters(app), way_out(instance)
+    app = faust_app(destination_id, settings)
+    dead_letters = FaustDeadLetters(app)
     deliverer = Deliverer(
-        instance,
-        ledger=Ledger(pool, instance.id),
-        client=client,
+        source.made,
+        ledger=Ledger(pool, destination_id),
         dead_letters=dead_letters,
         clock=SystemClock(),
         random=random.random,
@@ -106,16 +122,16 @@ async def _deliver(
     health.details = lambda: {"destination": to_builtins(deliverer.standing())}
     sender = Sender(
         app,
-        activations(instance.id),
+        activations(destination_id),
         deliverer=deliverer,
         dead_letters=dead_letters,
         settings=settings,
-        taking=taking(instance, settings),
+        taking=taking(deliverer.instance, settings),
     )
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    follow = ending_on_error(_follow(instance, client, deliverer, definitions, settings, stopping))
+    follow = ending_on_error(_follow(source, deliverer, definitions, stopping))
     following = asyncio.create_task(follow)
     try:
         await sender.run(stopping, health.ready)
@@ -128,25 +144,18 @@ async def _deliver(
 
 
 async def _follow(
-    instance: Instance,
-    client: WayOut,
-    deliverer: Deliverer,
-    definitions: Definitions,
-    settings: ActivatorSettings,
-    stopping: asyncio.Event,
+    source: Source, deliverer: Deliverer, definitions: Definitions, stopping: asyncio.Event
 ) -> None:
     """Put a new version of the definition in force; end when the destination is no longer."""
     while True:
         await asyncio.sleep(FOLLOW_EVERY_S)
-        definition = _in_force(definitions, instance.id)
+        definition = _in_force(definitions, source.definition.id)
         if definition is None:
             stopping.set()
             return
-        if definition.version != instance.version:
-            instance, old = _instance(definition, settings), client
-            client = way_out(instance)
-            await deliverer.replace(instance, client)
-            await old.close()
+        if definition.version != source.definition.version:
+            source.definition = definition
+            await deliverer.replace()
 
 
 def _in_force(definitions: Definitions, destination_id: str) -> Definition | None:

@@ -49,19 +49,23 @@ DUE_AT_ONCE = 100
 COUNT_SELDOM = 100
 
 
+Made = Callable[[], tuple[Instance, WayOut]]
+"""The instance as it is in force, with its secrets as they are now, and its way out."""
+
+
 class Deliverer:
     """Delivers the changes of one destination."""
 
     def __init__(
         self,
-        instance: Instance,
+        made: Made,
         *,
         ledger: Ledger,
-        client: WayOut,
         dead_letters: DeadLetters,
         clock: Clock,
         random: Callable[[], float],
     ) -> None:
+        self._made = made
         self._ledger = ledger
         self._dead_letters = dead_letters
         self._clock = clock
@@ -71,8 +75,14 @@ class Deliverer:
         self._waiting = 0
         self._count_again_at = clock.elapsed()
         self._trouble: Trouble | None = None
+        instance, client = made()
         self._limiter = Limiter(instance.destination.contract, clock)
         self._use(instance, client)
+
+    @property
+    def instance(self) -> Instance:
+        """As it was last made."""
+        return self._instance
 
     def _use(self, instance: Instance, client: WayOut) -> None:
         self._line = line = Line.to(instance, client, self._limiter, self._random)
@@ -92,13 +102,19 @@ class Deliverer:
             await self._ledger.resume(self._clock.now())
         metrics.PAUSED.labels(self._instance.id).set(self._pause is not None)
 
-    async def replace(self, instance: Instance, client: WayOut) -> None:
-        """Go on under another version of the definition, between two batches."""
+    async def replace(self) -> None:
+        """Go on under the version of the definition that is in force now, between two batches."""
         async with self._one_at_a_time:
-            if instance.destination is not self._instance.destination:
-                self._limiter = Limiter(instance.destination.contract, self._clock)
-            self._use(instance, client)
+            await self._make_afresh()
             await self.open()
+
+    async def _make_afresh(self) -> None:
+        old, (instance, client) = self._client, self._made()
+        if instance.destination is not self._instance.destination:
+            self._limiter = Limiter(instance.destination.contract, self._clock)
+        self._use(instance, client)
+        if client is not old:
+            await old.close()
 
     async def close(self) -> None:
         """Let the batch under way come to its end; no other begins."""
@@ -182,13 +198,14 @@ class Deliverer:
         return await due(self._clock.now(), 1 if breaker.is_open else self._budget.size)
 
     async def look_after_pause(self) -> None:
-        """Go on when somebody has ended the pause, or when it may have mended itself."""
+        """Go on, with the secrets as they are now, when somebody has ended the pause or when it may
+        have mended itself."""
         if self._pause is None:
             return
         async with self._one_at_a_time:
             stored, now = await self._ledger.paused(), self._clock.now()
             if stored is None or (stored.recheck_at is not None and stored.recheck_at <= now):
-                self._use(self._instance, self._client)
+                await self._make_afresh()
                 self._pause = None
                 await self._ledger.resume(now)
                 metrics.PAUSED.labels(self._instance.id).set(0)

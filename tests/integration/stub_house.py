@@ -302,11 +302,10 @@ class House:
             self.meter.still_until.clear()
         life = Life(dies)
         self.dying = DyingClient(self.client, life, self.meter)
-        instance = self.instance()
+        dying, instance = self.dying, self.instance()
         deliverer = Deliverer(
-            instance,
+            lambda: (instance, dying),
             ledger=DyingLedger(self.pool, instance.id, life),
-            client=self.dying,
             dead_letters=self.dead_letters,
             clock=self.clock,
             random=random.random,

@@ -66,9 +66,8 @@ class House:
         given = {"base_url": self.receiver.url, "secret": SECRET, "allow_private": True}
         instance = instance_of(definition(version=version, settings=given | settings), resolve)
         deliverer = Deliverer(
-            instance,
+            lambda: (instance, self.client),
             ledger=Ledger(self.pool, instance.id),
-            client=self.client,
             dead_letters=self.dead_letters,
             clock=self.clock,
             random=lambda: 0.5,

@@ -1,7 +1,10 @@
 """The script of a platform: which fault meets which call.
 
 A line is `fault`, `fault:detail`, or either behind the name of an operation, as in
-`upsert_profile status:503`. Of each call the first line that can befall it is used up.
+`upsert_profile status:503`. Of each call the first line that can befall it is used up. The kinds:
+`status:<n>`, `throttle[:<seconds>]`, `body:<row of its contract>`, `html`, `garbage`, `timeout`,
+`timeout_after_send`, `reset_before_apply`, `reset_after_send`, `slow:<ms>`,
+`partial[:<positions>]`, `expire_token`, and `revoke_token`, which takes the refresh token as well.
 """
 
 from dataclasses import dataclass

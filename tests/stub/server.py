@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from time import monotonic
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -77,7 +78,7 @@ class Stub:
         name = request.match_info["platform"]
         world, call = self.world(name), await _call(request)
         if request.match_info["path"] == "token":
-            return self._token(world)
+            return self._token(world, await request.text())
         world.calls.append(call)
         wait = 0.0 if self.share is None else self.pace.wait(call, world, self.share)
         if wait > 0:
@@ -106,8 +107,10 @@ class Stub:
             return await _silence()
         if kind == "partial":
             return _sent(refused(world, call) or partial.partly(world, call, fault.items, done))
-        if kind == "expire_token":
+        if kind in ("expire_token", "revoke_token"):
             world.renew_token()
+        if kind == "revoke_token":
+            world.revoked.update(world.granted)
         if kind == "slow":
             await asyncio.sleep(int(detail) / 1000)
         response = applied(world, call)
@@ -152,7 +155,11 @@ class Stub:
             raise web.HTTPNotFound(text=json.dumps(known), content_type="application/json")
         return self.world(name)
 
-    def _token(self, world: World) -> web.Response:
+    def _token(self, world: World, form: str) -> web.Response:
+        grant = dict(parse_qsl(form)).get("refresh_token", "")
+        if grant in world.revoked:
+            return web.json_response({"error": "invalid_grant"}, status=400)
+        world.granted.add(grant)
         lasts = {"access_token": world.token, "token_type": "Bearer", "expires_in": TOKEN_LASTS_S}
         if world.name == "salesforce":
             lasts = {"access_token": world.token, "instance_url": f"{self.url}/{world.name}"}

@@ -59,6 +59,10 @@ class World:
     throttled: int = 0
     """Calls beyond a documented ceiling."""
     token: str = "token-1"
+    granted: set[str] = field(default_factory=set)
+    """The refresh tokens that were taken."""
+    revoked: set[str] = field(default_factory=set)
+    """Those that are refused from now on."""
     calls: list[Call] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: count(1000))
 
