@@ -74,10 +74,20 @@ class Audiences:
 
     async def _remembered(self, audience: Audience, calls: AudienceCalls) -> Audience:
         try:
-            return await self._had(audience, calls)
+            found = await self._had(audience, calls)
+            await self._verify(found, calls)
         except Absent as absent:
             self._absent[audience.id] = absent.reading
             raise
+        return found
+
+    async def _verify(self, audience: Audience, calls: AudienceCalls) -> None:
+        if calls.verify is None:
+            return
+        answer = await self._asked(partial(calls.verify, audience))
+        self._check(answer)
+        if calls.is_closed(answer):
+            raise Absent(Reading(Outcome.CONFIG, "audience_restricted", answer.status))
 
     async def _had(self, audience: Audience, calls: AudienceCalls) -> Audience:
         given = audience.options.get("vendor_id")

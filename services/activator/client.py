@@ -12,6 +12,8 @@ from services.activator.domain.requests import Request
 
 CONNECT_S = 5.0
 MAX_ANSWER = 65_536
+LONGEST_LIST = 4 * 2**20
+"""Lists and descriptions are asked for by GET, of platforms alone, and may be longer."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -66,7 +68,7 @@ class SafeClient:
                 allow_redirects=False,
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Response(response.status, headers, await _start_of(response))
+                return Response(response.status, headers, await _start_of(response, request.method))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return _failure(error)
 
@@ -84,15 +86,15 @@ async def _once(
         raise Interrupted from error
 
 
-async def _start_of(response: aiohttp.ClientResponse) -> bytes:
-    """The first 64 KB; a longer answer ends the connection."""
-    body = bytearray()
+async def _start_of(response: aiohttp.ClientResponse, method: str) -> bytes:
+    """The first 64 KB, of a list more; a longer answer ends the connection."""
+    body, most = bytearray(), LONGEST_LIST if method == "GET" else MAX_ANSWER
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_ANSWER:
+        if len(body) > most:
             response.close()
             break
-    return bytes(body[:MAX_ANSWER])
+    return bytes(body[:most])
 
 
 def _failure(error: Exception) -> Failure:

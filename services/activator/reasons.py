@@ -40,6 +40,11 @@ ANYWHERE: Mapping[str, Explained] = {
         "Check the name and the rights to make audiences, or make it there and give its id as"
         " option `vendor_id`.",
     ),
+    "audience_restricted": (
+        "The platform has restricted the audience: nobody may be added to it.",
+        "See in the account's audience manager why, and appeal there or follow the segment under a"
+        " new name.",
+    ),
 }
 """Of every platform that can answer so."""
 
@@ -307,7 +312,8 @@ def _reasons(destination: Destination[Any]) -> Iterator[str]:
     if destination.grant is not None:
         yield "grant_refused"
     if destination.audiences is not None:
-        yield from filter(None, ("audience_refused", destination.audiences.unmade))
+        restricted = "audience_restricted" if destination.audiences.verify else None
+        yield from filter(None, ("audience_refused", restricted, destination.audiences.unmade))
 
 
 def explained(destination: Destination[Any], reason: str) -> Explained:

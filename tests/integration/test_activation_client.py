@@ -66,6 +66,14 @@ async def test_an_answer_is_read_up_to_64_kilobytes_and_no_byte_further(server: 
     assert len(answer.body) == MAX_ANSWER
 
 
+async def test_a_list_may_be_longer(server: Server) -> None:
+    url = f"http://127.0.0.1:{server.port}/endless"
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        answer = await client.send(Request(url=url, headers={}, content=b"", method="GET"))
+    assert isinstance(answer, Response)
+    assert len(answer.body) == MAX_ANSWER + 1
+
+
 async def test_no_cookie_is_brought_back(server: Server) -> None:
     url = f"http://127.0.0.1:{server.port}"
     async with SafeClient(allow_private=True, total_s=5) as client:

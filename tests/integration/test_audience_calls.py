@@ -64,6 +64,25 @@ async def test_s3_a_look_up_that_is_told_to_wait_makes_everything_wait(
     assert house.members() == {KNOWN_AS[name](n) for n in range(4)}
 
 
+async def test_s4_1_a_restricted_audience_pauses_before_anybody_is_added(
+    pool: Any, stub: Stub
+) -> None:
+    name = "meta_custom_audiences"
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House(name, pool, stub, client, more={"app_secret": "app-secret-xyz"})
+        await (await house.deliverer()).take(PEOPLE[:1])
+        stub.world(name).restricted.update(stub.world(name).members)
+        deliverer = await house.deliverer()
+        before = len(stub.world(name).calls)
+        await deliverer.take(PEOPLE[1:])
+        standing = deliverer.standing()
+        assert (standing.state, standing.reason) == ("misconfigured", "audience_restricted")
+        assert len(stub.world(name).calls) == before + 1
+        stub.world(name).restricted.clear()
+        await house.come_to_rest()
+    assert house.members() == {KNOWN_AS[name](n) for n in range(4)}
+
+
 async def test_s3_a_job_is_asked_about_with_a_new_token(pool: Any, stub: Stub) -> None:
     async with SafeClient(allow_private=True, total_s=5) as client:
         house = House("google_data_manager", pool, stub, client)

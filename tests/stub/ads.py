@@ -23,6 +23,11 @@ def meta_custom_audiences(call: Call, world: World) -> Response:
             return ok({"data": [{"id": i, "name": n} for n, i in listed], "paging": paging})
         body = only(call.body, "name", "subtype", "customer_file_source", "description", row=BAD)
         return ok({"id": world.audience(body["name"])})
+    if call.method == "GET":
+        asked = call.path.rpartition("/")[2]
+        demand(asked in world.members, "missing_object")
+        status = {"code": 471 if asked in world.restricted else 200}
+        return ok({"id": asked, "operation_status": status})
     body = only(call.body, "session", "payload", row=BAD, needs=("session", "payload"))
     schema, rows = body["payload"]["schema"], at_most(body["payload"]["data"], 10_000, BAD)
     demand(set(body["session"]) == SESSION and set(body["payload"]) == {"schema", "data"}, BAD)

@@ -56,7 +56,8 @@ def _contacts(call: Call, world: World) -> Response:
 
 def salesforce(call: Call, world: World) -> Response:
     if call.path.endswith("/describe"):
-        return ok({"fields": [{"name": "CDP_Id__c"}, {"name": "cdp_vip__c"}]})
+        others = [{"name": f"Field_{n}__c", "label": "as long as it is there"} for n in range(2000)]
+        return ok({"fields": [*others, {"name": "CDP_Id__c"}, {"name": "cdp_vip__c"}]})
     body = only(call.body, "allOrNone", "records", row="malformed")
     key = call.path.rpartition("/")[2]
     results = []

@@ -50,7 +50,9 @@ HEADERS: Mapping[str, Mapping[str, str]] = {
     },
 }
 """What every call of a platform carries, the whole value as a pattern."""
-PAGES = frozenset({"after", "cursor", "page", "pageToken"})
+PROOF = frozenset({"appsecret_time", "appsecret_proof"})
+"""By which Meta may be shown that the caller knows the secret of the app."""
+PAGES = frozenset({"after", "cursor", "offset", "page", "page[cursor]", "pageToken"})
 """By which the next page of a list is asked for."""
 SIGNS = ("authorization", "access-token", "api-key", "ttdsignature")
 """The headers by which a caller is known."""
@@ -88,7 +90,7 @@ def check(call: Call, world: World) -> None:
         raise Refused("no_such_path", 404)
     _headers(call, world)
     paged = PAGES if call.method == "GET" else frozenset[str]()
-    if shape.query and set(call.query) - paged != set(shape.query.split()):
+    if shape.query and set(call.query) - paged - PROOF != set(shape.query.split()):
         raise malformed(world)
     _size(call, world)
     if call.method != "GET" and (call.content or shape.needs):

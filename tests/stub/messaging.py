@@ -34,12 +34,10 @@ def klaviyo(call: Call, world: World) -> Response:
         raise Refused("invalid")
     if call.path == "/api/lists" and call.method == "GET":
         wanted = call.query["filter"].partition('"')[2].rpartition('"')[0]
-        listed = [
-            {"id": made, "attributes": {"name": name}}
-            for name, made in world.audiences.items()
-            if name == wanted
-        ]
-        return ok({"data": listed})
+        found, after = world.page(call.query.get("page[cursor]"))
+        listed = [{"id": i, "attributes": {"name": n}} for n, i in found if n == wanted]
+        following = f"https://x/api/lists?page%5Bcursor%5D={after}" if after else None
+        return ok({"data": listed, "links": {"next": following}})
     if call.method == "GET":
         status = {"status": "complete", "failed_count": 0}
         job = {"type": "profile-bulk-import-job", "id": "job", "attributes": status}
@@ -165,8 +163,9 @@ def mailchimp(call: Call, world: World) -> Response:
     parts = call.path.strip("/").split("/")
     if parts[2:] == ["segments"]:
         if call.method == "GET":
-            listed = [{"id": int(i), "name": n} for n, i in world.audiences.items()]
-            return ok({"segments": listed})
+            listed, _ = world.page(call.query.get("offset"))
+            segments = [{"id": int(i), "name": n} for n, i in listed]
+            return ok({"segments": segments, "total_items": len(world.audiences)})
         return ok({"id": int(world.audience(call.body["name"]))})
     if parts[-1] == "events":
         demand(2 <= len(call.body["name"]) <= 30, "invalid")

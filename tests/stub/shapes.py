@@ -27,6 +27,7 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         Shape("POST", "/v25.0/{}/users", "session payload"),
         Shape("DELETE", "/v25.0/{}/users", "session payload"),
         Shape("GET", "/v25.0/act_{}/customaudiences", query="fields filtering"),
+        Shape("GET", "/v25.0/{}", query="fields"),
         Shape(
             "POST", "/v25.0/act_{}/customaudiences", "name subtype customer_file_source description"
         ),

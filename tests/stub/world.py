@@ -45,6 +45,8 @@ class World:
     """Audience id → who is in it, by what the platform knows them."""
     audiences: dict[str, str] = field(default_factory=dict)
     """Name → id."""
+    restricted: set[str] = field(default_factory=set)
+    """Audiences that the platform lets nobody write to."""
     people: dict[str, str] = field(default_factory=dict)
     """What a person is known by → the platform's own id."""
     events: dict[str, Any] = field(default_factory=dict)

@@ -312,7 +312,7 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return id_of(answer.all("userLists[]"), audience.name, name_key="displayName")
 
 
-def more(answer: Answer) -> Mapping[str, str]:
+def more(answer: Answer, _asked: Mapping[str, str]) -> Mapping[str, str]:
     token = answer.first("nextPageToken")
     return {"pageToken": str(token)} if token else {}
 

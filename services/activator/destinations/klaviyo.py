@@ -334,7 +334,7 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return text_id(named[0]) if named else None
 
 
-def more(answer: Answer) -> Mapping[str, str]:
+def more(answer: Answer, _asked: Mapping[str, str]) -> Mapping[str, str]:
     return query_of(answer.first("links.next"))
 
 

@@ -1,7 +1,7 @@
 """Mailchimp: members of an audience, static segments and events."""
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -295,6 +295,14 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return id_of(answer.all("segments[]"), audience.name)
 
 
+def more(answer: Answer, asked: Mapping[str, str]) -> Mapping[str, str]:
+    """Mailchimp says how many there are; which of them these were, we know."""
+    listed, total = len(answer.all("segments[]")), answer.first("total_items")
+    reached = int(asked.get("offset", 0)) + listed
+    is_last = not listed or not isinstance(total, int) or reached >= total
+    return {} if is_last else {"offset": str(reached)}
+
+
 def create(audience: Audience, setup: Setup[Settings]) -> Request:
     url = setup.url("/lists/{list_id}/segments", list_id=setup.settings.list_id)
     return setup.request(url, {"name": audience.name, "static_segment": []})
@@ -310,7 +318,9 @@ DESTINATION = Destination(
     drafts=drafts,
     call=call,
     headers=headers,
-    audiences=AudienceCalls(find=find, found=found, create=create, created=created, absent=()),
+    audiences=AudienceCalls(
+        find=find, found=found, more=more, create=create, created=created, absent=()
+    ),
     learn=under_own_id,
     variant=variant,
 )

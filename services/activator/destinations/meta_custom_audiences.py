@@ -156,6 +156,8 @@ Key = Literal[
     "COUNTRY",
     "MADID",
 ]
+CLOSED = 471
+"""The status of an audience that Meta lets nobody be added to."""
 USAGE = ("x-business-use-case-usage", "x-ad-account-usage", "x-app-usage")
 PERCENT = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
 WAIT = "estimated_time_to_regain_access"
@@ -299,7 +301,7 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return id_of(answer.all("data[]"), audience.name)
 
 
-def more(answer: Answer) -> Mapping[str, str]:
+def more(answer: Answer, _asked: Mapping[str, str]) -> Mapping[str, str]:
     after = answer.first("paging.cursors.after")
     return {"after": str(after)} if after and answer.first("paging.next") else {}
 
@@ -322,6 +324,15 @@ def create(audience: Audience, setup: Setup[Settings]) -> Request:
 def created(answer: Answer, _audience: Audience) -> str | None:
     made = answer.first("id")
     return None if made is None else str(made)
+
+
+def verify(audience: Audience, setup: Setup[Settings]) -> Request:
+    query = {"fields": "id,name,operation_status", **proof(setup.settings, setup.now)}
+    return setup.request(setup.url("/v25.0/{id}", query, id=audience.vendor_id), method="GET")
+
+
+def is_closed(answer: Answer) -> bool:
+    return CLOSED in answer.all("operation_status.code")
 
 
 def hint(answer: Answer, _now: datetime) -> Hint | None:
@@ -363,6 +374,14 @@ DESTINATION = Destination(
     drafts=drafts,
     build=build,
     headers=headers,
-    audiences=AudienceCalls(find=find, found=found, more=more, create=create, created=created),
+    audiences=AudienceCalls(
+        find=find,
+        found=found,
+        more=more,
+        create=create,
+        created=created,
+        verify=verify,
+        is_closed=is_closed,
+    ),
     hint=hint,
 )

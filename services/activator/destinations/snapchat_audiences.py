@@ -147,7 +147,7 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return id_of(answer.all("segments[].segment"), audience.name)
 
 
-def more(answer: Answer) -> Mapping[str, str]:
+def more(answer: Answer, _asked: Mapping[str, str]) -> Mapping[str, str]:
     return query_of(answer.first("paging.next_link"))
 
 

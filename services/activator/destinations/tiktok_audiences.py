@@ -170,7 +170,7 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return id_of(answer.all("data.list[]"), audience.name, id_key="audience_id")
 
 
-def more(answer: Answer) -> Mapping[str, str]:
+def more(answer: Answer, _asked: Mapping[str, str]) -> Mapping[str, str]:
     page, pages = (answer.first(f"data.page_info.{name}") for name in ("page", "total_page"))
     numbered = isinstance(page, int) and isinstance(pages, int)
     return {"page": str(page + 1)} if numbered and page < pages else {}

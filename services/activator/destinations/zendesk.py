@@ -202,7 +202,7 @@ def found(answer: Answer, audience: Audience) -> str | None:
     return wanted if wanted in answer.all("user_fields[].key") else None
 
 
-def more(answer: Answer) -> Mapping[str, str]:
+def more(answer: Answer, _asked: Mapping[str, str]) -> Mapping[str, str]:
     return query_of(answer.first("next_page"))
 
 

@@ -28,7 +28,7 @@ class Lookup:
         if answer.status in self.calls.absent or self.calls.found is None:
             self.asked = {}
             return None
-        before, self.asked = self.asked, self.calls.more(answer)
+        before, self.asked = self.asked, self.calls.more(answer, self.asked)
         if self.asked == before:
             self.asked = {}
         return self.calls.found(answer, self.audience)

@@ -205,7 +205,11 @@ Call = Callable[[Batch, Setup[Any]], Generator[Request, Response, Response]]
 """Several calls in a row: yields each and is given its answer; returns the one about the items."""
 
 
-def _no_more(_answer: Answer) -> Mapping[str, str]:
+def _never(_answer: Answer) -> bool:
+    return False
+
+
+def _no_more(_answer: Answer, _asked: Mapping[str, str]) -> Mapping[str, str]:
     return {}
 
 
@@ -219,14 +223,19 @@ class AudienceCalls:
     find: Callable[[Audience, Setup[Any]], Request] | None = None
     found: Callable[[Answer, Audience], str | None] | None = None
     """The id in the answer to `find`; None when it is not there."""
-    more: Callable[[Answer], Mapping[str, str]] = _no_more
-    """What to add to the query of `find` for the next page; empty after the last."""
+    more: Callable[[Answer, Mapping[str, str]], Mapping[str, str]] = _no_more
+    """What to add to the query of `find` for the next page, given what was added for this one;
+    empty after the last."""
     absent: tuple[int, ...] = (404,)
     """Statuses of `find` that mean it is not there."""
     exists: tuple[int, ...] = (409,)
     """Statuses of `create` that mean it is there: look it up again."""
     settle_s: int = 0
     """Wait so long before a new one is used."""
+    verify: Callable[[Audience, Setup[Any]], Request] | None = None
+    """Asks how one that is there stands."""
+    is_closed: Callable[[Answer], bool] = _never
+    """Whether the answer to `verify` says that it may not be written to."""
     unmade: str | None = None
     """Where the platform's owner makes it: the reason of the pause while it is not there."""
 

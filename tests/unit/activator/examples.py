@@ -76,6 +76,18 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "zendesk": {"subdomain": "acme", "access_token": "token"},
 }
 """The least that each type needs."""
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "google_ads_conversions enhancement": {"variant": "enhancement"},
+    "google_ads_conversions retraction": {"variant": "retraction"},
+    "google_ads_conversions restatement": {"variant": "restatement"},
+    "klaviyo bulk": {"profile_variant": "bulk", "event_variant": "bulk"},
+    "mailchimp bulk": {"map_marketing_email": True},
+    "snapchat_audiences e-mail": {"id_types": ["EMAIL_SHA256"]},
+    "meta_conversions proof": {"app_secret": "app-secret-xyz"},
+    "braze array": {"array_attribute": "audiences"},
+    "linkedin_dmp sha512": {"id_types": ["SHA512_EMAIL"]},
+}
+"""Other ways of a platform, by its name and a word."""
 
 PERSON: Mapping[str, Any] = {
     "identifiers": [

@@ -13,8 +13,9 @@ import pytest
 from services.activator.destinations import DESTINATIONS
 from services.activator.domain.platform import Audience
 from services.activator.domain.requests import Request
+from services.activator.instance import Instance
 from tests.unit.activator.building import AT, TOKEN, requests
-from tests.unit.activator.examples import SETTINGS, an_instance, changes
+from tests.unit.activator.examples import SETTINGS, VARIANTS, an_instance, changes
 
 FOLDER = Path(__file__).parent / "golden"
 IDS = {"p_42": "vendor-1"}
@@ -36,18 +37,30 @@ def test_every_destination_has_its_example_and_its_golden_requests() -> None:
 
 def _requests(name: str) -> dict[str, Any]:
     of = an_instance(name)
-    found: dict[str, Any] = {
-        operation: [_shown(request) for request in requests(of, [change], ids=IDS)]
-        for operation, change in changes().items()
-        if of.endpoint(change.operation) is not None
-    }
-    setup, audience = of.setup(TOKEN, {}, AT), Audience(id="vip", name="VIP")
+    found = _of_operations(of)
+    for title, settings in VARIANTS.items():
+        platform, _, word = title.partition(" ")
+        if platform == name:
+            for operation, shown in _of_operations(an_instance(name, settings)).items():
+                if shown != found[operation]:
+                    found[f"{operation}, {word}"] = shown
+    setup, audience = of.setup(TOKEN, {}, AT), Audience(id="vip", name="VIP", vendor_id="770077")
     calls = of.destination.audiences
     if calls is not None:
         found["create_audience"] = [_shown(calls.create(audience, setup))]
         if calls.find is not None:
             found["find_audience"] = [_shown(calls.find(audience, setup))]
+        if calls.verify is not None:
+            found["verify_audience"] = [_shown(calls.verify(audience, setup))]
     return found
+
+
+def _of_operations(of: Instance) -> dict[str, Any]:
+    return {
+        operation: [_shown(request) for request in requests(of, [change], ids=IDS)]
+        for operation, change in changes().items()
+        if of.endpoint(change.operation) is not None
+    }
 
 
 def _shown(request: Request) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from tests.unit.activator.test_stub import call_of
 BASE = "http://stub.test"
 PAGED = (
     "google_data_manager",
+    "klaviyo",
+    "mailchimp",
     "meta_custom_audiences",
     "snapchat_audiences",
     "tiktok_audiences",

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -24,7 +24,7 @@ from tests.stub.operations import operations
 from tests.stub.server import PLATFORMS, applied
 from tests.stub.world import Call, World
 from tests.unit.activator.building import AT, TOKEN, made
-from tests.unit.activator.examples import an_instance, changes
+from tests.unit.activator.examples import VARIANTS, an_instance, changes
 
 ANY = ("api-key", "access-token", "developer-token")
 """Headers that may be any word."""
@@ -75,20 +75,6 @@ def call_of(request: Request) -> Call:
         headers={name.lower(): value for name, value in request.headers.items()},
         content=request.content,
     )
-
-
-VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "google_ads_conversions enhancement": {"variant": "enhancement"},
-    "google_ads_conversions retraction": {"variant": "retraction"},
-    "google_ads_conversions restatement": {"variant": "restatement"},
-    "klaviyo bulk": {"profile_variant": "bulk", "event_variant": "bulk"},
-    "mailchimp bulk": {"map_marketing_email": True},
-    "snapchat_audiences e-mail": {"id_types": ["EMAIL_SHA256"]},
-    "meta_conversions proof": {"app_secret": "app-secret-xyz"},
-    "braze array": {"array_attribute": "audiences"},
-    "linkedin_dmp sha512": {"id_types": ["SHA512_EMAIL"]},
-}
-"""Other ways of a platform, by its name and a word."""
 
 
 def cases() -> Iterator[Any]:
