@@ -33,7 +33,11 @@ class EventPath:
 
     def of(self, event: Happened) -> Any:
         """The value there; None when absent."""
-        return values.at_path(event.context if self.in_context else event.properties, self.parts)
+        value = event.context if self.in_context else event.properties
+        if len(self.parts) == 1 and type(value) is dict:  # nearly all, and at half the cost
+            found = value.get(self.parts[0])
+            return values.settled(found) if type(found) is int or type(found) is float else found
+        return values.at_path(value, self.parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,6 @@ def overlap(one: Span, other: Span) -> Span | None:
     return (start, end) if start < end else None
 
 
-def shifted(spans: Iterable[Span], by: int) -> list[Span]:
-    """The same so many milliseconds later."""
-    return [(start + by, end + by) for start, end in spans]
-
-
 def covered(spans: Iterable[Span], now: int) -> bool:
     """Whether any of them holds at `now`."""
     return any(start <= now < end for start, end in spans)

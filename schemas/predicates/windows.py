@@ -1,6 +1,6 @@
 """Which part of time a condition asks about: the last while, since then, or between."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.predicates.durations import duration
 from schemas.predicates.shape import MISSING, Piece
@@ -17,11 +17,11 @@ class Window:
     within: int | None = None
     start: int = BEGINNING
     end: int = END
+    length: int = field(init=False, default=0)
+    """How long after it happened something leaves; 0 when that does not depend on it."""
 
-    @property
-    def length(self) -> int:
-        """How long after it happened something leaves; 0 when that does not depend on it."""
-        return self.within or 0
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "length", self.within or 0)
 
     def span(self, at: int) -> Span | None:
         """The stream times at which something that happened at `at` lies in the window."""

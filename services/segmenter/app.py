@@ -35,11 +35,11 @@ def _work(settings: SegmenterSettings) -> None:
             auditing.start()
             stage = Segmenter(settings, served.definitions.current, past)
             served.health.details = stage.status
-            _collect_rarely()
+            collect_rarely()
             run(stage, settings, served.health)
 
 
-def _collect_rarely() -> None:
+def collect_rarely() -> None:
     """Profiles hold no cycles; looking for some by default costs a twentieth, and long pauses."""
     gc.collect()
     gc.freeze()

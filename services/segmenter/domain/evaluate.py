@@ -156,4 +156,7 @@ def merge_histories(winner: Profile, loser: Profile, leaf: KeptLeaf[Any], now: i
         other = leaf.recall(loser.facts, now)
     else:
         other = loser.history(leaf)
-    winner.replace_history(leaf.key, leaf.merge(winner.history(leaf), other, now))
+    own = winner.history(leaf)
+    own.rebase(0)
+    other.rebase(0)
+    winner.replace_history(leaf.key, leaf.merge(own, other, now))

@@ -11,6 +11,7 @@ from services.segmenter.domain.conditions.leaf import (
     KeptLeaf,
     Leaf,
     answer_in,
+    days_at,
     deviates_in,
 )
 from services.segmenter.domain.facts import Facts
@@ -83,6 +84,7 @@ class Profile:
         "_sequences",
         "_since",
         "_stored_facts",
+        "_stored_identifiers",
         "_stored_sequences",
         "changed",
         "generation",
@@ -103,6 +105,7 @@ class Profile:
         """The stream time it was last worked on; what has ended by then is forgotten."""
         self.next_due = None if stored.next_due is None else since + stored.next_due
         """Before this instant nothing of it changes by itself; `rearm` makes it exact."""
+        self._stored_identifiers = stored.identifiers
         self.linked = dict.fromkeys(_paired(stored.identifiers))
         """Identifiers as (type, value)."""
         self.overflowed = set(stored.overflowed)
@@ -154,6 +157,8 @@ class Profile:
             self._stored_facts = self._facts.encode()
         if self._sequences is not None and self.changed:
             self._stored_sequences = msgspec.Raw(_ENCODE(self._sequences))
+        if 2 * len(self.linked) > len(self._stored_identifiers):
+            self._stored_identifiers = _flat(self.linked)
         self.changed, self.overflows = False, 0
         self._frame = (self.generation, self.next_due)
         return _ENCODE(
@@ -163,7 +168,7 @@ class Profile:
                 since,
                 self.seen - since,
                 None if self.next_due is None else self.next_due - since,
-                _flat(self.linked),
+                self._stored_identifiers,
                 self._stored_facts,
                 self._histories,
                 sorted(self.overflowed),
@@ -240,9 +245,20 @@ class Profile:
         found = self._open.get(key)
         if found is None:
             stored = self._histories.get(key)
-            found = leaf.fresh() if stored is None else leaf.opened(stored, self._since)
+            if stored is None:
+                found = self._fresh(leaf)
+            else:
+                found = leaf.decode(stored)
+                found.unpack(self._since)
             self._open[key] = found
         return found
+
+    def _fresh(self, leaf: KeptLeaf[Any]) -> Any:
+        self._since = self._since or self.seen
+        history = leaf.fresh()
+        history.base = days_at(self._since, self.seen)
+        history.unpack(self._since)
+        return history
 
     def has_history(self, key: int) -> bool:
         """Whether the leaf remembers anything."""
@@ -307,6 +323,8 @@ def _flat(linked: Iterable[tuple[str, str]]) -> list[int | str]:
     return [part for kind, value in linked for part in (_PLACES.get(kind, kind), value)]
 
 
-def _paired(flat: list[int | str]) -> Iterator[tuple[str, str]]:
-    for kind, value in zip(flat[::2], flat[1::2], strict=True):
-        yield _TYPES[kind] if isinstance(kind, int) else kind, str(value)
+def _paired(flat: list[int | str]) -> list[tuple[str, Any]]:
+    return [
+        (_TYPES[kind] if isinstance(kind, int) else kind, value)
+        for kind, value in zip(flat[::2], flat[1::2], strict=True)
+    ]

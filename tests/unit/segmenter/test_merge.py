@@ -43,7 +43,8 @@ def tell(leaf: KeptLeaf[Any], history: Any, number: int, what: dict[str, Any], a
 
 def outlooks(leaf: KeptLeaf[Any], history: Any) -> list[tuple[bool, int | None]]:
     """Everything that can be asked of a history from now on."""
-    copy = leaf.opened(history.encode(histories.START, END), histories.START)
+    copy = leaf.decode(history.encode(histories.START, END))
+    copy.unpack(histories.START)
     found = []
     for now in PROBES:
         leaf.settle(copy, now)

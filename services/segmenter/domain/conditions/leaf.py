@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
@@ -15,14 +15,14 @@ from services.segmenter.domain.facts import Facts, Write
 DIGESTS = 2**63
 """Keys below are free for other names of leaves."""
 DAY = 86_400_000
-PAST_DAYS = 20
-"""An instant takes 5 bytes from 44 days before a history was written to 29 days after, and fewer in
-a profile's first minute; else 9."""
+FAR = 40 * DAY
+"""An instant takes 5 bytes from 24 days before its base to 49 days after, at most; else 9."""
+_PAST = 20
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 
 
-class History(msgspec.Struct, array_like=True):
+class History(msgspec.Struct, array_like=True, gc=False):
     """What one leaf remembers of one profile; small, and no larger than its window needs.
 
     As it is, it holds the last answer only: enough for a leaf over facts.
@@ -32,8 +32,8 @@ class History(msgspec.Struct, array_like=True):
     """Its truth is not the one it has without any history. First, so that bytes tell it."""
     due: int | None = None
     """The instant at which it may change by itself."""
-    day: int = 0
-    """In bytes: from the beginning of how manieth day of the profile its instants are counted."""
+    base: int = 0
+    """From when its instants count; in bytes, in days of the profile. 0 while it is merged."""
 
     def entries(self) -> int:
         """How many events or writes it holds one by one."""
@@ -43,15 +43,27 @@ class History(msgspec.Struct, array_like=True):
         """Whether it need not be kept."""
         return self.entries() == 0
 
-    def shift(self, by: int) -> None:
-        """Add so many milliseconds to every instant in it."""
+    def shift(self, by: int) -> None:  # nothing to do where nothing is kept
+        """Add so many milliseconds to what is counted from `base`."""
+
+    def rebase(self, base: int) -> None:
+        """Count from there."""
+        self.shift(self.base - base)
+        self.base = base
+
+    def unpack(self, since: int) -> None:
+        """From the form of bytes, in a profile that began at `since`, to that of use."""
+        self.base = base = since + self.base * DAY
         if self.due is not None:
-            self.due += by
+            self.due += base
 
     def encode(self, since: int, now: int) -> bytes:
         """Its bytes at `now` in a profile that began at `since`; it is used up by that."""
-        self.day = day = max(0, (now - since) // DAY - PAST_DAYS)
-        self.shift(-since - day * DAY)
+        if not self.base or now - self.base > FAR:
+            self.rebase(since + days_at(since, now) * DAY)
+        if self.due is not None:
+            self.due -= self.base
+        self.base = (self.base - since) // DAY
         return _ENCODE(self)
 
 
@@ -59,10 +71,15 @@ _DECODE = msgspec.msgpack.Decoder(History).decode
 _TRUE = 0xC3
 
 
+def days_at(since: int, now: int) -> int:
+    """From how many days behind `since` on a history counts that is begun or written now."""
+    return max(0, (now - since) // DAY - _PAST)
+
+
 def answer_in(data: bytes, since: int) -> History:
     """The last answer in a history's bytes, of whichever kind."""
     answer = _DECODE(data)
-    answer.shift(since + answer.day * DAY)
+    answer.unpack(since)
     return answer
 
 
@@ -108,19 +125,12 @@ class KeptLeaf(Leaf[H]):
     def fresh(self) -> H:
         """The empty history."""
 
-    @abstractmethod
-    def decode(self, data: bytes) -> H:
-        """The history in these bytes, its instants counted as they are there."""
-
-    def opened(self, data: bytes, since: int) -> H:
-        """The history in these bytes of a profile that began at `since`."""
-        history = self.decode(data)
-        history.shift(since + history.day * DAY)
-        return history
+    decode: ClassVar["staticmethod[[bytes], Any]"]
+    """The history in these bytes, still to be unpacked."""
 
     @abstractmethod
     def merge(self, one: H, other: H, now: int) -> H:
-        """The history of a profile that had everything of both; order does not matter."""
+        """The history of a profile that had everything of both, all with base 0, in any order."""
 
     def matters(self, at: int, now: int) -> bool:
         """Whether what happened at `at` can still make a difference at `now` or later."""

@@ -25,7 +25,7 @@ Entry = tuple[int, int, Number]
 """From when until when a number counts, and the number."""
 
 
-class Numbers(History, array_like=True):
+class Numbers(History, array_like=True, gc=False):
     """What is known of the numbers that count now, and each of those that will not for ever."""
 
     count: int = 0
@@ -36,7 +36,8 @@ class Numbers(History, array_like=True):
     high: Number | None = None
     """The least and the greatest of those that count for ever."""
     passing: list[int] = msgspec.field(default_factory=list)
-    """Of those that count now and will stop, when, less the window: mostly their instants."""
+    """Of those that count now and will stop, when, less the window: mostly their instants.
+    From `base`."""
     values: list[Number] = msgspec.field(default_factory=list)
     """And the numbers, in the same places."""
     pending: list[Entry] = msgspec.field(default_factory=list)
@@ -49,11 +50,7 @@ class Numbers(History, array_like=True):
         return not (self.count or self.pending)
 
     def shift(self, by: int) -> None:
-        if self.due is not None:
-            self.due += by
         self.passing = [each + by for each in self.passing]
-        if self.pending:
-            self.pending = [(start + by, end + by, value) for start, end, value in self.pending]
 
     def add(self, value: Number) -> None:
         """One more number counts."""
@@ -84,9 +81,6 @@ class Numbers(History, array_like=True):
         self.high = high if self.high is None else max(self.high, high)
 
 
-_DECODE = msgspec.msgpack.Decoder(Numbers).decode
-
-
 @dataclass(frozen=True, slots=True)
 class EventAggregate(EventLeaf[Numbers]):
     """Compares a measure of the numbers at `path`; without any number it is false."""
@@ -98,6 +92,8 @@ class EventAggregate(EventLeaf[Numbers]):
     """Its name in `MEASURES`."""
     bound: Comparison
     """Its operand is in millionths."""
+
+    decode = staticmethod(msgspec.msgpack.Decoder(Numbers).decode)
 
     @property
     def initial(self) -> bool:
@@ -112,9 +108,6 @@ class EventAggregate(EventLeaf[Numbers]):
 
     def fresh(self) -> Numbers:
         return Numbers()
-
-    def decode(self, data: bytes) -> Numbers:
-        return _DECODE(data)
 
     def matches(self, event: Happened) -> Entry | None:
         value = number(self.path.of(event))
@@ -134,14 +127,14 @@ class EventAggregate(EventLeaf[Numbers]):
             if end == END:
                 history.widen(value, value)
             else:
-                history.insert(end - self.window.length, value)
+                history.insert(end - self.window.length - history.base, value)
 
     def settle(self, history: Numbers, now: int) -> None:
         """Let those count whose time has come, drop those whose time is over."""
         pending, passing = history.pending, history.passing
         while pending and pending[0][0] <= now:
             self.record(history, pending.pop(0), now)
-        gone = now - self.window.length
+        gone = now - self.window.length - history.base
         if passing and passing[0] <= gone:
             history.drop(bisect_right(passing, gone))
 
@@ -150,7 +143,9 @@ class EventAggregate(EventLeaf[Numbers]):
 
     def next_change(self, history: Numbers, now: int) -> int | None:
         begin = history.pending[0][0] if history.pending else END
-        end = history.passing[0] + self.window.length if history.passing else END
+        end = END
+        if history.passing:
+            end = history.passing[0] + self.window.length + history.base
         change = min(begin, end)
         return None if change == END else change
 

@@ -2,6 +2,7 @@
 
 from bisect import insort
 from dataclasses import dataclass
+from itertools import takewhile
 
 import msgspec
 
@@ -25,11 +26,12 @@ Entry = tuple[int, int, str]
 """From when until when an event's value counts, and the value as text."""
 
 
-class Values(History, array_like=True):
+class Values(History, array_like=True, gc=False):
     """The different values, as texts that are equal when the values are."""
 
     lasts: dict[str, int] = msgspec.field(default_factory=dict)
-    """Each value that counts now → when it stops, less the window: mostly when it was last seen."""
+    """Each value that counts now → when it stops, less the window: mostly when it was last seen.
+    From `base`."""
     pending: list[Entry] = msgspec.field(default_factory=list)
     """Those that begin to count later, when a date in their event comes into reach; in order."""
 
@@ -37,14 +39,7 @@ class Values(History, array_like=True):
         return len(self.lasts) + len(self.pending)
 
     def shift(self, by: int) -> None:
-        if self.due is not None:
-            self.due += by
         self.lasts = {value: last + by for value, last in self.lasts.items()}
-        if self.pending:
-            self.pending = [(start + by, end + by, value) for start, end, value in self.pending]
-
-
-_DECODE = msgspec.msgpack.Decoder(Values).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +54,10 @@ class EventDistinct(EventLeaf[Values]):
     """So many different values compare like any greater number of them."""
     truths: tuple[bool, ...]
     """How the first few numbers of values compare."""
+    level: int
+    """So many of them, from none on, compare alike."""
+
+    decode = staticmethod(msgspec.msgpack.Decoder(Values).decode)
 
     @property
     def initial(self) -> bool:
@@ -74,9 +73,6 @@ class EventDistinct(EventLeaf[Values]):
     def fresh(self) -> Values:
         return Values()
 
-    def decode(self, data: bytes) -> Values:
-        return _DECODE(data)
-
     def matches(self, event: Happened) -> Entry | None:
         value = scalar(self.path.of(event))
         matching = self.filter.span(event)
@@ -91,7 +87,7 @@ class EventDistinct(EventLeaf[Values]):
         if start > now:
             insort(history.pending, match)
         elif end > now:
-            last = end - self.window.length
+            last = end - self.window.length - history.base
             history.lasts[value] = max(last, history.lasts.get(value, last))
 
     def settle(self, history: Values, now: int) -> None:
@@ -102,7 +98,7 @@ class EventDistinct(EventLeaf[Values]):
         """
         while history.pending and history.pending[0][0] <= now:
             self.record(history, history.pending.pop(0), now)
-        lasts, gone = history.lasts, now - self.window.length
+        lasts, gone = history.lasts, now - self.window.length - history.base
         if lasts and min(lasts.values()) <= gone:
             history.lasts = lasts = {value: last for value, last in lasts.items() if last > gone}
         while len(lasts) > self.keep:
@@ -123,13 +119,15 @@ class EventDistinct(EventLeaf[Values]):
 
     def _fall(self, history: Values, *, now_holds: bool) -> int:
         """When so many values have ended that the truth is another, if none begins before."""
+        if len(history.lasts) < self.level:
+            return END
         lasts = sorted(history.lasts.values())
         left = len(lasts)
         for index, last in enumerate(lasts):
             left -= 1
             last_of_its_instant = left == 0 or lasts[index + 1] > last
             if last_of_its_instant and self._true(left) is not now_holds:
-                return last + self.window.length
+                return last + self.window.length + history.base
         return END
 
     def _true(self, count: int) -> bool:
@@ -164,4 +162,5 @@ def parse_distinct(piece: Piece) -> EventDistinct | None:
         return None
     keep = most_that_matter(bound)
     truths = tuple(so_many(bound, count) for count in range(min(keep, FEW) + 1))
-    return EventDistinct(leaf_key(piece.value), events, inside, path, bound, keep, truths)
+    level = len(list(takewhile(lambda truth: truth is truths[0], truths)))
+    return EventDistinct(leaf_key(piece.value), events, inside, path, bound, keep, truths, level)

@@ -7,7 +7,7 @@ import msgspec
 
 from schemas.predicates.filters import Filter, Happened, event_filter
 from schemas.predicates.shape import Piece
-from schemas.predicates.spans import ALWAYS, END, Span, overlap, shifted
+from schemas.predicates.spans import ALWAYS, END, Span, overlap
 from schemas.predicates.windows import KEYS as WINDOW_KEYS
 from schemas.predicates.windows import Window, window
 from services.segmenter.domain.conditions.aggregate.leaf import EventAggregate, parse_aggregate
@@ -17,13 +17,14 @@ from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_k
 from services.segmenter.domain.conditions.measures import DISTINCT, MEASURES
 
 
-class Tally(History, array_like=True):
+class Tally(History, array_like=True, gc=False):
     """Every matching event is a span of stream time during which it counts."""
 
     lasting: int = 0
     """Events that count from now on and for ever, as far as the condition can tell."""
     passing: list[int] = msgspec.field(default_factory=list)
-    """For each event that counts now and will leave, when, less the window: mostly its instant."""
+    """For each event that counts now and will leave, when, less the window: mostly its instant.
+    From `base`."""
     pending: list[Span] = msgspec.field(default_factory=list)
     """Events that begin to count later, when a date in them comes into reach."""
 
@@ -34,14 +35,7 @@ class Tally(History, array_like=True):
         return not (self.lasting or self.passing or self.pending)
 
     def shift(self, by: int) -> None:
-        if self.due is not None:
-            self.due += by
         self.passing = [each + by for each in self.passing]
-        if self.pending:
-            self.pending = shifted(self.pending, by)
-
-
-_DECODE = msgspec.msgpack.Decoder(Tally).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +46,8 @@ class EventCount(EventLeaf[Tally]):
     window: Window
     low: int
     high: int | None
+
+    decode = staticmethod(msgspec.msgpack.Decoder(Tally).decode)
 
     @property
     def initial(self) -> bool:
@@ -67,9 +63,6 @@ class EventCount(EventLeaf[Tally]):
     def fresh(self) -> Tally:
         return Tally()
 
-    def decode(self, data: bytes) -> Tally:
-        return _DECODE(data)
-
     def matches(self, event: Happened) -> Span | None:
         matching = self.filter.span(event)
         inside = self.window.span(event.at)
@@ -84,7 +77,7 @@ class EventCount(EventLeaf[Tally]):
         elif end == END:
             history.lasting += 1
         else:
-            passing, last = history.passing, end - self.window.length
+            passing, last = history.passing, end - self.window.length - history.base
             if not passing or last >= passing[-1]:  # most events come in order
                 passing.append(last)
             else:
@@ -101,11 +94,11 @@ class EventCount(EventLeaf[Tally]):
         passing = history.passing
         if history.lasting + len(passing) < self.low:
             return False, None
-        return True, passing[0] + self.window.length if passing else None
+        return True, passing[0] + self.window.length + history.base if passing else None
 
     def next_change(self, history: Tally, now: int) -> int | None:
         passing, pending = history.passing, history.pending
-        end = passing[0] + self.window.length if passing else None
+        end = passing[0] + self.window.length + history.base if passing else None
         if pending:
             begin = pending[0][0]
             return begin if end is None else min(begin, end)
@@ -129,13 +122,13 @@ class EventCount(EventLeaf[Tally]):
         One more than can still hold is the same as any number more.
         """
         pending, passing = history.pending, history.passing
-        gone = now - self.window.length
+        gone = now - self.window.length - history.base
         while pending and pending[0][0] <= now:
             _, end = pending.pop(0)
             if end == END:
                 history.lasting += 1
             else:
-                insort(passing, end - self.window.length)
+                insort(passing, end - self.window.length - history.base)
         keep = self.low if self.high is None else self.high + 1
         surplus = history.lasting + len(passing) - keep
         if surplus > 0 or (passing and passing[0] <= gone):

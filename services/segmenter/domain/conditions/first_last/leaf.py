@@ -13,11 +13,15 @@ from schemas.predicates.spans import ALWAYS, END, NEVER, Span
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
 from services.segmenter.domain.message_ids import shortened, spelled
 
+Match = tuple[int, str, Span | None, Span | bool]
+"""What a candidate is made of."""
+
 
 class Candidate(NamedTuple):
     """One event that may be the first or last. What holds for good is written short."""
 
     at: int
+    """From the history's `base`."""
     message_id: bytes
     """As it is kept."""
     matching: Span | None
@@ -38,17 +42,8 @@ class Candidate(NamedTuple):
         if not isinstance(self.true, bool):
             yield from self.true
 
-    def shifted(self, by: int) -> "Candidate":
-        """The same so many milliseconds later."""
-        at, message_id, matching, true = self
-        if matching is not None:
-            matching = matching[0] + by, matching[1] + by
-        if not isinstance(true, bool):
-            true = true[0] + by, true[1] + by
-        return Candidate(at + by, message_id, matching, true)
 
-
-class Candidates(History, array_like=True):
+class Candidates(History, array_like=True, gc=False):
     """Only events that are, or may come to be, the one; the best first."""
 
     found: list[Candidate] = msgspec.field(default_factory=list)
@@ -57,12 +52,7 @@ class Candidates(History, array_like=True):
         return len(self.found)
 
     def shift(self, by: int) -> None:
-        if self.due is not None:
-            self.due += by
-        self.found = [each.shifted(by) for each in self.found]
-
-
-_DECODE = msgspec.msgpack.Decoder(Candidates).decode
+        self.found = [each._replace(at=each.at + by) for each in self.found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +63,8 @@ class EndEvent(EventLeaf[Candidates]):
     is_last: bool
     path: EventPath
     comparison: Comparison
+
+    decode = staticmethod(msgspec.msgpack.Decoder(Candidates).decode)
 
     @property
     def initial(self) -> bool:
@@ -85,25 +77,25 @@ class EndEvent(EventLeaf[Candidates]):
     def fresh(self) -> Candidates:
         return Candidates()
 
-    def decode(self, data: bytes) -> Candidates:
-        return _DECODE(data)
-
-    def matches(self, event: Happened) -> Candidate | None:
+    def matches(self, event: Happened) -> Match | None:
         matching = self.filter.span(event)
         if matching is None:
             return None
         span = self.comparison.span(self.path.of(event))
         true = span is not None if span is None or span is ALWAYS else span
-        when = None if matching is ALWAYS else matching
-        return Candidate(event.at, shortened(event.message_id), when, true)
+        return event.at, event.message_id, None if matching is ALWAYS else matching, true
 
-    def record(self, history: Candidates, match: Candidate, now: int) -> None:
+    def record(self, history: Candidates, match: Match, now: int) -> None:
+        at, message_id, matching, true = match
+        at -= history.base
         found = history.found
-        if match.matching is None and len(found) == 1 and found[0].matching is None:
-            if _is_later(match, found[0]) is self.is_last:
-                found[0] = match
-        else:
-            found.append(match)
+        if matching is not None or len(found) != 1 or found[0].matching is not None:
+            found.append(Candidate(at, shortened(message_id), matching, true))
+        elif at == found[0].at:
+            either = found[0], Candidate(at, shortened(message_id), matching, true)
+            found[0] = (max if self.is_last else min)(either, key=_rank)
+        elif (at > found[0].at) is self.is_last:
+            found[0] = Candidate(at, shortened(message_id), matching, true)
 
     def settle(self, history: Candidates, now: int) -> None:
         """Behind one that matches for good no other can come to be the one."""
@@ -144,10 +136,6 @@ class EndEvent(EventLeaf[Candidates]):
         both = Candidates(found=one.found + other.found)
         self.settle(both, now)
         return both
-
-
-def _is_later(one: Candidate, other: Candidate) -> bool:
-    return one.at > other.at if one.at != other.at else _rank(one) > _rank(other)
 
 
 def _rank(candidate: Candidate) -> tuple[int, str, Span, Span]:

@@ -42,7 +42,7 @@ class Marks(msgspec.Struct, array_like=True):
         self.timed = [(start + by, end + by, step, at + by) for start, end, step, at in self.timed]
 
 
-class Trails(History, array_like=True):
+class Trails(History, array_like=True, gc=False):
     """What happened, by `by` value."""
 
     marks: list[Marks] = msgspec.field(default_factory=list)
@@ -56,13 +56,12 @@ class Trails(History, array_like=True):
         return not (self.done or self.marks)
 
     def shift(self, by: int) -> None:
-        if self.due is not None:
-            self.due += by
         for marks in self.marks:
             marks.shift(by)
 
-
-_DECODE = msgspec.msgpack.Decoder(Trails).decode
+    def unpack(self, since: int) -> None:
+        History.unpack(self, since)
+        self.rebase(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,8 @@ class Sequence(EventLeaf[Trails]):
     window: Window
     horizons: tuple[int | None, ...]
     """For each filter, how long an event of it can matter; None for ever."""
+
+    decode = staticmethod(msgspec.msgpack.Decoder(Trails).decode)
 
     @property
     def initial(self) -> bool:
@@ -97,9 +98,6 @@ class Sequence(EventLeaf[Trails]):
 
     def fresh(self) -> Trails:
         return Trails()
-
-    def decode(self, data: bytes) -> Trails:
-        return _DECODE(data)
 
     def matches(self, event: Happened) -> Match | None:
         matched = [

@@ -65,7 +65,7 @@ class Spell(msgspec.Struct, array_like=True):
     end: int
 
 
-class Writes(History, array_like=True):
+class Writes(History, array_like=True, gc=False):
     """The writes since `for_at_least` ago, and the one that was current then; in order."""
 
     spells: list[Spell] = msgspec.field(default_factory=list)
@@ -74,15 +74,14 @@ class Writes(History, array_like=True):
         return len(self.spells)
 
     def shift(self, by: int) -> None:
-        if self.due is not None:
-            self.due += by
         self.spells = [
             Spell(each.at + by, each.message_id, each.start + by, each.end + by)
             for each in self.spells
         ]
 
-
-_DECODE = msgspec.msgpack.Decoder(Writes).decode
+    def unpack(self, since: int) -> None:
+        History.unpack(self, since)
+        self.rebase(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +91,8 @@ class SteadyTrait(SteadyLeaf[Writes]):
     path: tuple[str, ...]
     comparison: Comparison
     for_at_least: int
+
+    decode = staticmethod(msgspec.msgpack.Decoder(Writes).decode)
 
     @property
     def initial(self) -> bool:
@@ -103,9 +104,6 @@ class SteadyTrait(SteadyLeaf[Writes]):
 
     def fresh(self) -> Writes:
         return Writes()
-
-    def decode(self, data: bytes) -> Writes:
-        return _DECODE(data)
 
     def recall(self, facts: Facts, now: int) -> Writes:
         history = Writes()
