@@ -1,7 +1,6 @@
 """A customer's PostgreSQL, a connector that reads it, and the replica that its output makes."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -101,8 +100,7 @@ class Source:
             yield task
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.gather(task, return_exceptions=True)  # who waits for it sees its error
             await self.writer.acknowledged()
 
     def _checkpoints(self) -> Checkpoints:

@@ -161,7 +161,8 @@ class PostgresConnector:
         confirmed = await session.fetchval(_CREATE_FOR_FAILOVER if failover else _CREATE, name)
         system = await catalog.system(session)
         for relation in self._columns:
-            await self._save_table(relation, TableState(epoch=0, columns=()))
+            known = await self._known(relation)
+            await self._save_table(relation, TableState(epoch=known.epoch, columns=()))
         made = Checkpoint(
             generation=self._source.generation,
             system_id=system.id,
@@ -208,12 +209,17 @@ class PostgresConnector:
     async def _state(self, relation: str, wanted: Wanted) -> TableState:
         """As it was left, or a new one where the models use columns that were not read."""
         columns = wanted.columns | set(wanted.key)
-        body = await self._tools.checkpoints.load(_table_name(relation))
-        known = None if body is None else msgspec.msgpack.decode(body, type=TableState)
-        if known is not None and columns <= set(known.columns):
+        known = await self._known(relation)
+        if columns <= set(known.columns):
             return known
-        epoch = max(int(time.time()), known.epoch + 1 if known else 0)
+        epoch = max(int(time.time()), known.epoch + 1)
         return TableState(epoch=epoch, columns=tuple(sorted(columns)))
+
+    async def _known(self, relation: str) -> TableState:
+        body = await self._tools.checkpoints.load(_table_name(relation))
+        if body is None:
+            return TableState(epoch=0, columns=())
+        return msgspec.msgpack.decode(body, type=TableState)
 
     async def _save_table(self, relation: str, state: TableState) -> None:
         await self._tools.checkpoints.save(_table_name(relation), msgspec.msgpack.encode(state))

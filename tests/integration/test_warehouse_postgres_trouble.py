@@ -1,0 +1,296 @@
+"""What goes wrong between PostgreSQL and its reader, and what is never done (§1, §4)."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from deploy.local.postgres import postgres_binaries
+from services.runtime.stage import Blocked
+from tests.integration.customer_database import PASSWORD, ROLE, execute, fetch, until
+from tests.integration.test_warehouse_postgres import (
+    Reading,
+    clinic,
+    reading,
+    server,
+)
+
+__all__ = ["clinic", "reading", "server"]
+
+IDLE = {"poll_ms": 10}
+
+
+async def blocked(reading: Reading) -> str:
+    """Why it waits for a person."""
+    async with reading.source.running() as task:
+        with pytest.raises(Blocked) as found:
+            await asyncio.wait_for(asyncio.shield(task), 30)
+        return found.value.reason
+
+
+async def _read_once(reading: Reading) -> None:
+    await execute(reading.clinic.dsn, "insert into crm.customers values (1, 'gold', 3, null)")
+    async with reading.source.running() as task:
+        await until(reading.is_equal, "the first row", task)
+
+
+async def test_s4_1_all_failures_of_the_setup_are_told_at_once(reading: Reading) -> None:
+    await execute(
+        reading.clinic.dsn,
+        "drop publication afflux",
+        f"revoke select on crm.customers from {ROLE}",
+        f"alter role {ROLE} noreplication",
+    )
+    async with reading.source.running() as task:
+        with pytest.raises(Blocked) as found:
+            await asyncio.wait_for(asyncio.shield(task), 30)
+    said = str(found.value)
+    for part in (
+        f'alter role "{ROLE}" replication',
+        'create publication "afflux" for table "crm"."customers"',
+        'grant select on "crm"."customers"',
+    ):
+        assert part in said
+
+
+async def test_s4_1_a_table_without_key_or_identity_is_named(reading: Reading) -> None:
+    await execute(reading.clinic.dsn, "alter table crm.customers drop constraint customers_pkey")
+    assert await blocked(reading) == "no_replica_identity"
+
+
+async def test_s4_2_a_column_list_must_hold_the_replica_identity(reading: Reading) -> None:
+    dsn = reading.clinic.dsn
+    (version,) = (await fetch(dsn, "show server_version_num"))[0]
+    assert int(version) >= 150_000
+    await execute(
+        dsn,
+        "drop publication afflux",
+        "create publication afflux for table crm.customers (plan, visits, note)",
+    )
+    assert await blocked(reading) == "identity_not_published"
+
+
+async def test_s4_3_a_publication_that_goes_blocks_and_nothing_is_skipped(
+    reading: Reading,
+) -> None:
+    await _read_once(reading)
+    await execute(reading.clinic.dsn, "drop publication afflux")
+    assert await blocked(reading) == "publication_missing"
+
+
+async def test_s4_7_a_lost_slot_blocks_until_a_new_generation_reads_everything_anew(
+    reading: Reading,
+) -> None:
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    await execute(dsn, "select pg_drop_replication_slot('afflux_crm')")
+    await execute(dsn, "insert into crm.customers values (2, 'iron', 1, null)")
+    await execute(dsn, "update crm.customers set plan = 'tin' where id = 1")
+    assert await blocked(reading) == "slot_lost"
+    reading.source.source = reading.source.source.model_copy(update={"generation": 2})
+    async with reading.source.running() as task:
+        await until(reading.is_equal, "everything anew", task)
+
+
+async def test_s4_7_a_slot_that_somebody_else_advanced_blocks(reading: Reading) -> None:
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    await execute(dsn, "insert into crm.customers values (2, 'iron', 1, null)")
+    await execute(
+        dsn,
+        "checkpoint",  # what is not flushed cannot be passed over
+        "select pg_replication_slot_advance('afflux_crm', pg_current_wal_lsn())",
+    )
+    assert await blocked(reading) == "history_changed"
+
+
+async def test_s4_7_a_slot_in_use_elsewhere_is_waited_for(reading: Reading) -> None:
+    """Another session holds it open; it is never taken away."""
+    await _read_once(reading)
+    parts = urlsplit(reading.clinic.dsn)
+    command = [str(postgres_binaries() / "pg_recvlogical"), "-h", str(parts.hostname)]
+    command += ["-p", str(parts.port), "-U", "postgres", "-d", "shop", "-S", "afflux_crm"]
+    command += ["--start", "-f", "/dev/null", "-o", "proto_version=1"]
+    command += ["-o", "publication_names=afflux"]
+    holder = await asyncio.create_subprocess_exec(*command, stderr=subprocess.DEVNULL)
+    try:
+        await until(lambda: _active(reading.clinic.dsn), "the slot in use")
+        async with reading.source.running() as task:
+            await until(lambda: reading.source.standing.reason, "it says why it waits", task)
+            assert "in use" in str(reading.source.standing.reason)
+            assert holder.returncode is None
+            holder.kill()
+            await execute(reading.clinic.dsn, "update crm.customers set plan = 'tin'")
+            await until(reading.is_equal, "it goes on", task)
+    finally:
+        if holder.returncode is None:
+            holder.kill()
+        await holder.wait()
+
+
+async def _active(dsn: str) -> bool:
+    rows = await fetch(dsn, "select active from pg_replication_slots")
+    return bool(rows) and bool(rows[0][0])
+
+
+async def test_s4_7_a_slot_that_holds_back_too_much_is_dropped_where_that_is_asked_for(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _read_once(reading)
+    monkeypatch.setattr("services.warehouse.postgres.poll.LOOK_EVERY_S", 0.0)
+    limited = {"wal_drop_bytes": 1}
+    reading.source.source = reading.source.source.model_copy(update=limited)
+    assert await blocked(reading) == "slot_dropped"
+    assert await fetch(reading.clinic.dsn, "select * from pg_replication_slots") == []
+
+
+async def test_s4_7_a_database_that_restarts_is_waited_for(reading: Reading) -> None:
+    """Its sessions are ended as a restart ends them."""
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    async with reading.source.running() as task:
+        await until(lambda: reading.source.standing.state == "streaming", "it reads", task)
+        await execute(
+            dsn,
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'afflux'",
+            "insert into crm.customers values (9, 'gold', 3, null)",
+        )
+        await until(reading.is_equal, "it is back", task)
+
+
+async def test_s4_4_an_idle_publication_in_a_busy_database_retains_no_log(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    await execute(dsn, "create table public.noise (n int, t text)")
+    monkeypatch.setattr("services.warehouse.postgres.poll.IDLE_BYTES", 1 << 20)
+    async with reading.source.running() as task:
+        for _ in range(20):
+            await execute(
+                dsn,
+                "insert into public.noise select n, repeat('x', 200)"
+                " from generate_series(1, 10000) n",
+            )
+        await until(lambda: _retains_little(dsn), "the slot has moved on", task)
+
+
+async def _retains_little(dsn: str) -> bool:
+    """Less than half of what was written: some of it waits for the next checkpoint's horizon."""
+    rows = await fetch(
+        dsn,
+        "select pg_current_wal_lsn() - confirmed_flush_lsn < 2000000 from pg_replication_slots",
+    )
+    return bool(rows[0][0])
+
+
+async def test_s4_4_a_large_transaction_needs_no_more_memory_than_a_small_one(
+    reading: Reading,
+) -> None:
+    """Its rows go to the broker while they are read; nothing waits for its commit."""
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    await execute(
+        dsn,
+        "insert into crm.customers select n, 'gold', n, repeat('x', 100)"
+        " from generate_series(10, 40000) n",
+    )
+    async with reading.source.running() as task:
+        await until(lambda: _written(reading, 40_000), "all of it", task)
+
+
+async def _written(reading: Reading, rows: int) -> bool:
+    await asyncio.to_thread(reading.replica.read)
+    return len(reading.replica.people) >= rows - 10
+
+
+async def test_s4_5_what_was_not_sent_stays_and_a_new_column_is_met(reading: Reading) -> None:
+    """An out-of-line value that an update leaves alone is not in the log at all."""
+    dsn = reading.clinic.dsn
+    note = "".join(chr(97 + n * 7 % 26) for n in range(9000))
+    await execute(
+        dsn,
+        "alter table crm.customers alter column note set storage external",
+        f"insert into crm.customers values (1, 'gold', 3, '{note}')",
+    )
+    async with reading.source.running() as task:
+        await until(reading.is_equal, "the long note", task)
+        await execute(dsn, "update crm.customers set plan = 'iron'")
+        await until(reading.is_equal, "the note as it was", task)
+        await execute(
+            dsn,
+            "alter table crm.customers add column extra int",
+            "alter table crm.customers alter column visits type text using visits::text",
+            "update crm.customers set visits = '00012', extra = 7",
+        )
+        await until(lambda: _visits(reading) == "00012", "the new type", task)
+    last = reading.replica.events[-1]
+    assert b'"note"' not in last.payload
+    assert note.encode() not in last.payload
+
+
+def _visits(reading: Reading) -> Any:
+    reading.replica.read()
+    return reading.replica.people["1"]["visits"]
+
+
+async def test_s4_5_truncate_waits_for_a_person_like_any_mass_delete(reading: Reading) -> None:
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    await execute(dsn, "truncate crm.customers")
+    async with reading.source.running() as task:
+        with pytest.raises(Blocked) as found:
+            await until(reading.is_equal, "never", task)
+    assert found.value.reason == "mass_delete"
+
+
+async def test_s1_nothing_is_written_to_the_database_of_the_customer(
+    reading: Reading, tmp_path: Path
+) -> None:
+    """With a role that may only read; a dump from before equals one from after."""
+    dsn = reading.clinic.dsn
+    await execute(
+        dsn,
+        "insert into crm.customers select n, 'gold', n, 'confidential-' || n"
+        " from generate_series(1, 500) n",
+    )
+    before = _dump(dsn)
+    async with reading.source.running() as task:
+        await until(reading.is_equal, "the snapshot", task)
+    assert _dump(dsn) == before
+    rows = await fetch(
+        dsn, "select has_table_privilege($1, 'crm.customers', 'insert, update, delete')", ROLE
+    )
+    assert rows[0][0] is False
+    kept = await reading.source.pool.fetch("select body from warehouse.checkpoints")
+    assert kept
+    assert not any(b"confidential" in row["body"] for row in kept)
+
+
+def _dump(dsn: str) -> bytes:
+    parts = urlsplit(dsn)
+    command = [str(postgres_binaries() / "pg_dump"), "-h", str(parts.hostname)]
+    command += ["-p", str(parts.port), "-U", "postgres", "--inserts", "shop"]
+    dumped = subprocess.run(command, capture_output=True, check=True).stdout
+    return b"\n".join(
+        line
+        for line in dumped.split(b"\n")
+        if not line.startswith((b"\\restrict", b"\\unrestrict"))
+    )
+
+
+async def test_s4_7_credentials_appear_in_no_sentence(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CRM_DSN", reading.clinic.reader.replace(PASSWORD.split()[0], "wrong"))
+    await execute(
+        reading.clinic.dsn, "select pg_terminate_backend(0)", f"alter role {ROLE} nologin"
+    )
+    async with reading.source.running() as task:
+        await until(lambda: reading.source.standing.reason, "it says why it waits", task)
+    said = capsys.readouterr()
+    assert "wrong" not in said.out + said.err + str(reading.source.standing)
