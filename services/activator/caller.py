@@ -102,9 +102,9 @@ class Caller:
             found |= await self._made(again, found)
         return {key: _final(called) for key, called in found.items()}
 
-    async def introduce(self, tasks: Sequence[Task]) -> None:
-        """Make the profiles of these at the platform."""
-        await self._upserted(tasks)
+    async def introduce(self, tasks: Sequence[Task]) -> Mapping[Key, Called]:
+        """Make these profiles at the platform; what became of those that could not be made."""
+        return await self._upserted(tasks)
 
     async def ask(self, job: Job) -> Response | Failure | None:
         """How a job is; None while no call may be made."""

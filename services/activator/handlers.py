@@ -76,8 +76,11 @@ class Deliverer:
         self._count_again_at = clock.elapsed()
         self._trouble: Trouble | None = None
         instance, client = made()
-        self._limiter = Limiter(instance.destination.contract, clock)
+        self._limiter = self._limiter_of(instance)
         self._use(instance, client)
+
+    def _limiter_of(self, instance: Instance) -> Limiter:
+        return Limiter(instance.destination.contract, self._clock, self._ledger.ceilings)
 
     @property
     def instance(self) -> Instance:
@@ -95,7 +98,12 @@ class Deliverer:
         return 1 + int(self._random() * (2**62 - 1))
 
     async def open(self) -> None:
-        """Take over the pause that is in force, or end it if the definition has changed since."""
+        """Take over what was used of the ceilings, and the pause that is in force; end it if the
+        definition has changed since."""
+        await self._limiter.recall()
+        await self._take_over_pause()
+
+    async def _take_over_pause(self) -> None:
         self._pause = await self._ledger.paused()
         if self._pause is None or self._pause.version != self._instance.version:
             self._pause = None
@@ -106,12 +114,13 @@ class Deliverer:
         """Go on under the version of the definition that is in force now, between two batches."""
         async with self._one_at_a_time:
             await self._make_afresh()
-            await self.open()
+            await self._take_over_pause()
 
     async def _make_afresh(self) -> None:
         old, (instance, client) = self._client, self._made()
         if instance.destination is not self._instance.destination:
-            self._limiter = Limiter(instance.destination.contract, self._clock)
+            self._limiter = self._limiter_of(instance)
+            await self._limiter.recall()
         self._use(instance, client)
         if client is not old:
             await old.close()
@@ -230,8 +239,11 @@ class Deliverer:
         if self._instance.destination.contract.poll is None or self._pause is not None:
             return 0
         async with self._one_at_a_time:
-            jobs = await self._ledger.due_jobs(self._clock.now(), DUE_AT_ONCE)
-            return sum([await self._poll(job) for job in jobs])
+            ended = 0
+            for job in await self._ledger.due_jobs(self._clock.now(), DUE_AT_ONCE):
+                if self._pause is None:
+                    ended += await self._poll(job)
+            return ended
 
     async def _poll(self, job: Job) -> bool:
         instance, now = self._instance, self._clock.now()
@@ -258,9 +270,10 @@ class Deliverer:
         missing = [item for item, one in zip(items, found, strict=True) if one.upsert]
         self._audiences.ask_again()
         tasks = [task for item in missing if isinstance(task := await self._task(item), Task)]
-        await self._caller.introduce(tasks)
+        refused = await self._caller.introduce(tasks)
+        await self._react([called.reading for called in refused.values()])
         verdicts = [
-            self._verdict(item, _concluded(one, item))
+            self._verdict(item, refused.get(item.change.key) or _concluded(one, item))
             for item, one in zip(items, found, strict=True)
         ]
         await self._settle(verdicts, ())

@@ -10,6 +10,7 @@ from services.activator.domain.change import Change, Key, Person
 from services.activator.domain.fold import Entry, Skipped
 from services.activator.domain.job import Job
 from services.activator.domain.verdict import Item, Verdict
+from services.activator.window import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,9 @@ class Pause:
 
 class Ledger(Protocol):
     """What is kept about one destination; `ledger.py` keeps it in PostgreSQL."""
+
+    @property
+    def ceilings(self) -> Usage: ...
 
     async def read(self, keys: Sequence[Key]) -> Mapping[Key, Entry]: ...
 

@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.codec import decode_as, encode
 from schemas.records import Activation, Identifier
+from services.activator.ceilings import Ceilings
 from services.activator.domain.change import Change, Key, Person, change_of
 from services.activator.domain.fold import Entry, Skipped
 from services.activator.domain.job import Job
@@ -112,6 +113,7 @@ class Ledger:
     def __init__(self, pool: Any, destination_id: str) -> None:
         self._pool = pool
         self._id = destination_id
+        self.ceilings = Ceilings(pool, destination_id)
 
     async def read(self, keys: Iterable[Key]) -> Mapping[Key, Entry]:
         """What is known about these."""

@@ -1,7 +1,6 @@
 """Keeps the calls of one destination under its ceilings, and still while it asked for a pause."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
@@ -9,13 +8,13 @@ from datetime import datetime, timedelta
 from services.activator.clock import Clock
 from services.activator.domain.contract import Contract, Endpoint, Rate
 from services.activator.domain.outcomes import Outcome
+from services.activator.domain.verdict import CEILING
+from services.activator.window import Usage, Used, Window
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=15)
-RECOVERY_PER_MINUTE = 0.1
-MARGIN = 0.02
-MOST_MARGIN_S = 0.25
-"""So much longer is each stretch taken to be: calls do not arrive as far apart as they left."""
+PATIENCE_S = 60.0
+"""A call waits so long for its turn; beyond that its changes wait in the ledger."""
 
 
 class Paused(Exception):
@@ -29,70 +28,69 @@ class Paused(Exception):
         super().__init__(self.reason)
 
 
-class Window:
-    """At most so many calls in any stretch of its length."""
+class Full(Paused):
+    """A ceiling is used up for longer than a call waits."""
 
-    def __init__(self, rate: Rate, clock: Clock) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._length = rate.per_s + min(MOST_MARGIN_S, MARGIN * rate.per_s)
-        self._latest: deque[float] = deque(maxlen=rate.requests)
-        self._share = 1.0
-        self._lowered_at = 0.0
-
-    def slower(self) -> None:
-        """Half as fast; it comes back by a tenth of the ceiling a minute."""
-        self._share = max(0.05, self._current() / 2)
-        self._lowered_at = self._clock.elapsed()
-
-    async def turn(self) -> None:
-        """Wait until one more call keeps the ceiling."""
-        allowed = max(1, int(self._rate.requests * self._current()))
-        if len(self._latest) >= allowed:
-            wait = self._latest[-allowed] + self._length - self._clock.elapsed()
-            if wait > 0:
-                await self._clock.sleep(wait)
-        self._latest.append(self._clock.elapsed())
-
-    def _current(self) -> float:
-        minutes = (self._clock.elapsed() - self._lowered_at) / 60
-        return min(1.0, self._share + RECOVERY_PER_MINUTE * minutes)
+    outcome = Outcome.RETRY
+    reason = CEILING
 
 
 class Group:
-    """Calls under the same ceilings, and their common pause."""
+    """Calls under the same ceilings, and their common pause; `name` is for the ceilings that are
+    kept."""
 
-    def __init__(self, rates: Sequence[Rate], clock: Clock) -> None:
+    def __init__(self, rates: Sequence[Rate], clock: Clock, usage: Usage, name: str = "") -> None:
         self._clock = clock
-        self._windows = [Window(rate, clock) for rate in rates if rate.requests]
+        self._windows = [
+            Window(f"{name} {rate.scope} {rate.per_s:g}".strip(), rate, clock, usage)
+            for rate in rates
+            if rate.requests
+        ]
         self._slots = [asyncio.Semaphore(rate.in_flight) for rate in rates if rate.in_flight]
         self._turn = asyncio.Lock()
         self._until: datetime | None = None
+        self._full_until: datetime | None = None
         self._pause = FIRST_PAUSE
+
+    def recall(self, used: Sequence[Used]) -> None:
+        """Take over what predecessors have used."""
+        for window in self._windows:
+            window.recall(used)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Wait for a turn and hold it while the call lasts.
 
         Raises:
-            Paused: the destination wants none.
+            Paused: the destination wants none, or has granted all that it grants.
         """
         async with AsyncExitStack() as held:
             for slots in self._slots:
                 await held.enter_async_context(slots)
             async with self._turn:
                 self._check()
-                for window in self._windows:
-                    await window.turn()
+                await self._come_to_turn()
             self._check()
             yield
+
+    async def _come_to_turn(self) -> None:
+        wait = max((window.wait() for window in self._windows), default=0.0)
+        if wait > PATIENCE_S:
+            self._full_until = self._clock.now() + timedelta(seconds=wait)
+            raise Full(self._full_until)
+        if wait > 0:
+            await self._clock.sleep(wait)
+        for window in self._windows:
+            await window.write_down()
+        for window in self._windows:
+            window.count()
 
     def throttled(self, hint: timedelta | None, most: timedelta | None = None) -> datetime:
         """The destination asked to slow down. Without a hint each pause is twice the last; with
         `most` as well, beginning with the hint."""
         now, pause = self._clock.now(), hint
         if pause is None or most is not None:
-            if (until := self.until) is not None:
+            if (until := self._asked_until) is not None:
                 return until
             ceiling = most or LONGEST_PAUSE
             pause = min(max(pause or FIRST_PAUSE, self._pause), ceiling)
@@ -113,24 +111,38 @@ class Group:
     def until(self) -> datetime | None:
         """No call before that; None when one may be made."""
         now = self._clock.now()
+        ends = [end for end in (self._until, self._full_until) if end is not None and now < end]
+        return max(ends, default=None)
+
+    @property
+    def _asked_until(self) -> datetime | None:
+        """The end of the pause that the destination asked for."""
+        now = self._clock.now()
         return self._until if self._until is not None and now < self._until else None
 
     def _check(self) -> None:
-        if (until := self.until) is not None:
+        if (until := self._asked_until) is not None:
             raise Paused(until)
 
 
 class Limiter:
     """The ceilings of a platform, and those of operations that have their own."""
 
-    def __init__(self, contract: Contract, clock: Clock) -> None:
+    def __init__(self, contract: Contract, clock: Clock, usage: Usage) -> None:
         self.clock = clock
-        self._common = Group(contract.rates, clock)
+        self._usage = usage
+        self._common = Group(contract.rates, clock, usage)
         self._own = {
-            (each.method, each.path): Group(each.rates, clock)
+            (each.method, each.path): Group(each.rates, clock, usage, f"{each.method} {each.path}")
             for each in contract.endpoints
             if each.rates
         }
+
+    async def recall(self) -> None:
+        """Take over what the processes before this one have used; once, before the first call."""
+        used = await self._usage.used()
+        for group in (self._common, *self._own.values()):
+            group.recall(used)
 
     @property
     def until(self) -> datetime | None:

@@ -151,4 +151,13 @@ STEPS = (
     """
     alter table activator.ledger add column first_sent_at timestamptz;
     """,
+    """
+    create table activator.ceilings (
+        destination_id text not null,
+        ceiling text not null,
+        since timestamptz not null,
+        calls integer not null,
+        primary key (destination_id, ceiling, since)
+    );
+    """,
 )

@@ -7,11 +7,11 @@ from typing import Literal
 import msgspec
 
 from services.activator.domain.outcomes import WAITING, Outcome
-from services.activator.domain.verdict import Verdict
+from services.activator.domain.verdict import NOT_TRIED, Verdict
 
 State = Literal["working", "needs_auth", "misconfigured", "throttled", "not_answering"]
 TROUBLE = WAITING | {Outcome.PERMANENT, Outcome.SPLIT}
-FORESEEN = frozenset({"breaker_open", "paused", "in_order"})
+FORESEEN = NOT_TRIED | {"paused", "in_order"}
 """Reasons that only say that something else is waited for."""
 
 

@@ -342,7 +342,8 @@ async def pool(postgres: PostgresAddress) -> AsyncIterator[Any]:
     await migrate(made, "activator", STEPS)
     await made.execute(
         "truncate activator.ledger, activator.delivery_log, activator.destination_states,"
-        " activator.vendor_ids, activator.audiences, activator.jobs, activator.job_items"
+        " activator.vendor_ids, activator.audiences, activator.jobs, activator.job_items,"
+        " activator.ceilings"
     )
     yield made
     await made.close()

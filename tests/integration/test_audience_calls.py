@@ -110,3 +110,20 @@ async def test_s3_a_job_that_may_not_be_asked_about_makes_everything_wait(
         assert len(world.calls) == before + 1
         await house.come_to_rest()
     assert house.members() == {KNOWN_AS[world.name](n) for n in (*range(4), 5)}
+
+
+async def test_s5_8_who_could_not_be_made_there_for_now_is_made_with_the_next_attempt(
+    pool: Any, stub: Stub
+) -> None:
+    """A job says that the user is not known, and the platform is in trouble when she is made."""
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House("zendesk", pool, stub, client)
+        deliverer = await house.deliverer()
+        await deliverer.take(PEOPLE)
+        stub.faults["zendesk"] = ["upsert_profile status:503"]
+        house.clock.advance(timedelta(minutes=1))
+        assert await deliverer.poll_jobs() == 1
+        assert stub.faults["zendesk"] == []
+        await house.come_to_rest()
+    assert house.dead_letters.letters == []
+    assert house.members() == {KNOWN_AS["zendesk"](n) for n in range(4)}

@@ -38,6 +38,8 @@ class Items:
 
     places: Sequence[Place]
     bad: Sequence[int]
+    row: Row
+    """What the answer is about, which says how a platform names an item."""
 
     @property
     def wrong(self) -> Sequence[Place]:
@@ -73,7 +75,7 @@ def answer_for(
         return Response(status, {}, b"")
     if "text" in match:
         return Response(status, {"content-type": "text/plain"}, match["text"][0].encode())
-    body = _body(match, row, contract, Items(places, bad))
+    body = _body(match, row, contract, Items(places, bad, row))
     return Response(status, headers, json.dumps(body).encode())
 
 
@@ -191,16 +193,13 @@ def _fill(body: dict[str, Any], name: str, items: Items) -> None:
 
 
 def _positions(items: Items) -> list[Any]:
-    """Each bad item named in every way at once, as the platforms do one by one."""
+    """The bad items, each named as the platform does it: by address, trace id or position."""
+    if items.row.item_values is not None:
+        return [{"error": "wrong", "email_addresses": [bad.names[0]]} for bad in items.wrong]
+    if items.row.outcome == "ITEM_BY_TRACE_ID_PERMANENT":
+        return [{"context": {"objectWriteTraceId": [bad.names[0]]}} for bad in items.wrong]
     return [
-        {
-            "type": "wrong",
-            "input_array": bad.array,
-            "index": bad.array_index,
-            "context": {"objectWriteTraceId": [bad.names[0]]},
-            "email_addresses": [bad.names[0]],
-        }
-        for bad in items.wrong
+        {"type": "wrong", "input_array": bad.array, "index": bad.array_index} for bad in items.wrong
     ]
 
 

@@ -11,7 +11,11 @@ from services.activator.domain.outcomes import SENT, Outcome, Reading
 THROTTLED_AT_MOST = timedelta(hours=24)
 LONGEST_HINT = timedelta(hours=24)
 UNANSWERED = "breaker_open"
-"""No call was made, for the platform has not answered for a while: no attempt is counted."""
+"""No call was made, for the platform has not answered for a while."""
+CEILING = "ceiling"
+"""No call was made, for the platform grants no more for a while."""
+NOT_TRIED = frozenset({UNANSWERED, CEILING})
+"""No attempt is counted, and no age is held against it."""
 INTRODUCED = "introduced"
 """Why a change is sent again after its person was made at the platform."""
 
@@ -78,7 +82,7 @@ def verdict(item: Item, attempt: Attempt, *, now: datetime, delay: Delay) -> Ver
     outcome, reason = reading.outcome, reading.reason
     next_attempt_at = throttled_since = None
     match outcome:
-        case Outcome.RETRY if reason == UNANSWERED:
+        case Outcome.RETRY if reason in NOT_TRIED:
             next_attempt_at = attempt.paused_until or now + (reading.retry_after or timedelta(0))
         case Outcome.RETRY:
             attempts += 1

@@ -1,20 +1,40 @@
 """The ceiling of a destination: destinations.md §3 and §7, ruling 23."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pytest
 
 from services.activator.domain.contract import Rate
-from services.activator.limiter import Group, Paused
+from services.activator.domain.outcomes import Outcome
+from services.activator.limiter import Full, Group, Paused
+from services.activator.window import Used
 from tests.unit.activator.clock import START, SetClock
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 RATES = (Rate("endpoint", requests=5, per_s=1), Rate("endpoint", in_flight=2))
+
+
+class Remembered:
+    """What was used, in memory."""
+
+    def __init__(self) -> None:
+        self.parts: dict[tuple[str, datetime], Used] = {}
+        self.written = 0
+
+    async def used(self) -> Sequence[Used]:
+        return list(self.parts.values())
+
+    async def use(self, used: Sequence[Used], forgotten_before: datetime) -> None:
+        self.written += 1
+        self.parts |= {(each.ceiling, each.since): each for each in used}
+        self.parts = {k: u for k, u in self.parts.items() if u.since >= forgotten_before}
 
 
 async def test_ruling_23_no_second_sees_more_calls_than_the_ceiling() -> None:
     clock = SetClock()
-    limiter = Group(RATES, clock)
+    limiter = Group(RATES, clock, Remembered())
     left = []
     for _ in range(23):
         async with limiter.slot():
@@ -26,7 +46,7 @@ async def test_ruling_23_no_second_sees_more_calls_than_the_ceiling() -> None:
 
 async def test_s3_a_pause_lasts_as_long_as_was_asked_for() -> None:
     clock = SetClock()
-    limiter = Group(RATES, clock)
+    limiter = Group(RATES, clock, Remembered())
     assert limiter.throttled(MINUTE) == START + MINUTE
     with pytest.raises(Paused) as paused:
         async with limiter.slot():
@@ -39,7 +59,7 @@ async def test_s3_a_pause_lasts_as_long_as_was_asked_for() -> None:
 
 async def test_s3_without_a_hint_pauses_double_from_30_seconds_to_15_minutes() -> None:
     clock = SetClock()
-    limiter = Group(RATES, clock)
+    limiter = Group(RATES, clock, Remembered())
     pauses = []
     for _ in range(7):
         until = limiter.throttled(None)
@@ -52,7 +72,7 @@ async def test_s3_without_a_hint_pauses_double_from_30_seconds_to_15_minutes() -
 
 async def test_s5_2_a_day_that_is_used_up_pauses_for_15_minutes_doubling_to_an_hour() -> None:
     clock = SetClock()
-    limiter = Group(RATES, clock)
+    limiter = Group(RATES, clock, Remembered())
     pauses = []
     for _ in range(4):
         until = limiter.throttled(15 * MINUTE, 60 * MINUTE)
@@ -66,20 +86,20 @@ async def test_s5_2_a_day_that_is_used_up_pauses_for_15_minutes_doubling_to_an_h
 
 async def test_s3_a_pause_without_a_hint_stays_within_15_minutes_whatever_came_before() -> None:
     clock = SetClock()
-    limiter = Group(RATES, clock)
+    limiter = Group(RATES, clock, Remembered())
     for _ in range(3):
         clock.advance(limiter.throttled(15 * MINUTE, 60 * MINUTE) - clock.now())
     assert limiter.throttled(None) - clock.now() == 15 * MINUTE
 
 
 async def test_answers_to_calls_already_under_way_do_not_double_the_pause() -> None:
-    limiter = Group(RATES, SetClock())
+    limiter = Group(RATES, SetClock(), Remembered())
     assert limiter.throttled(None) == limiter.throttled(None)
 
 
 async def test_s7_a_hint_halves_the_rate_and_it_recovers_by_a_tenth_a_minute() -> None:
     clock = SetClock()
-    limiter = Group((Rate("account", requests=20, per_s=1),), clock)
+    limiter = Group((Rate("account", requests=20, per_s=1),), clock, Remembered())
 
     async def in_a_second() -> int:
         began, calls = clock.elapsed(), 0
@@ -93,3 +113,46 @@ async def test_s7_a_hint_halves_the_rate_and_it_recovers_by_a_tenth_a_minute() -
     assert await in_a_second() == pytest.approx(10, abs=1)
     clock.advance(6 * MINUTE)
     assert await in_a_second() == pytest.approx(20, abs=1)
+
+
+DAY = (Rate("token", requests=200, per_s=86_400),)
+
+
+async def calls_until_full(group: Group) -> int:
+    calls = 0
+    while True:
+        try:
+            async with group.slot():
+                calls += 1
+        except Full:
+            return calls
+
+
+async def test_ruling_23_a_successor_grants_only_what_is_left_of_the_day() -> None:
+    clock, usage = SetClock(), Remembered()
+    first = Group(DAY, clock, usage)
+    for _ in range(150):
+        async with first.slot():
+            clock.advance(MINUTE)
+    second = Group(DAY, clock, usage)
+    second.recall(await usage.used())
+    assert await calls_until_full(second) in range(48, 51)
+    assert usage.written < 150, "they are written down a hundredth of the ceiling at a time"
+    third = Group(DAY, clock, usage)
+    third.recall(await usage.used())
+    assert await calls_until_full(third) == 0
+    clock.advance(25 * HOUR)
+    assert await calls_until_full(third) == 200
+    assert len(usage.parts) <= 2, "what is older than a day is forgotten"
+
+
+async def test_ruling_23_who_waits_for_a_ceiling_for_long_waits_in_the_ledger() -> None:
+    clock = SetClock()
+    group = Group(DAY, clock, Remembered())
+    assert await calls_until_full(group) == 200
+    with pytest.raises(Full) as full:
+        async with group.slot():
+            pass
+    assert (full.value.outcome, full.value.reason) == (Outcome.RETRY, "ceiling")
+    assert full.value.until == group.until
+    assert full.value.until - clock.now() >= 24 * HOUR
