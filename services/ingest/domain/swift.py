@@ -249,7 +249,8 @@ def _settle(
 
 
 def _may_be_excessive(text: bytes, limits: Limits) -> bool:
-    """No event nests deeper than it has brackets, or has more leaves than it has commas and one."""
-    return (
-        text.count(b"{") + text.count(b"[") > limits.nesting or text.count(b",") + 1 > limits.leaves
-    )
+    """No event nests deeper than it has brackets, or has more leaves than it has commas and one;
+    and no text has more commas than bytes."""
+    if text.count(b"{") + text.count(b"[") > limits.nesting:
+        return True
+    return len(text) >= limits.leaves and text.count(b",") >= limits.leaves

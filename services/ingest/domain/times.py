@@ -22,7 +22,7 @@ _LONGEST = 64
 _SECONDS = tuple(f"{second:02}" for second in range(60))
 _MILLISECONDS = tuple(f"{millisecond:03}" for millisecond in range(1000))
 _SECOND_VALUES = {text: second * 1000 for second, text in enumerate(_SECONDS)}
-_MILLISECOND_VALUES = {text: millisecond for millisecond, text in enumerate(_MILLISECONDS)}
+_END_VALUES = {f".{text}Z": millisecond for millisecond, text in enumerate(_MILLISECONDS)}
 _ISO = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})"
     r"(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{0,9}))?)?"
@@ -67,18 +67,16 @@ def _read_number(number: int | float) -> int | None:
 
 def read_usual(text: str) -> int | None:
     """What is in the form that `write` gives; None for anything else."""
-    if len(text) != 24 or text[10] != "T" or text[19] != "." or text[23] != "Z":
+    millisecond, second = _END_VALUES.get(text[19:]), _SECOND_VALUES.get(text[17:19])
+    if millisecond is None or second is None:
         return None
     minute = _minute(text[:17])
-    second, millisecond = _SECOND_VALUES.get(text[17:19]), _MILLISECOND_VALUES.get(text[20:23])
-    if minute is None or second is None or millisecond is None:
-        return None
-    return minute + second + millisecond
+    return None if minute is None else minute + second + millisecond
 
 
 @lru_cache(4096)
 def _minute(text: str) -> int | None:
-    return _read_text(f"{text}00.000Z")
+    return _read_text(f"{text}00.000Z") if text[10] == "T" else None
 
 
 @lru_cache(4096)
