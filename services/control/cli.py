@@ -37,6 +37,7 @@ from services.control.status import (
     ServiceStatus,
     ask_all,
     destinations_table,
+    spool_table,
     status_table,
     warehouse_table,
 )
@@ -195,6 +196,8 @@ def status() -> int:
     console().print(status_table(answers))
     if (destinations := destinations_table(answers)).row_count:
         console().print(destinations)
+    if (spools := spool_table(answers)).row_count:
+        console().print(spools)
     if (topics := warehouse_table(answers)).row_count:
         console().print(topics)
     well = all(isinstance(answer, ServiceStatus) and answer.ready for answer in answers)

@@ -11,8 +11,10 @@ import msgspec
 from rich.table import Table
 
 from services.activator.standing import Standing
+from services.ingest.standing import SpoolStanding
 
 TIMEOUT_S = 3.0
+MEGABYTE = 1024 * 1024
 
 
 class SegmentStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +68,8 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of a sender."""
     warehouse: WarehouseStatus | None = None
     """Of a warehouse reader."""
+    spool: SpoolStanding | None = None
+    """Of an ingest process."""
 
 
 class Silent(msgspec.Struct, frozen=True):
@@ -149,6 +153,34 @@ def warehouse_table(answers: Sequence[Answer]) -> Table:
             kept = "" if stands.retained_bytes is None else f"{stands.retained_bytes / 1e6:.1f} MB"
             table.add_row(stands.source, stands.topic, state, age, kept)
     return table
+
+
+def spool_table(answers: Sequence[Answer]) -> Table:
+    """One row an ingest process: where its events go, and what waits on its disk for how long."""
+    table = Table("ingest", "events go to", "waiting", "of the spool", "oldest")
+    for answer in answers:
+        if isinstance(answer, ServiceStatus) and (stands := answer.spool) is not None:
+            table.add_row(
+                f"worker {answer.worker}",
+                _way(stands),
+                str(stands.records),
+                _filled(stands),
+                f"{stands.age_s:.0f} s ago" if stands.records else "",
+            )
+    return table
+
+
+def _way(stands: SpoolStanding) -> str:
+    if stands.is_direct:
+        return "the broker"
+    return "the spool" if stands.limit_bytes else "nowhere: refused"
+
+
+def _filled(stands: SpoolStanding) -> str:
+    if not stands.limit_bytes:
+        return "none"
+    size, limit = stands.bytes / MEGABYTE, stands.limit_bytes / MEGABYTE
+    return f"{size:.1f} of {limit:.0f} MB ({stands.bytes / stands.limit_bytes:.0%})"
 
 
 def _state(stands: Standing) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from secrets import token_bytes
 from uuid import uuid4
 
+import msgspec
 import structlog
 import uvloop
 from aiohttp import web
@@ -83,6 +84,7 @@ async def run(settings: Settings) -> None:
     health_server = serve(health, settings.health_host, settings.health_port)
     log.info("health is served", host=settings.health_host, port=health_server.port)
     health.definitions = known.definitions.versions
+    health.details = lambda: {"spool": msgspec.to_builtins(sender.standing())}
     desk = _desk(settings, known.workspace)
     collector = _collector(settings, desk, sender, known.suppressions)
     front = Front(collector, desk, outage_status=settings.ingest_outage_status)

@@ -26,6 +26,7 @@ from services.ingest.lane import BATCH_RECORDS, Lane
 from services.ingest.outgoing import Commit, Entry, Outgoing, Reason
 from services.ingest.producer import TOPICS, Broker, answers, close
 from services.ingest.spool import Spool
+from services.ingest.standing import SpoolStanding
 
 log = structlog.get_logger()
 
@@ -86,6 +87,17 @@ class Sender:
     def is_available(self) -> bool:
         """Whether what is sent now can be expected to be durable in time."""
         return self.is_direct or (self._spool is not None and self._spool.is_open)
+
+    def standing(self) -> SpoolStanding:
+        """Where events go now, and what waits."""
+        spool = self._spool
+        return SpoolStanding(
+            is_direct=self.is_direct,
+            records=0 if spool is None else spool.records,
+            bytes=0 if spool is None else spool.bytes,
+            limit_bytes=0 if spool is None else spool.limit,
+            age_s=0.0 if spool is None else spool.age_s,
+        )
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Return when every record is durable.

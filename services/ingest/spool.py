@@ -54,7 +54,7 @@ class Spool:
         self._failed_at: float | None = None
         metrics.SPOOL_BYTES.set_function(lambda: files.bytes)
         metrics.SPOOL_RECORDS.set_function(lambda: files.records)
-        metrics.SPOOL_AGE_SECONDS.set_function(self._age)
+        metrics.SPOOL_AGE_SECONDS.set_function(lambda: self.age_s)
         metrics.SPOOL_LIMIT_BYTES.set(limit)
 
     @property
@@ -64,6 +64,15 @@ class Spool:
     @property
     def bytes(self) -> int:
         return self._files.bytes
+
+    @property
+    def records(self) -> int:
+        return self._files.records
+
+    @property
+    def limit(self) -> int:
+        """Bytes that it may hold."""
+        return self._limit
 
     @property
     def is_open(self) -> bool:
@@ -140,7 +149,9 @@ class Spool:
     def close(self) -> None:
         self._files.close()
 
-    def _age(self) -> float:
+    @property
+    def age_s(self) -> float:
+        """Since the oldest record was written; 0 when there is none."""
         oldest = self._files.oldest_at
         return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
 

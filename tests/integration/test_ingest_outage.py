@@ -6,6 +6,7 @@ drops, and each user's events are in the order in which they were sent. Without 
 false 200.
 """
 
+import json
 import signal
 import threading
 import time
@@ -210,6 +211,10 @@ def test_12_only_the_first_requests_of_an_outage_wait(
         assert max(took[1:]) < 1
         assert running.metric("afflux_ingest_spool_records") == 20 * 11
         assert running.metric("afflux_ingest_spool_bytes") > 10_000
+        stands = json.loads(running.health("/status"))["spool"]
+        assert (stands["is_direct"], stands["records"]) == (False, 20 * 11)
+        assert stands["bytes"] > 10_000
+        assert stands["age_s"] > 0
         assert running.get("/ready").status == 200
         broker.resume()
         until_drained(running)

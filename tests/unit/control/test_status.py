@@ -12,8 +12,10 @@ from services.control.status import (
     SegmentStatus,
     ServiceStatus,
     destinations_table,
+    spool_table,
     status_table,
 )
+from services.ingest.standing import SpoolStanding
 
 
 def shown(segment: SegmentStatus) -> str:
@@ -80,3 +82,26 @@ def test_how_a_destination_stands(fields: dict[str, Any], said: list[str]) -> No
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().replace("│", " ").splitlines()
     assert said in [line.split() for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("direct", "records", "size", "limit", "age", "said"),
+    [
+        (True, 0, 0, 1 << 30, 0.0, ["worker 2", "the broker", " 0 ", "0.0 of 1024 MB (0%)"]),
+        (False, 70, 3 << 20, 8 << 20, 61.7, ["the spool", "70", "3.0 of 8 MB (38%)", "62 s ago"]),
+        (False, 0, 0, 0, 0.0, ["nowhere: refused", "none"]),
+    ],
+)
+def test_12_the_age_and_size_of_a_spool_are_shown(
+    direct: bool, records: int, size: int, limit: int, age: float, said: list[str]
+) -> None:
+    stands = SpoolStanding(
+        is_direct=direct, records=records, bytes=size, limit_bytes=limit, age_s=age
+    )
+    console = Console(file=io.StringIO(), width=200)
+    answer = ServiceStatus(service="ingest", worker=2, ready=True, spool=stands)
+    console.print(spool_table([answer]))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert [one for one in said if one not in shown] == []
+    assert ("s ago" in shown) is (records > 0)
