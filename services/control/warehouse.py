@@ -1,4 +1,4 @@
-"""What holds between a model and its source: deletes must say whose the row was."""
+"""What holds between a model and its source: how rows are asked for, whose a deleted one was."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from services.control.documents import Document, Fault
 from services.warehouse.domain.model import ROW, Model
 from services.warehouse.domain.source import SOURCES
+from services.warehouse.domain.sql.query import NotOneSelect, subquery
 
 
 def unfit_models(documents: Sequence[Document]) -> Iterator[Fault]:
@@ -22,6 +23,10 @@ def unfit_models(documents: Sequence[Document]) -> Iterator[Fault]:
 def _unfit(document: Document, model: Model, source: Document) -> Iterator[Fault]:
     if source.body.get("type") not in SOURCES:
         yield document.fault("source", f"`{source.id}` is a tracker, not a warehouse source")
+    elif source.body["type"] == "sql":
+        yield from _unfit_query(document, model, source)
+    elif model.query is not None:
+        yield document.fault("query", f"`{source.id}` has tables: name the `relation` instead")
     elif source.body.get("replica_identity") != "full" and not _says_whose(model):
         yield document.fault(
             "identifiers",
@@ -29,6 +34,30 @@ def _unfit(document: Document, model: Model, source: Document) -> Iterator[Fault
             " `replica_identity: full` in the source and the database"
             + (", or add an identifier `$row`" if model.rows == "profile" else ""),
         )
+
+
+def _unfit_query(document: Document, model: Model, source: Document) -> Iterator[Fault]:
+    if model.query is None:
+        yield document.fault("relation", f"`{source.id}` is asked by SQL: write a `query` instead")
+        return
+    try:
+        subquery(model.query, str(source.body.get("engine", "postgres")))
+    except NotOneSelect as error:
+        yield document.fault("query", str(error))
+    if not _is_known_by_digest(model):
+        yield document.fault(
+            "identifiers",
+            "of a row that is gone only the digest is known: "
+            + ("add an identifier `$row`, or " if model.rows == "profile" else "")
+            + "set `on_delete: ignore` or `deletes: ignore`",
+        )
+
+
+def _is_known_by_digest(model: Model) -> bool:
+    """Whether a row's digest alone says whose it was, or nobody asks."""
+    if model.rows == "event" or "ignore" in (model.deletes, model.on_delete):
+        return True
+    return model.rows == "profile" and ROW in model.identifiers.values()
 
 
 def _says_whose(model: Model) -> bool:

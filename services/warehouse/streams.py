@@ -114,7 +114,7 @@ class RowStage:
         self._models: dict[str, list[tuple[Model, int]]] = {}
         self._tables = [model.table() for model in models]
         for number, model in enumerate(models):
-            self._models.setdefault(model.relation, []).append((model, number))
+            self._models.setdefault(model.origin, []).append((model, number))
         self.partitions: set[int] = set()
         self._fingerprints: set[bytes] = set()
         self._standing = standing

@@ -1,10 +1,19 @@
 """The workspace kind `model`: what the rows of one table mean."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
+from schemas.predicates.durations import duration
 from services.warehouse.domain.debezium import Table
 from services.warehouse.domain.types import declared
 
@@ -20,6 +29,21 @@ def _a_type(text: str) -> str:
     return text
 
 
+def _milliseconds(given: Any) -> int:
+    found = duration(given) if not isinstance(given, int) else given
+    if isinstance(found, str):
+        raise ValueError(found)
+    return found
+
+
+Duration = Annotated[
+    int,
+    BeforeValidator(_milliseconds),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,18}(ms|[smhdw])$"}),
+]
+"""Written `15m`; milliseconds."""
+
+
 class Model(BaseModel):
     """Rows of a table as profiles, events or relations of people."""
 
@@ -30,8 +54,25 @@ class Model(BaseModel):
     name: str = ""
     description: str = ""
     source: Annotated[str, Field(min_length=1)]
-    relation: Annotated[str, Field(pattern=r"^[^.]+\.[^.]+$")]
-    """`schema.table`; of a database without schemas `database.table`."""
+    relation: Annotated[str, Field(pattern=r"^[^.]+\.[^.]+$")] | None = None
+    """`schema.table`; of a database without schemas `database.table`. Left out with `query`."""
+    query: Annotated[str, Field(min_length=1)] | None = None
+    """Of a source of type sql: one SELECT, whose rows these are."""
+    updated_at: Name | None = None
+    """The query's column that says when a row last changed: between comparisons of everything,
+    only rows from behind the last one's instant are read."""
+    every: Duration = 15 * 60_000
+    """How often the query is run."""
+    diff_every: Duration = 86_400_000
+    """With `updated_at`: how often everything is compared, for what `updated_at` does not show."""
+    overlap: Duration = 5 * 60_000
+    """How far behind the last instant reading begins: a transaction that commits late bears an
+    earlier one."""
+    deletes: Literal["diff", "ignore"] = "diff"
+    """Whether a row that is not in the result any more is a delete."""
+    on_change: Literal["silent", "resend"] | None = None
+    """When query or mapping changed: `silent` takes the rows as they are now for told, `resend`
+    tells all of them again. Without it the source waits for the choice."""
     rows: Literal["profile", "event", "relation"]
     """What a row is: a person, something that happened, or something that belongs to a person."""
     key: tuple[Name, ...] = ()
@@ -60,6 +101,7 @@ class Model(BaseModel):
         for field, rows in _ONLY_OF.items():
             if field in self.model_fields_set and self.rows not in rows:
                 raise ValueError(f"`{field}` is for rows: {' and '.join(rows)}, not {self.rows}")
+        self._check_relation()
         if self.rows == "profile" and not self.columns and not len(self.identifiers) > 1:
             raise ValueError("a profile's row must map columns, or more than one identifier")
         if self.rows == "relation" and self.on_delete == "event":
@@ -71,6 +113,17 @@ class Model(BaseModel):
             raise ValueError(f"types: the model does not use the column `{unknown[0]}`")
         return self
 
+    def _check_relation(self) -> None:
+        if (self.relation is None) == (self.query is None):
+            raise ValueError("a model has a `relation`, or a `query` where its source is sql")
+        for field in sorted(_OF_QUERIES & self.model_fields_set):
+            if self.query is None:
+                raise ValueError(f"`{field}` is for models with a `query`")
+            if field in _OF_STAMPS and self.updated_at is None:
+                raise ValueError(f"`{field}` is for models with `updated_at`")
+        if self.query is not None and not self.key:
+            raise ValueError("a model with a `query` needs the columns of its `key`")
+
     def _named(self) -> Iterator[str]:
         yield from self.columns
         yield from (column for column in self.identifiers.values() if column != ROW)
@@ -81,6 +134,11 @@ class Model(BaseModel):
     def used(self) -> frozenset[str]:
         """The columns that are read."""
         return frozenset(self._named())
+
+    @property
+    def origin(self) -> str:
+        """What changes of its rows call their relation."""
+        return self.relation or self.id
 
     @property
     def event_name(self) -> str:
@@ -104,3 +162,6 @@ _ONLY_OF: Mapping[str, tuple[str, ...]] = {
     "on_delete": ("profile", "relation"),
     "on_null": ("profile",),
 }
+
+_OF_STAMPS = frozenset({"diff_every", "overlap"})
+_OF_QUERIES = _OF_STAMPS | {"updated_at", "every", "deletes", "on_change"}

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from services.warehouse.domain.debezium import PLACEHOLDER, Dialect, Format
 
@@ -97,7 +97,32 @@ class PostgresSource(WarehouseSource):
         return self.slot or f"afflux_{self.id.replace('-', '_')}"[:63]
 
 
+class SqlSource(WarehouseSource):
+    """A database that is asked by the SELECTs of its models."""
+
+    type: Literal["sql"]
+    engine: Literal["postgres", "duckdb"]
+    dsn: Annotated[str, Field(min_length=1)] | None = None
+    """Of postgres: connection string, `env:NAME` or `file:PATH`. The role needs SELECT."""
+    path: Annotated[str, Field(min_length=1)] | None = None
+    """Of duckdb: the database's file, which is opened to be read only while a query runs."""
+    run_timeout_s: Annotated[int, Field(ge=1, le=86_400)] = 600
+    """A run that takes longer is cut short and repeated."""
+    generation: Annotated[int, Field(ge=1)] = 1
+    """Raised by a person to have every row read anew."""
+
+    @model_validator(mode="after")
+    def _fits_its_engine(self) -> Self:
+        wanted = "dsn" if self.engine == "postgres" else "path"
+        other = "path" if wanted == "dsn" else "dsn"
+        if getattr(self, wanted) is None:
+            raise ValueError(f"the engine {self.engine} needs `{wanted}`")
+        if getattr(self, other) is not None:
+            raise ValueError(f"`{other}` is not for the engine {self.engine}")
+        return self
+
+
 SOURCES: Mapping[str, type[WarehouseSource]] = MappingProxyType(
-    {"debezium": DebeziumSource, "postgres": PostgresSource}
+    {"debezium": DebeziumSource, "postgres": PostgresSource, "sql": SqlSource}
 )
 """Type → its document."""

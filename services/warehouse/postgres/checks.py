@@ -30,7 +30,7 @@ async def problems(
     session: Any, source: PostgresSource, models: Sequence[Model]
 ) -> Sequence[Setup]:
     """All of them at once; empty when the database is ready."""
-    relations = {model.relation: model.key for model in models}
+    relations = {model.origin: model.key for model in models}
     published = await catalog.publishes(session, source.publication)
     tables = await catalog.tables(session, relations)
     decoders = catalog.Decoders()

@@ -40,7 +40,7 @@ def wanted_tables(models: Sequence[Model]) -> Mapping[str, frozenset[str]]:
     """`schema.table` → the columns that its models use."""
     found: dict[str, frozenset[str]] = {}
     for model in models:
-        found[model.relation] = found.get(model.relation, frozenset()) | model.used
+        found[model.origin] = found.get(model.origin, frozenset()) | model.used
     return found
 
 
@@ -114,7 +114,7 @@ class PostgresConnector:
         return {relation: self._decoders.plain(table) for relation, table in tables.items()}
 
     def _wanted(self, table: Table) -> Wanted:
-        declared = next((m.key for m in self._models if m.relation == table.relation), ())
+        declared = next((m.key for m in self._models if m.origin == table.relation), ())
         return Wanted(table.relation, table.key or declared, self._columns[table.relation])
 
     async def _position(self, session: Any) -> Checkpoint:

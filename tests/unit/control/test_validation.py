@@ -47,7 +47,7 @@ FAULTS = [
     ),
     (
         "kind: source\nid: web\ntype: oracle\n",
-        "3 source web: type: is no type of source; the types are debezium, postgres",
+        "3 source web: type: is no type of source; the types are debezium, postgres, sql",
     ),
     (
         "kind: model\nid: orders\nrelation: crm.orders\nrows: event\n"
