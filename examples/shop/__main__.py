@@ -16,8 +16,9 @@ import cyclopts
 
 from deploy.local.errors import LocalStackError
 from deploy.local.stack import ended_by_signals
+from examples.shop import platforms
 from examples.shop.receiver import Call, Receiver
-from examples.shop.recompute import differences, recompute
+from examples.shop.recompute import Expected, differences, recompute
 from examples.shop.screen import Figures, Screen, latency
 from examples.shop.story import told
 from examples.shop.traffic import Traffic
@@ -25,6 +26,8 @@ from examples.shop.watcher import Watcher
 from schemas.records import MembershipChanged
 from services.control.apply import apply, valid_documents
 from services.control.platform import Platform, PlatformFailed, running_platform
+from tests.stub.server import Stub
+from tests.stub.serving import serving
 
 DATA_DIR = Path(".afflux/demo")
 WORKSPACE = Path(__file__).with_name("workspace")
@@ -72,26 +75,31 @@ def _demo(*, once: bool, visitors: int, seconds: int, seed: int) -> int:
         secrets.token_hex(16),
         "whsec_" + b64encode(secrets.token_bytes(24)).decode(),
     )
-    environment = {**os.environ, "SHOP_WRITE_KEY": write_key, "SHOP_ADS_SECRET": secret}
+    keys = {"SHOP_WRITE_KEY": write_key, "SHOP_ADS_SECRET": secret, **platforms.TOKENS}
+    environment = {**os.environ, **keys}
     screen = Screen()
     screen.say("starting Kafka, PostgreSQL and the services …")
     with (
         closing(Receiver(secret)) as receiver,
+        serving() as stub,
         running_platform(
             DATA_DIR, partitions=PARTITIONS, durable=False, environment=environment
         ) as platform,
         closing(Watcher(platform.bootstrap, PARTITIONS)) as watcher,
     ):
-        apply(platform.bootstrap, valid_documents(_workspace(receiver)), partitions=PARTITIONS)
+        workspace = _workspace(receiver)
+        apply(platform.bootstrap, valid_documents(workspace), partitions=PARTITIONS)
         _until(lambda: watcher.built >= PARTITIONS, "the segments in force")
         _until(lambda: _is_ready(platform), "the sender ready")
         traffic = Traffic(platform.ingest_urls[0], write_key, visitors, seed)
         traffic.start()
         try:
+            _follow(screen, platform, workspace, stub)
             _show(screen, receiver, watcher, seconds if once else None, platform)
         finally:
             traffic.stop()
-        return _judge(screen, receiver, watcher, traffic)
+        expected = _judge(screen, receiver, watcher, traffic)
+        return 0 if expected and _judge_platforms(screen, stub, expected) else 1
 
 
 def _workspace(receiver: Receiver) -> Path:
@@ -102,6 +110,13 @@ def _workspace(receiver: Receiver) -> Path:
         text = file.read_text(encoding="utf-8")
         file.write_text(text.replace("http://127.0.0.1:9009/ads", receiver.url), encoding="utf-8")
     return copy
+
+
+def _follow(screen: Screen, platform: Platform, workspace: Path, stub: Stub) -> None:
+    """Two destinations more, while the shop is open: who is a member already is sent first."""
+    (workspace / "platforms.yaml").write_text(platforms.documents(stub), encoding="utf-8")
+    apply(platform.bootstrap, valid_documents(workspace), partitions=PARTITIONS)
+    screen.say(f"from now on Meta and HubSpot follow the segment {platforms.SEGMENT} as well")
 
 
 def _is_ready(platform: Platform) -> bool:
@@ -156,8 +171,11 @@ def _latencies(receiver: Receiver, watcher: Watcher) -> list[int]:
     return found
 
 
-def _judge(screen: Screen, receiver: Receiver, watcher: Watcher, traffic: Traffic) -> int:
-    """Compare what the receiver was told with SQL, at one instant after the last event."""
+def _judge(
+    screen: Screen, receiver: Receiver, watcher: Watcher, traffic: Traffic
+) -> Expected | None:
+    """Compare what the receiver was told with SQL, at one instant after the last event; what SQL
+    says if they are equal."""
     screen.say("the shop is closed; waiting until everything is delivered …")
     _until(lambda: len(watcher.events) >= traffic.sent, "all events in the log")
     _until(lambda: _is_told(receiver, watcher, None), "all changes delivered")
@@ -180,7 +198,22 @@ def _judge(screen: Screen, receiver: Receiver, watcher: Watcher, traffic: Traffi
         f"the receiver's audiences against SQL over the accepted events,"
         f" {len(expected.members)} memberships: {verdict}"
     )
-    return 1 if wrong or not expected.members else 0
+    return expected if expected.members and not wrong else None
+
+
+def _judge_platforms(screen: Screen, stub: Stub, expected: Expected) -> bool:
+    """Compare whom Meta and HubSpot hold with SQL; nobody enters or leaves the pro plan now."""
+    with suppress(TooLate):
+        _until(lambda: not platforms.differences(stub, expected), "the platforms' sets")
+    wrong = platforms.differences(stub, expected)
+    for line in wrong:
+        screen.say(line)
+    counts = ", ".join(
+        f"{platform} {len(platforms.held(stub, platform))}" for platform in platforms.KNOWS_BY
+    )
+    verdict = "EQUAL" if not wrong else f"{len(wrong)} DIFFERENCES"
+    screen.say(f"the stub's sets of the {platforms.SEGMENT} ({counts}) against SQL: {verdict}")
+    return not wrong
 
 
 def _is_told(receiver: Receiver, watcher: Watcher, until: int | None) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -21,6 +21,15 @@ class Expected:
     members: frozenset[Member]
     person_of: dict[str, str]
     """Anonymous or user id → person."""
+    addresses_of: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Person → the e-mail addresses that she has told."""
+
+    def addresses(self, segment: str) -> frozenset[str]:
+        """Of all members of a segment."""
+        members = [person for name, person in self.members if name == segment]
+        return frozenset(
+            address for person in members for address in self.addresses_of.get(person, ())
+        )
 
 
 def recompute(events: Iterable[Event], now: int) -> Expected:
@@ -42,9 +51,14 @@ def recompute(events: Iterable[Event], now: int) -> Expected:
         database.execute(statement)
     members = database.execute(question, {"now": now}).fetchall()
     people = database.execute("select name, person from people").fetchall()
+    addresses = database.execute(
+        "select person, list(distinct traits ->> 'email') from facts"
+        " where traits ->> 'email' is not null group by person"
+    ).fetchall()
     return Expected(
         frozenset((segment, person) for segment, person in members),
         {name[2:]: person for name, person in people},
+        {person: frozenset(known) for person, known in addresses},
     )
 
 

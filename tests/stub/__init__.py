@@ -1,1 +1,1 @@
-"""A server that plays every platform, strictly, for the tests of the activator."""
+"""A server that plays every platform, strictly: for the tests, the benchmarks and the demo."""
