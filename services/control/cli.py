@@ -25,6 +25,7 @@ from services.control.commands.history import history
 from services.control.commands.profile import profile
 from services.control.commands.reconcile import reconcile
 from services.control.commands.resume import resume
+from services.control.commands.source import check_source
 from services.control.console import console
 from services.control.definitions_log import ApplyBusy
 from services.control.destinations import NoLedger, NoSuchDestination
@@ -43,6 +44,7 @@ from services.control.status import (
 )
 from services.control.validation import check_workspace
 from services.runtime.kafka import UnknownTopic
+from services.runtime.secrets import UnresolvedSecret
 from services.runtime.settings import read
 from services.segmenter.explaining import Unexplainable
 from services.segmenter.past_memberships import BeforeTheLog
@@ -51,6 +53,7 @@ from services.segmenter.view import ViewBusy
 TROUBLE = (
     Unreachable,
     UnknownTopic,
+    UnresolvedSecret,
     ApplyBusy,
     NoLedger,
     NoSuchDestination,
@@ -77,8 +80,11 @@ app = App(
 )
 destination = App(name="destination", help="Look after one destination.")
 destination.command(try_out, name="test")
+source = App(name="source", help="Look after one warehouse source.")
+source.command(check_source, name="check")
 app.command(dead_letters)
 app.command(destination)
+app.command(source)
 app.command(reconcile)
 app.command(resume)
 app.command(audit)

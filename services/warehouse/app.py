@@ -24,7 +24,7 @@ from services.runtime.settings import read
 from services.runtime.stage import Blocked
 from services.warehouse import metrics
 from services.warehouse.connecting import Served
-from services.warehouse.connector import connect_source
+from services.warehouse.connector import connect_source, remove_source
 from services.warehouse.domain.canonical import Digests
 from services.warehouse.domain.source import DebeziumSource
 from services.warehouse.plan import Job, jobs
@@ -35,7 +35,9 @@ from services.warehouse.streams import RowStage
 
 log = structlog.get_logger()
 
-USAGE = "usage: python -m services.warehouse [reader SOURCE TOPIC | connector SOURCE]"
+USAGE = (
+    "usage: python -m services.warehouse [reader SOURCE TOPIC | connector SOURCE | remover SOURCE]"
+)
 LOOK_EVERY_S = 1.0
 
 
@@ -48,6 +50,8 @@ def command() -> None:
             main("warehouse", partial(_serve, f"{source_id}/{topic}", _read))
         case ["connector", source_id]:
             main("warehouse", partial(_serve, source_id, connect_source))
+        case ["remover", source_id]:
+            main("warehouse", partial(_serve, source_id, remove_source))
         case _:
             sys.exit(USAGE)
 

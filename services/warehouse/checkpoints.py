@@ -66,6 +66,11 @@ class Checkpoints:
             nonce + self._seal.encrypt(nonce, body, self._about(name)),
         )
 
+    async def exist(self) -> bool:
+        """Whether anything of this source is kept."""
+        query = "select exists (select from warehouse.checkpoints where source = $1)"
+        return bool(await self._pool.fetchval(query, self._source))
+
     async def forget(self) -> None:
         """All of this source."""
         await self._pool.execute(

@@ -1,7 +1,10 @@
-"""The process that reads one source and writes what changed to the topic of that source."""
+"""The processes that reach out to one source: to read what changed, or to take our things back."""
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -15,9 +18,11 @@ from services.warehouse.domain.canonical import Digests
 from services.warehouse.domain.source import PostgresSource
 from services.warehouse.plan import Job
 from services.warehouse.postgres.connector import PostgresConnector
+from services.warehouse.removal import remove
 
 log = structlog.get_logger()
 
+LOCK = "select pg_try_advisory_lock(hashtext($1))"
 LOCK_EVERY_S = 0.5
 
 
@@ -32,11 +37,20 @@ def connect_source(job: Job, served: Served) -> None:
         Blocked: a person must decide.
         LostDatabase, KafkaException: begin again at the checkpoint.
     """
-    asyncio.run(_until_stopped(job, served))
+    asyncio.run(_until_stopped(_connected(job, served)))
 
 
-async def _until_stopped(job: Job, served: Served) -> None:
-    work = asyncio.ensure_future(_work(job, served))
+def remove_source(job: Job, served: Served) -> None:
+    """Take everything back, then wait for SIGTERM or SIGINT.
+
+    Raises:
+        LostDatabase: begin again.
+    """
+    asyncio.run(_until_stopped(_removed(job, served)))
+
+
+async def _until_stopped(doing: Coroutine[Any, Any, None]) -> None:
+    work = asyncio.ensure_future(doing)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
     try:
@@ -45,31 +59,24 @@ async def _until_stopped(job: Job, served: Served) -> None:
         log.info("stopping")
 
 
-async def _work(job: Job, served: Served) -> None:
+async def _connected(job: Job, served: Served) -> None:
     settings, source = served.settings, job.source.id
     create_topics(settings.kafka_bootstrap, [changes(source)], 1)
-    pool = await connect(settings.postgres_dsn.get_secret_value(), served.health)
-    checkpoints = Checkpoints(pool, source, settings.key())
-    await checkpoints.prepare()
-    async with pool.acquire() as connection:
-        lost = await _alone(connection, source)
+    async with _alone(source, served) as alone:
         tools = Tools(
             writer=ChangeWriter(settings, source),
-            checkpoints=checkpoints,
+            checkpoints=alone.checkpoints,
             digests=Digests(settings.key()),
             standing=served.standing,
-            database=pool,
+            database=alone.pool,
         )
-        served.health.ready()
-        run = asyncio.ensure_future(connector_of(job, tools).run())
-        try:
-            await asyncio.wait([run, lost], return_when=asyncio.FIRST_COMPLETED)
-            if not run.done():
-                raise LostDatabase("the connection to our own PostgreSQL was lost")
-            run.result()
-        finally:
-            run.cancel()
-            await asyncio.gather(run, return_exceptions=True)
+        await alone.holding(connector_of(job, tools).run())
+
+
+async def _removed(job: Job, served: Served) -> None:
+    async with _alone(job.source.id, served) as alone:
+        doing = remove(job.source, alone.checkpoints, served.settings, served.standing)
+        await alone.holding(doing)
 
 
 def connector_of(job: Job, tools: Tools) -> Connector:
@@ -81,20 +88,49 @@ def connector_of(job: Job, tools: Tools) -> Connector:
             raise TypeError(f"{job.source.type} has no connector")
 
 
-async def _alone(connection: Any, source: str) -> asyncio.Future[None]:
-    """Hold the lock of this source; the future is done when it was lost.
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """What is given to the one process that reaches out to a source."""
 
-    A predecessor that is still alive would move positions back.
-    """
+    pool: Any
+    checkpoints: Checkpoints
+    lost: asyncio.Future[None]
+    """Done when the lock was lost."""
+
+    async def holding(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it as long as the lock is ours.
+
+        Raises:
+            LostDatabase: it is not any more.
+        """
+        doing = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait([doing, self.lost], return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                raise LostDatabase("the connection to our own PostgreSQL was lost")
+            doing.result()
+        finally:
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _alone(source: str, served: Served) -> AsyncIterator[Alone]:
+    """Hold the lock of this source: a predecessor that is still alive would move positions back."""
+    settings = served.settings
+    pool = await connect(settings.postgres_dsn.get_secret_value(), served.health)
+    checkpoints = Checkpoints(pool, source, settings.key())
+    await checkpoints.prepare()
     lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def terminated(_: Any) -> None:
         if not lost.done():
             lost.set_result(None)
 
-    connection.add_termination_listener(terminated)
-    lock = "select pg_try_advisory_lock(hashtext($1))"
-    while True:
-        if await connection.fetchval(lock, f"afflux:warehouse:{source}"):
-            return lost
-        await asyncio.sleep(LOCK_EVERY_S)
+    async with pool.acquire() as connection:
+        connection.add_termination_listener(terminated)
+        while not await connection.fetchval(LOCK, f"afflux:warehouse:{source}"):
+            served.health.not_ready("waiting for a predecessor to end")
+            await asyncio.sleep(LOCK_EVERY_S)
+        served.health.ready()
+        yield Alone(pool, checkpoints, lost)

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from pydantic import ValidationError
 
-from schemas.records import Definition
+from schemas.records import Definition, State
 from schemas.topics import changes
 from services.runtime.definitions import Snapshot
 from services.warehouse.domain.model import Model
@@ -16,8 +16,9 @@ from services.warehouse.domain.source import SOURCES, DebeziumSource, WarehouseS
 
 log = structlog.get_logger()
 
-Role = Literal["reader", "connector"]
-"""A reader makes events of what is in a topic; a connector fills the topic of its source."""
+Role = Literal["reader", "connector", "remover"]
+"""A reader makes events of what is in a topic; a connector fills the topic of its source; a remover
+takes back what we have at a source that was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,14 @@ def jobs(snapshot: Snapshot) -> Mapping[str, Job]:
     models = [_model(d) for (kind, _), d in sorted(snapshot.items()) if kind == "model"]
     found = [
         job
-        for source in _sources(snapshot)
+        for source in _sources(snapshot, "live")
+        if source.enabled
         for job in _jobs(
             source, tuple(m for m in models if m is not None and m.source == source.id)
         )
     ]
-    return {job.name: job for job in found}
+    removed = [Job("remover", source, ()) for source in _sources(snapshot, "archived")]
+    return {job.name: job for job in (*found, *removed)}
 
 
 def _jobs(source: WarehouseSource, models: tuple[Model, ...]) -> Iterator[Job]:
@@ -63,11 +66,11 @@ def _jobs(source: WarehouseSource, models: tuple[Model, ...]) -> Iterator[Job]:
         yield Job("connector", source, models)
 
 
-def _sources(snapshot: Snapshot) -> Iterator[WarehouseSource]:
+def _sources(snapshot: Snapshot, state: State) -> Iterator[WarehouseSource]:
     for (kind, _), definition in sorted(snapshot.items()):
-        if kind == "source" and definition.state == "live":
+        if kind == "source" and definition.state == state:
             source = _source(definition)
-            if source is not None and source.enabled:
+            if source is not None:
                 yield source
 
 

@@ -1,9 +1,9 @@
 """The setup check: everything that an administrator must grant or make, with the reason for it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from services.warehouse.domain.asked import Setup
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.postgres.values import ORDERED, is_text
 from services.warehouse.domain.source import PostgresSource
@@ -12,18 +12,6 @@ from services.warehouse.postgres.catalog import Table
 from services.warehouse.postgres.sql import quoted, quoted_relation
 
 OLDEST = 140_000
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """One thing that is not as it must be."""
-
-    reason: str
-    """A code from a closed set."""
-    sentence: str
-    remedy: str
-    """Most often a statement for the administrator; Afflux itself never runs it."""
-    fatal: bool = True
 
 
 async def problems(

@@ -45,7 +45,6 @@ def test_a_database_has_a_connector_and_a_reader_of_what_it_writes() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        defined("source", SOURCE, "archived"),
         defined("source", SOURCE, "paused"),
         defined("source", SOURCE | {"enabled": False}),
         defined("source", SOURCE | {"format": "of tomorrow"}),
@@ -54,6 +53,11 @@ def test_a_database_has_a_connector_and_a_reader_of_what_it_writes() -> None:
 )
 def test_without_a_live_source_of_rows_nothing_is_read(source: Definition) -> None:
     assert jobs(snapshot(source)) == {}
+
+
+def test_what_is_kept_of_a_removed_source_is_taken_back() -> None:
+    (job,) = jobs(snapshot(defined("source", SOURCE, "archived"))).values()
+    assert job.arguments == ("remover", "clinic")
 
 
 def test_an_empty_tenant_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

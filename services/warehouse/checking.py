@@ -1,0 +1,55 @@
+"""Whether a source can be read: what its administrator is asked for, and what is missing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from services.runtime.secrets import resolve
+from services.warehouse.domain.asked import DEBEZIUM, Asked, Setup
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.source import DebeziumSource, PostgresSource, WarehouseSource
+from services.warehouse.postgres.asked import asked
+from services.warehouse.postgres.checks import problems
+from services.warehouse.postgres.connection import open_session
+from services.warehouse.postgres.trouble import AWAY, Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """All that can be said of a source before it is read."""
+
+    asked: Sequence[Asked]
+    found: Sequence[Setup] | None
+    """None where nothing could be looked at."""
+
+
+async def check(source: WarehouseSource, models: Sequence[Model]) -> Check:
+    """Look at the source with the rights that it would be read with; nothing is changed.
+
+    Raises:
+        UnresolvedSecret: a reference points at nothing.
+    """
+    match source:
+        case DebeziumSource():
+            return Check(DEBEZIUM, None)
+        case PostgresSource():
+            return await _postgres(source, models)
+        case _:
+            raise TypeError(f"{source.type} cannot be checked")
+
+
+async def _postgres(source: PostgresSource, models: Sequence[Model]) -> Check:
+    role = urlsplit(resolve(source.dsn).get_secret_value()).username or "afflux"
+    statements = tuple(asked(source, models, role))
+    try:
+        session = await open_session(source.dsn)
+    except AWAY as error:
+        trouble = Trouble()
+        trouble.met(error)
+        sentence = f"the database cannot be reached: {trouble.reason}"
+        remedy = "mend `dsn` of the source, or let the role in"
+        return Check(statements, (Setup("unreachable", sentence, remedy),))
+    try:
+        return Check(statements, await problems(session, source, models))
+    finally:
+        await session.close()
