@@ -70,7 +70,7 @@ def unlink_of(model: Model, place: Place, change: Change) -> tuple[Event, ...]:
     """A related row's key changed: it is not known under the old one any more."""
     if model.rows != "relation":
         return ()
-    values = {**_present(change), **(change.before or {})}
+    values = {**_present(change), **(change.before or {}), **(change.old_key or {})}
     return (_relation("unlink", values, model, place),)
 
 

@@ -275,6 +275,15 @@ def test_s9_a_related_row_under_a_new_key_leaves_the_old_one(topic: Any) -> None
     }
 
 
+def test_s9_a_related_row_whose_key_names_the_owner_leaves_the_old_owner(topic: Any) -> None:
+    """Under the default replica identity the old key is all that says whose it was."""
+    related = topic(beds(identifiers={"user_id": "id"}))
+    events = related.take(
+        at(2, "c", key=80), key={"id": 80}, headers={"__debezium.oldkey": {"id": 12}}
+    )
+    assert [said(e)[:2] for e in events] == [("unlink", "12"), ("link", "80")]
+
+
 def test_s2_1_a_related_row_takes_what_was_not_sent_from_before_or_is_put_aside(
     topic: Any,
 ) -> None:

@@ -107,7 +107,9 @@ def parse(data: bytes) -> Message:
         raise UnknownMessage(f"pgoutput sent a message with the letter {data[:1]!r}")
     try:
         return reader(data)
-    except (struct.error, IndexError):
+    except UnknownMessage:
+        raise
+    except (struct.error, IndexError, ValueError):
         raise UnknownMessage(f"pgoutput's message {data[:1]!r} ends too early") from None
 
 
