@@ -10,7 +10,7 @@ from services.warehouse.postgres.sql import quoted, quoted_relation
 
 def asked(source: PostgresSource, models: Sequence[Model], role: str) -> Iterator[Asked]:
     """Every statement with its reason, in the order in which they are run."""
-    relations = sorted({model.relation for model in models})
+    relations = sorted({model.origin for model in models})
     tables = ", ".join(quoted_relation(relation) for relation in relations)
     schemas = sorted({quoted(relation.split(".", 1)[0]) for relation in relations})
     yield Asked(

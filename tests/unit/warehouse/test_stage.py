@@ -233,14 +233,9 @@ def test_s9_a_new_snapshot_repeats_no_event(topic: Any) -> None:
     assert not events.take(at(9, "r", snapshot="first", row={"seen": AT}))
 
 
-def beds() -> Model:
-    return model(
-        id="beds",
-        rows="relation",
-        related="beds",
-        identifiers={"user_id": "email"},
-        columns={"plan": "plan"},
-    )
+def beds(**given: Any) -> Model:
+    fixed = {"id": "beds", "rows": "relation", "related": "beds", "columns": {"plan": "plan"}}
+    return model(**fixed | {"identifiers": {"user_id": "email"}} | given)
 
 
 def said(event: Event) -> tuple[str, str, dict[str, Any] | None]:
