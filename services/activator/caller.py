@@ -298,6 +298,7 @@ class Caller:
                 reading=reading,
                 sent_at=sent_at,
                 may_have_arrived=reading.may_have_arrived,
+                is_under_way=job is not None and reading.outcome in SENT,
                 paused_until=until,
                 job=JobRef(job, batch.endpoint, entry.place) if job else None,
             )
@@ -374,7 +375,11 @@ def _worst(known: Called | None, called: Called) -> Called:
     if known is None:
         return called
     graver = called if worst(known.reading, called.reading) is called.reading else known
-    return replace(graver, may_have_arrived=known.may_have_arrived or called.may_have_arrived)
+    return replace(
+        graver,
+        may_have_arrived=known.may_have_arrived or called.may_have_arrived,
+        is_under_way=known.is_under_way or called.is_under_way,
+    )
 
 
 def _final(called: Called) -> Called:

@@ -79,9 +79,15 @@ async def drift(connection: Any, destination_id: str, audience_id: str) -> Drift
         extra=tuple(
             row["profile_id"]
             for row in rows
-            if row["touched"] and not row["wanted"] and row["outcome"] not in _WAITING
+            if row["touched"] and not row["wanted"] and not _is_leaving(row)
         ),
     )
+
+
+def _is_leaving(row: Mapping[str, Any]) -> bool:
+    """Whether the platform is being told, or has taken on a job of which the end is not known."""
+    is_taken_on = row["outcome"] == "accepted" and not row["last"]
+    return row["outcome"] in _WAITING or is_taken_on
 
 
 async def members(connection: Any, audience_id: str) -> Sequence[str]:

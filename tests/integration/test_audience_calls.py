@@ -127,3 +127,23 @@ async def test_s5_8_who_could_not_be_made_there_for_now_is_made_with_the_next_at
         await house.come_to_rest()
     assert house.dead_letters.letters == []
     assert house.members() == {KNOWN_AS["zendesk"](n) for n in range(4)}
+
+
+async def test_ruling_17_a_removal_that_a_job_refuses_is_not_forgotten(
+    pool: Any, stub: Stub
+) -> None:
+    """She leaves, but the job will say no; she enters during a pause, and leaves again."""
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House("zendesk", pool, stub, client)
+        deliverer = await house.deliverer()
+        await deliverer.take(PEOPLE)
+        await house.come_to_rest()
+        deliverer = await house.deliverer()
+        stub.faults["zendesk"] = ["remove_member partial", "add_member status:403"]
+        leave = [change(profile(n), version=2, member=False, profile=person(n)) for n in (0, 1)]
+        await deliverer.take(leave)
+        await deliverer.take([change(profile(1), version=3, profile=person(1))])
+        assert deliverer.standing().state == "misconfigured"
+        await deliverer.take([change(profile(1), version=4, member=False, profile=person(1))])
+        await house.come_to_rest()
+    assert house.members() == {KNOWN_AS["zendesk"](n) for n in (2, 3)}

@@ -48,6 +48,8 @@ class Attempt:
     sent_at: datetime | None = None
     may_have_arrived: bool = False
     """Whether the platform may have taken it, or one of the entries that it went apart into."""
+    is_under_way: bool = False
+    """Whether it is in a job of the platform's, of which the end is still to be asked for."""
     paused_until: datetime | None = None
 
 
@@ -67,11 +69,12 @@ class Verdict:
     latency: timedelta | None = None
     may_have_arrived: bool = False
     """Whether the platform may have taken it, or a part of it."""
+    is_under_way: bool = False
 
     @property
     def touched(self) -> bool:
         """Whether the platform may hold the profile from now on."""
-        if self.outcome in SENT:
+        if self.outcome in SENT and not self.is_under_way:
             return bool(self.item.change.member)
         return self.item.touched or bool(self.item.change.member and self.may_have_arrived)
 
@@ -117,6 +120,7 @@ def verdict(item: Item, attempt: Attempt, *, now: datetime, delay: Delay) -> Ver
         sent_at=sent_at,
         latency=now - sent_at if sent_at else None,
         may_have_arrived=attempt.may_have_arrived,
+        is_under_way=attempt.is_under_way,
     )
 
 

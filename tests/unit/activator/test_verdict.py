@@ -105,6 +105,17 @@ def test_ruling_17_an_add_that_may_have_arrived_is_remembered(
     assert judged(Reading(outcome, "x")).touched is touched
 
 
+@pytest.mark.parametrize(("is_under_way", "touched"), [(True, True), (False, False)])
+def test_ruling_17_a_removal_in_a_job_is_none_before_the_job_has_ended(
+    is_under_way: bool, touched: bool
+) -> None:
+    reading = Reading(Outcome.ACCEPTED, "ok")
+    attempt = Attempt(reading=reading, sent_at=NOW, is_under_way=is_under_way)
+    item = Item(change=change(member=False), touched=True)
+    result = verdict(item, attempt, now=NOW, delay=lambda _: None)
+    assert result.touched is touched
+
+
 @pytest.mark.parametrize("outcome", [Outcome.AUTH, Outcome.CONFIG, Outcome.THROTTLED])
 def test_ruling_17_an_add_of_which_a_part_arrived_is_remembered(outcome: Outcome) -> None:
     assert judged(Reading(outcome, "x"), arrived=True).touched
