@@ -10,13 +10,15 @@ from rich.table import Table
 
 from deploy.local.errors import MissingPrerequisite
 from deploy.local.kafka import kafka_server
+from deploy.local.postgres import postgres_server
 from tests.clients.cases import CASES
-from tests.clients.matrix import Row, run
+from tests.clients.matrix import Row, Servers, run
 from tests.clients.roster import CLIENTS, Client
 
 GROUP = 4
 """Clients that run at the same time: a page needs a core to itself."""
-COLUMNS = ("client", "case", "sent", "stored", "doubled", "copies", "seconds", "in order", "")
+COUNTS = ("sent", "stored", "doubled", "copies", "passed on")
+COLUMNS = ("client", "case", *COUNTS, "seconds", "in order", "")
 
 
 def main() -> int:
@@ -26,11 +28,15 @@ def main() -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="afflux-clients-") as name:
         directory = Path(name)
-        with kafka_server(directory / "kafka") as kafka:
+        with (
+            kafka_server(directory / "kafka") as kafka,
+            postgres_server(directory / "postgres", durable=False) as postgres,
+        ):
+            servers = Servers(kafka, postgres.dsn)
             for case in wanted.case:
                 for start in range(0, len(clients), GROUP):
-                    group, spool = clients[start : start + GROUP], directory / f"{case}-{start}"
-                    rows += run(CASES[case], group, kafka, spool, calls=wanted.calls)
+                    group, place = clients[start : start + GROUP], directory / f"{case}-{start}"
+                    rows += run(CASES[case], group, servers, place, calls=wanted.calls)
                     console.print(f"{case}: {', '.join(client.name for client in group)}")
     console.print(_table(rows))
     wrong = [row for row in rows if not row.is_right]
@@ -59,7 +65,8 @@ def _table(rows: list[Row]) -> Table:
     table = Table(*COLUMNS, title="Clients against the running service")
     for row in rows:
         order = {None: "–", True: "yes", False: "no"}[row.is_in_order]
-        figures = (row.sent, row.stored, row.doubled, row.copies, f"{row.seconds:.1f}", order)
+        counts = (row.sent, row.stored, row.doubled, row.copies, row.passed_on)
+        figures = (*counts, f"{row.seconds:.1f}", order)
         remark = "" if row.is_right and row.stored == row.sent else row.excuse or "WRONG"
         style = "" if row.is_right else "red"
         table.add_row(row.client, row.case, *map(str, figures), remark, style=style)

@@ -10,6 +10,8 @@ from typing import Any
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
 from tests.clients import calls
+from tests.clients.recorder import Scripted
+from tests.clients.roster import CLIENTS
 from tests.clients.service import empty, ready_ingest
 from tests.integration.ingest_process import IngestProcess
 
@@ -27,6 +29,11 @@ REFUSED: Mapping[str, str] = {
     "rud-js": "its own queue loses some of what it repeats",
 }
 """The last is no fault of ours: seen against a server that refused for 23 s as well."""
+NEVER: Mapping[str, str] = {
+    client: reason for client, reason in SINGLE_SHOT.items() if client != "old-py"
+}
+"""Those that do not even send again at once."""
+DROP_501 = ("seg-py", "seg-py-gzip", "seg-node", "next", "next-batch")
 BRIEF: Mapping[str, str] = {**SINGLE_SHOT, "rud-node": "gives up after 1.6 s"}
 
 
@@ -58,6 +65,10 @@ class Case:
     keeps_order: bool = True
     """False where 503 is answered, if only by an ingest that has just started: seg-py puts a batch
     that was refused behind what was said after it."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Of ingest."""
+    script: tuple[Scripted, ...] = ()
+    """The first answers that each client gets from a proxy instead of from ingest."""
     patience_s: float = 60
     """Longest wait, after the trouble, for what is still to come."""
 
@@ -95,6 +106,21 @@ def _killed_in_outage(world: World) -> None:
     world.start_ingest()
 
 
+def _proxied(name: str, answer: Scripted, excused: Mapping[str, str] | None = None) -> Case:
+    """What stands in front of ingest says something else, once to each client."""
+    return Case(
+        f"proxy: {name}",
+        script=(answer,),
+        excused=NEVER if excused is None else excused,
+        keeps_order=False,
+        patience_s=40,
+    )
+
+
+def _all_but(name: str, reason: str) -> Mapping[str, str]:
+    return {client: reason for client in CLIENTS if client != name}
+
+
 CASES: Mapping[str, Case] = {
     case.name: case
     for case in (
@@ -113,6 +139,26 @@ CASES: Mapping[str, Case] = {
             keeps_order=False,
             patience_s=150,
         ),
+        Case(
+            "429, Retry-After",
+            _stopped,
+            has_spool=False,
+            settings={"AFFLUX_INGEST_OUTAGE_STATUS": "429"},
+            excused=REFUSED,
+            keeps_order=False,
+            patience_s=150,
+        ),
+        _proxied("429", Scripted(429)),
+        _proxied("429, Retry-After 1", Scripted(429, {"Retry-After": "1"})),
+        _proxied("500", Scripted(500)),
+        _proxied("502", Scripted(502)),
+        _proxied("503, Retry-After 1", Scripted(503, {"Retry-After": "1"})),
+        _proxied("501", Scripted(501), {**NEVER, **dict.fromkeys(DROP_501, "drops it at once")}),
+        _proxied("400, code, message", Scripted(400), _all_but("old-py", "drops it at once")),
+        _proxied("413", Scripted(413), _all_but("old-py", "drops it at once")),
+        _proxied("cut before the answer", Scripted(None)),
+        _proxied("cut after it was stored", Scripted(None, is_late=True), {}),
+        _proxied("503 after it was stored", Scripted(503, is_late=True), {}),
     )
 }
 
@@ -120,7 +166,7 @@ CASES: Mapping[str, Case] = {
 @contextmanager
 def opened(case: Case, kafka: Kafka, directory: Path) -> Iterator[World]:
     """The world of one case: empty topics, and ingest on a port that it keeps when started anew."""
-    settings = {"AFFLUX_INGEST_PORT": str(free_port())}
+    settings = {"AFFLUX_INGEST_PORT": str(free_port()), **case.settings}
     if case.has_spool:
         settings["AFFLUX_INGEST_SPOOL_DIR"] = str(directory)
     empty(kafka.bootstrap)

@@ -8,6 +8,7 @@ import pytest
 
 from deploy.local.errors import MissingPrerequisite
 from deploy.local.kafka import Kafka, kafka_server
+from deploy.local.postgres import postgres_server
 from tests.clients.roster import CLIENTS, Client
 
 
@@ -17,6 +18,18 @@ def broker() -> Iterator[Kafka]:
         try:
             with kafka_server(Path(directory)) as running:
                 yield running
+        except MissingPrerequisite as missing:
+            pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """Where to find it, for identity."""
+    with tempfile.TemporaryDirectory(prefix="afflux-test-") as name:
+        Path(name).chmod(0o755)
+        try:
+            with postgres_server(Path(name), durable=False) as running:
+                yield running.dsn
         except MissingPrerequisite as missing:
             pytest.skip(str(missing))
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 from deploy.local.kafka import Kafka
 from tests.clients.cases import Case, World, opened
 from tests.clients.driving import Driver, driven
+from tests.clients.identity import passed_on
+from tests.clients.recorder import recorder
 from tests.clients.roster import Client
 from tests.clients.service import assert_counters_agree, events, letters
 from tests.integration.ingest_process import until
@@ -31,7 +34,9 @@ class Row:
     doubled: int
     """Stored under two message ids, so that nobody can tell."""
     copies: int
-    """Stored twice under one message id; identity drops them."""
+    """Stored twice under one message id."""
+    passed_on: int
+    """Of all in the log, what identity passes on."""
     seconds: float
     is_in_order: bool | None
     """None where the client itself does not keep it: it sends several requests at once."""
@@ -41,11 +46,20 @@ class Row:
     @property
     def is_right(self) -> bool:
         is_whole = self.stored == self.sent or self.excuse is not None
-        return is_whole and not self.doubled and self.is_in_order is not False
+        is_once = not self.doubled and self.passed_on == self.stored
+        return is_whole and is_once and self.is_in_order is not False
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What all cases share."""
+
+    kafka: Kafka
+    dsn: str
 
 
 def run(
-    case: Case, clients: Sequence[Client], kafka: Kafka, directory: Path, *, calls: int
+    case: Case, clients: Sequence[Client], servers: Servers, directory: Path, *, calls: int
 ) -> list[Row]:
     """All clients at once through one case.
 
@@ -53,7 +67,8 @@ def run(
         AssertionError: the counters do not add up.
         TimeoutError: what was refused does not.
     """
-    with opened(case, kafka, directory) as world:
+    kafka = servers.kafka
+    with opened(case, kafka, directory / "spool") as world:
         began = time.monotonic()
         with _sending(clients, case, world, calls) as drivers:
             until(lambda: len(_seen(world)) == len(clients), "an event of each client", 90)
@@ -64,7 +79,11 @@ def run(
         until(lambda: len(letters(kafka.bootstrap)) == bad, "a dead letter of each bad event")
         assert_counters_agree(world.ingest)
         seen, now = _seen(world), time.monotonic()
-        return [_row(one, case, calls, seen, ended.get(one.name, now) - began) for one in clients]
+    passed = Counter(
+        event.name for event in passed_on(kafka.bootstrap, servers.dsn, directory / "identity")
+    )
+    took = {one.name: ended.get(one.name, now) - began for one in clients}
+    return [_row(one, case, calls, seen, passed[one.name], took[one.name]) for one in clients]
 
 
 @contextmanager
@@ -75,10 +94,26 @@ def _sending(
     with ExitStack() as running:
         yield {
             client.name: running.enter_context(
-                driven(client, world.ingest.url, case.says(calls, client.name), pause_s=0.1)
+                driven(
+                    client,
+                    running.enter_context(_reached(world, case)),
+                    case.says(calls, client.name),
+                    pause_s=0.1,
+                )
             )
             for client in sorted(clients, key=lambda one: not one.is_browser)
         }
+
+
+@contextmanager
+def _reached(world: World, case: Case) -> Iterator[str]:
+    """Where a client finds ingest, or what stands in front of it for this client alone."""
+    if not case.script:
+        yield world.ingest.url
+        return
+    with recorder(world.ingest.url, case.script) as found:
+        yield found.url
+        assert not found.script, "no request came by"
 
 
 def _wait(
@@ -120,7 +155,7 @@ def _seen(world: World) -> Seen:
     return seen
 
 
-def _row(client: Client, case: Case, calls: int, seen: Seen, seconds: float) -> Row:
+def _row(client: Client, case: Case, calls: int, seen: Seen, passed: int, seconds: float) -> Row:
     every = seen.get(client.name, ())
     distinct = list(dict.fromkeys(every))
     numbers = list(dict.fromkeys(number for number, _ in distinct))
@@ -131,6 +166,7 @@ def _row(client: Client, case: Case, calls: int, seen: Seen, seconds: float) -> 
         stored=len(numbers),
         doubled=len(distinct) - len(numbers),
         copies=len(every) - len(distinct),
+        passed_on=passed,
         seconds=seconds,
         is_in_order=numbers == sorted(numbers) if client.is_python and case.keeps_order else None,
         excuse=case.excused.get(client.name),

@@ -5,7 +5,7 @@ import gzip
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +33,17 @@ class Sent:
         return [(event, content.get("sentAt", event.get("sentAt"))) for event in events]
 
 
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """What is answered in the server's place, with everything that pages need to read it."""
+
+    status: int | None
+    """None cuts the connection."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_late: bool = False
+    """The server has had the request before."""
+
+
 @dataclass
 class Recorder:
     """Requests in the order in which they were answered."""
@@ -40,6 +51,8 @@ class Recorder:
     url: str = ""
     sent: list[Sent] = field(default_factory=list)
     statuses: set[int] = field(default_factory=set)
+    script: list[Scripted] = field(default_factory=list)
+    """For the next requests that carry events."""
 
 
 def storable(value: Any) -> Any:
@@ -56,9 +69,9 @@ def storable(value: Any) -> Any:
 
 
 @contextmanager
-def recorder(upstream: str) -> Iterator[Recorder]:
+def recorder(upstream: str, script: Sequence[Scripted] = ()) -> Iterator[Recorder]:
     """A recorder in front of a server, in a thread of its own."""
-    found = Recorder()
+    found = Recorder(script=list(script))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -72,8 +85,28 @@ def recorder(upstream: str) -> Iterator[Recorder]:
         loop.close()
 
 
+def _spoken(scripted: Scripted, request: BaseRequest) -> web.Response:
+    if scripted.status is None:
+        assert request.transport is not None
+        request.transport.abort()
+    code = {"success": False, "code": "scripted", "message": "an answer of the test's own"}
+    cors = {
+        "Access-Control-Allow-Origin": request.headers.get("Origin", "*"),
+        "Access-Control-Allow-Credentials": "true",
+        "Access-Control-Expose-Headers": "Retry-After",
+    }
+    headers = {**cors, **scripted.headers}
+    return web.json_response(code, status=scripted.status or 500, headers=headers)
+
+
 async def _start(found: Recorder, upstream: str) -> Any:
     session = ClientSession(auto_decompress=False, cookie_jar=DummyCookieJar())
+
+    async def answer_to(request: BaseRequest) -> web.Response:
+        scripted = found.script.pop(0) if request.method == "POST" and found.script else None
+        if scripted is None or scripted.is_late:
+            reply = await forward(request)
+        return reply if scripted is None else _spoken(scripted, request)
 
     async def forward(request: BaseRequest) -> web.Response:
         body = await request.read()
@@ -89,7 +122,7 @@ async def _start(found: Recorder, upstream: str) -> Any:
         found.statuses.add(answer.status)
         return web.Response(status=answer.status, body=reply, headers=dict(kept))
 
-    server = web.Server(forward, auto_decompress=False)
+    server = web.Server(answer_to, auto_decompress=False)
     runner = web.ServerRunner(server, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
