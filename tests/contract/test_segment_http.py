@@ -160,6 +160,13 @@ def test_6_a_request_over_its_limit_is_read_kept_and_refused(server: Ingest) -> 
     connection.close()
 
 
+def test_6_the_largest_batch_of_the_segment_library_is_taken(server: Ingest) -> None:
+    """507 749 bytes were measured."""
+    reply = server.post("/v1/batch", big_batch(20, 25_200))
+    assert (reply.status, reply.json) == (200, {"success": True})
+    assert len(server.world.events) == 20
+
+
 def test_6_the_rudderstack_profile_takes_3_mb(server: Ingest) -> None:
     reply = server.post("/v1/batch", big_batch(10, 300_000), X_Write_Key="RUDDER")
     assert (reply.status, reply.json) == (200, {"success": True})

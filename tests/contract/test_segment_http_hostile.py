@@ -161,6 +161,25 @@ def test_18_a_bug_is_json_with_cors_and_its_text_reaches_nobody(
     assert [(one["error"], one["request_id"]) for one in logs] == [("RuntimeError", "r1")]
 
 
+def test_3_1_no_log_line_holds_a_write_key(server: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def send(records: list[Outgoing]) -> None:
+        raise RuntimeError("WK")
+
+    def unknown(*_: object) -> None:
+        raise RuntimeError("WK-SECRET")
+
+    monkeypatch.setattr(server.world, "send", send)
+    with capture_logs() as logs:
+        for key in ("WK", "WK-SECRET"):
+            server.post("/v1/track", TRACK, X_Write_Key=key)
+            server.post(f"/v1/track?writeKey={key}", TRACK, X_Write_Key="")
+            server.post("/v1/track", TRACK | {"writeKey": key}, X_Write_Key="")
+        monkeypatch.setattr(server.world, "table", unknown)
+        assert server.request("GET", "/v1/projects/WK-SECRET/settings").status == 500
+    assert len(logs) == 4
+    assert "WK" not in repr(logs)
+
+
 def test_18_a_connection_serves_many_requests_whatever_they_are_answered(server: Ingest) -> None:
     lines = [
         (b"POST /v1/track HTTP/1.1", b"{}", 400),

@@ -108,3 +108,13 @@ def test_a_source_of_the_workspace_says_no_more_than_it_may() -> None:
     for wrong in wrongs:
         with pytest.raises(ValidationError):
             Source.model_validate(document | wrong)
+
+
+def test_3_1_keys_are_compared_by_digests_under_a_salt_of_the_process() -> None:
+    """So that neither timing nor a dump of the table tells anything about a key."""
+    one = KeyTable([("WK-secret", source())], salt=b"one")
+    other = KeyTable([("WK-secret", source())], salt=b"other")
+    held, elsewhere = list(vars(one)["_sources"]), list(vars(other)["_sources"])
+    assert held != elsewhere
+    assert {len(digest) for digest in held} == {32}
+    assert b"WK-secret" not in b"".join(held)

@@ -37,6 +37,11 @@ def test_a_wrong_setting_ends_the_start_with_a_sentence(
     assert sentence in capsys.readouterr().err
 
 
+def test_12_idle_connections_outlive_those_of_load_balancers() -> None:
+    """The longest default among them is 600 s; one that closes first never meets a closed one."""
+    assert read(Settings).ingest_idle_s > 600
+
+
 def test_an_empty_token_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `docker compose` passes on what is not set."""
     monkeypatch.setenv("AFFLUX_ADMIN_TOKEN", "")
