@@ -115,6 +115,11 @@ async def clinic(server: str) -> AsyncIterator[Clinic]:
     await clinic.close()
 
 
+BOTH_MODES = pytest.mark.parametrize(
+    "reading", [{"mode": "poll"}, {"mode": "stream"}], indirect=True, ids=["poll", "stream"]
+)
+
+
 class Reading:
     """The source under test, with its replica."""
 
@@ -149,6 +154,7 @@ async def reading(
     await pool.close()
 
 
+@BOTH_MODES
 async def test_s4_6_snapshot_and_log_under_writers_and_kills_equal_the_table(
     reading: Reading,
 ) -> None:

@@ -12,6 +12,7 @@ from deploy.local.postgres import postgres_binaries
 from services.runtime.stage import Blocked
 from tests.integration.customer_database import PASSWORD, ROLE, execute, fetch, until
 from tests.integration.test_warehouse_postgres import (
+    BOTH_MODES,
     Reading,
     clinic,
     reading,
@@ -73,6 +74,7 @@ async def test_s4_2_a_column_list_must_hold_the_replica_identity(reading: Readin
     assert await blocked(reading) == "identity_not_published"
 
 
+@BOTH_MODES
 async def test_s4_3_a_publication_that_goes_blocks_and_nothing_is_skipped(
     reading: Reading,
 ) -> None:
@@ -107,6 +109,7 @@ async def test_s4_7_a_slot_that_somebody_else_advanced_blocks(reading: Reading) 
     assert await blocked(reading) == "history_changed"
 
 
+@BOTH_MODES
 async def test_s4_7_a_slot_in_use_elsewhere_is_waited_for(reading: Reading) -> None:
     """Another session holds it open; it is never taken away."""
     await _read_once(reading)
@@ -136,17 +139,20 @@ async def _active(dsn: str) -> bool:
     return bool(rows) and bool(rows[0][0])
 
 
+@BOTH_MODES
 async def test_s4_7_a_slot_that_holds_back_too_much_is_dropped_where_that_is_asked_for(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _read_once(reading)
-    monkeypatch.setattr("services.warehouse.postgres.poll.LOOK_EVERY_S", 0.0)
+    for mode in ("poll", "stream"):
+        monkeypatch.setattr(f"services.warehouse.postgres.{mode}.LOOK_EVERY_S", 0.0)
     limited = {"wal_drop_bytes": 1}
     reading.source.source = reading.source.source.model_copy(update=limited)
     assert await blocked(reading) == "slot_dropped"
     assert await fetch(reading.clinic.dsn, "select * from pg_replication_slots") == []
 
 
+@BOTH_MODES
 async def test_s4_7_a_database_that_restarts_is_waited_for(reading: Reading) -> None:
     """Its sessions are ended as a restart ends them."""
     dsn = reading.clinic.dsn
@@ -162,13 +168,15 @@ async def test_s4_7_a_database_that_restarts_is_waited_for(reading: Reading) -> 
         await until(reading.is_equal, "it is back", task)
 
 
+@BOTH_MODES
 async def test_s4_4_an_idle_publication_in_a_busy_database_retains_no_log(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dsn = reading.clinic.dsn
     await _read_once(reading)
     await execute(dsn, "create table public.noise (n int, t text)")
-    monkeypatch.setattr("services.warehouse.postgres.poll.IDLE_BYTES", 1 << 20)
+    for mode in ("poll", "stream"):
+        monkeypatch.setattr(f"services.warehouse.postgres.{mode}.IDLE_BYTES", 1 << 20)
     async with reading.source.running() as task:
         for _ in range(20):
             await execute(
@@ -188,6 +196,7 @@ async def _retains_little(dsn: str) -> bool:
     return bool(rows[0][0])
 
 
+@BOTH_MODES
 async def test_s4_4_a_large_transaction_needs_no_more_memory_than_a_small_one(
     reading: Reading,
 ) -> None:
@@ -208,6 +217,7 @@ async def _written(reading: Reading, rows: int) -> bool:
     return len(reading.replica.people) >= rows - 10
 
 
+@BOTH_MODES
 async def test_s4_5_what_was_not_sent_stays_and_a_new_column_is_met(reading: Reading) -> None:
     """An out-of-line value that an update leaves alone is not in the log at all."""
     dsn = reading.clinic.dsn

@@ -20,13 +20,16 @@ from services.warehouse.postgres.catalog import Decoders, Slot, Table
 from services.warehouse.postgres.checks import problems
 from services.warehouse.postgres.connection import open_session
 from services.warehouse.postgres.follow import Follower
-from services.warehouse.postgres.poll import POSITION, Poller
+from services.warehouse.postgres.poll import POSITION, Poller, TooMuchRetained
 from services.warehouse.postgres.position import Checkpoint, TableState
 from services.warehouse.postgres.snapshot import TableReader, shown
+from services.warehouse.postgres.stream import Streamer
 from services.warehouse.postgres.trouble import AWAY, Trouble
 
 log = structlog.get_logger()
 
+SLOT_FREE_S = 0.1
+"""Between two looks at whether our own connection has left the slot."""
 _CREATE = """
 select (lsn - '0/0')::int8 from pg_create_logical_replication_slot($1, 'pgoutput')
 """
@@ -90,8 +93,31 @@ class PostgresConnector:
             decoders=self._decoders,
             tools=self._tools,
         )
-        poller = Poller(self._source, session, follower, position, self._tools)
-        await poller.run()
+        mode = Streamer if self._source.mode == "stream" else Poller
+        try:
+            await mode(self._source, session, follower, position, self._tools).run()
+        except TooMuchRetained as over:
+            await self._drop_slot(session, over.retained)
+
+    async def _drop_slot(self, session: Any, retained: int) -> None:
+        """The database's disk matters more than our stream.
+
+        Raises:
+            Blocked: always, for what follows is lost.
+        """
+        drop = (
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
+            " where slot_name = $1 and not active"
+        )
+        dropped: list[Any] = []
+        while not dropped:
+            await asyncio.sleep(SLOT_FREE_S)
+            dropped = await session.fetch(drop, self._source.slot_name)
+        raise Blocked(
+            "slot_dropped",
+            f"the slot held back {retained} bytes of the database's log, more than"
+            " `wal_drop_bytes`, and was dropped: raise `generation` to read everything anew",
+        )
 
     async def _checked(self, session: Any) -> Mapping[str, Table]:
         """

@@ -9,6 +9,7 @@ from services.warehouse.connecting import Tools
 from services.warehouse.domain.change import Change, Undecodable
 from services.warehouse.domain.postgres.chunks import Chunks
 from services.warehouse.domain.postgres.pgoutput import (
+    Begin,
     Commit,
     Relation,
     UnknownMessage,
@@ -40,6 +41,8 @@ class Follower:
         self._chunks = dict(chunks)
         self.end_lsn = 0
         """Of the last transaction that was taken whole."""
+        self.is_between = True
+        """Whether no transaction has been taken in part."""
 
     async def take(self, data: bytes, session: Any) -> None:
         """One message; its changes are put, not acknowledged yet.
@@ -59,7 +62,10 @@ class Follower:
         except Undecodable as error:
             self._refuse(error, read_at)
             return
+        if isinstance(message, Begin):
+            self.is_between = False
         if isinstance(message, Commit):
+            self.is_between = True
             self.end_lsn = message.end_lsn
             self._passed(message.commit_lsn)
             self._standing.heard_at = self._transactions.committed_at / 1000

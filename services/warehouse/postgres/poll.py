@@ -122,11 +122,20 @@ class Poller:
         log.warning("reading the slot takes long", seconds_allowed=self._patience_s)
 
 
+class TooMuchRetained(Exception):
+    """The slot holds back more bytes of log than the source allows."""
+
+    def __init__(self, retained: int) -> None:
+        super().__init__()
+        self.retained = retained
+
+
 async def look(session: Any, source: PostgresSource, tools: Tools) -> None:
     """At the publication, without which changes would be skipped in silence, and at the slot.
 
     Raises:
         Blocked: one of them is gone.
+        TooMuchRetained: the slot must be dropped.
     """
     if await catalog.publishes(session, source.publication) is None:
         raise publication_missing(source)
@@ -141,12 +150,7 @@ async def look(session: Any, source: PostgresSource, tools: Tools) -> None:
     tools.standing.retained_bytes = retained
     metrics.RETAINED_BYTES.set(retained)
     if source.wal_drop_bytes is not None and retained >= source.wal_drop_bytes:
-        await session.execute("select pg_drop_replication_slot($1)", source.slot_name)
-        raise Blocked(
-            "slot_dropped",
-            f"the slot held back {retained} bytes of the database's log, more than"
-            " `wal_drop_bytes`, and was dropped: raise `generation` to read everything anew",
-        )
+        raise TooMuchRetained(retained)
     if retained >= source.wal_alert_bytes or slot.wal_status in ("extended", "unreserved"):
         log.warning("the slot holds back log", bytes=retained, wal_status=slot.wal_status)
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import asyncpg
+import psycopg
 
 from services.runtime.stage import Blocked
 
-AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, psycopg.Error, TimeoutError)
 """Refusals of the server, and a server that is not there."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
