@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from schemas.predicates.filters import Happened
 from schemas.records import ProfileEvent
+from services.segmenter.domain.calls import called, properties_of
 from services.segmenter.domain.catalogue import Catalogue, Placed
 from services.segmenter.domain.conditions.leaf import SteadyLeaf
 from services.segmenter.domain.facts import consent_entries, trait_writes
@@ -12,7 +13,6 @@ from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.refresh import refresh, refresh_history
 from services.segmenter.domain.rows import Row
 
-CALLS = {"page": "$page", "screen": "$screen"}
 _RELATION = "relation"
 
 
@@ -90,13 +90,13 @@ class Intake:
 
     def _happen(self) -> None:
         event, profile = self.event, self.profile
-        name = CALLS.get(event.type, event.name)
+        name = called(event)
         leaves = None if name is None else self.catalogue.by_event.get(name)
         if name is None or leaves is None:
             return
-        happened = Happened(
-            name, self.at, event.message_id, self._properties(), self.content.context
-        )
+        content = self.content
+        properties = properties_of(event, content.properties)
+        happened = Happened(name, self.at, event.message_id, properties, content.context)
         now, limit = self.now, self.catalogue.limit
         for leaf in leaves:
             match = leaf.matches(happened)
@@ -105,13 +105,6 @@ class Intake:
                 leaf.record(history, match, now)
                 if refresh_history(profile, leaf, history, now, limit):
                     self._touch(leaf.key)
-
-    def _properties(self) -> object:
-        """A page's or screen's own name wins over the property of that name."""
-        properties = self.content.properties
-        if self.event.type not in CALLS or self.event.name is None:
-            return properties
-        return {**(properties if type(properties) is dict else {}), "name": self.event.name}
 
     def _touch(self, key: int) -> None:
         for entry in self.catalogue.dependents.get(key, ()):

@@ -5,11 +5,12 @@ it happened. So nothing but a record of it is needed, in any order.
 """
 
 from schemas.records import ProfileEvent
+from services.segmenter.domain.calls import called
 from services.segmenter.domain.catalogue import Catalogue
 from services.segmenter.domain.conditions.leaf import KeptLeaf
 from services.segmenter.domain.decide import Transition
 from services.segmenter.domain.evaluate import advance, merge_histories
-from services.segmenter.domain.intake import CALLS, Intake
+from services.segmenter.domain.intake import Intake
 from services.segmenter.domain.payload import payload
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.refresh import refresh_kept
@@ -23,7 +24,7 @@ def concerns(past: Catalogue, event: ProfileEvent) -> bool:
         case "relation":
             return False
         case _:
-            return CALLS.get(event.type, event.name) in past.by_event
+            return called(event) in past.by_event
 
 
 def relive(

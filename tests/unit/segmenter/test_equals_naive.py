@@ -153,14 +153,15 @@ def test_s1_membership_is_what_all_events_say_at_every_instant(seed: int, steps:
     world = World(pool, [histories.tree(rng, pool) for _ in range(2)])
     for _ in range(steps):
         world.let_pass(rng.choice((0, 0, 1, 1, 2, 3, 5)))
-        _something(world, rng, pool)
+        something(world, rng, pool)
         for twin in world.twins:
             twin.reload()
             world.compare(twin, world.now)
     world.let_pass(35)
 
 
-def _something(world: World, rng: Random, pool: list[dict[str, Any]]) -> None:
+def something(world: World, rng: Random, pool: list[dict[str, Any]]) -> None:
+    """An event mostly, else a merge or a definition."""
     match rng.randrange(16):
         case 0:
             world.merge()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.records import Identifier, ProfileEvent
+from schemas.records import EventType, Identifier, ProfileEvent
 from services.segmenter.domain.evaluate import apply
 from services.segmenter.domain.payload import Unreadable
 from tests.unit.segmenter.histories import START, text_of
@@ -163,6 +163,13 @@ def test_reading_14_dates_in_a_step_too() -> None:
     story.track(T + 1, "B")
     story.pass_to(T + 50)
     assert story.changes == [(True, T + 15, "time")]
+
+
+@pytest.mark.parametrize("kind", ["identify", "group", "alias"])
+def test_s4_no_other_call_is_asked_for_by_a_name(kind: EventType) -> None:
+    story = Story({"event": "A"})
+    story.happen(T, kind, name="A")
+    assert not story.is_member(T)
 
 
 def test_reading_15_the_name_of_the_call_wins() -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from schemas.predicates.filters import Happened
+from services.segmenter.domain.calls import called, properties_of
 from services.segmenter.domain.catalogue import ENTRIES
 from services.segmenter.domain.facts import Facts, Write, trait_writes
-from services.segmenter.domain.intake import CALLS
 from services.segmenter.domain.lives import Applied
 from services.segmenter.domain.payload import RowChange
 from services.segmenter.domain.rows import Row
@@ -54,11 +54,10 @@ def _keep_row(remembered: Remembered, each: Applied) -> None:
 
 
 def _keep_event(remembered: Remembered, each: Applied) -> None:
-    event, properties = each.event, each.content.properties
-    name = CALLS.get(event.type, event.name)
-    if name is None or event.type == "relation":
+    event = each.event
+    name = called(event)
+    if name is None:
         return
-    if event.type in CALLS and event.name is not None:
-        properties = {**(properties if type(properties) is dict else {}), "name": event.name}
+    properties = properties_of(event, each.content.properties)
     happened = Happened(name, each.at, event.message_id, properties, each.content.context)
     remembered.events.setdefault(name, []).append(happened)

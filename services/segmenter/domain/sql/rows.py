@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.predicates import values
+from services.segmenter.domain.calls import called, properties_of
 from services.segmenter.domain.conditions.measures import millionths
 from services.segmenter.domain.conditions.percent.leaf import bucket
 from services.segmenter.domain.facts import GROUP, trait_writes
@@ -29,7 +30,6 @@ class Kind:
 Found = values.Scalar | Kind
 OBJECT, ARRAY = Kind("object"), Kind("array")
 
-_CALLS = {"page": "$page", "screen": "$screen"}
 _JSON = msgspec.json.Encoder(order="deterministic").encode
 _WIDE = 2.0**63
 
@@ -61,10 +61,10 @@ class Rows:
         if event.type == "relation":
             self._told(number, event.name, content.row)
             return
-        name = _CALLS.get(event.type, event.name)
+        name = called(event)
         if name is not None:
             owner = self._own("happened", number, name, applied.at, event.message_id)
-            self._fields(owner, ("properties",), _properties(applied))
+            self._fields(owner, ("properties",), properties_of(event, content.properties))
             self._fields(owner, ("context",), content.context)
         for slot, write in trait_writes(event.type, content.traits, applied.at, event.message_id):
             owner = self._own("written", number, slot, write.at, write.message_id)
@@ -116,14 +116,6 @@ def comparable(value: values.Scalar) -> tuple[str, str]:
         case _:
             is_whole = -_WIDE <= value < _WIDE and value == int(value)
             return "number", str(int(value)) if is_whole else repr(value)
-
-
-def _properties(applied: Applied) -> Any:
-    """A page's or screen's own name wins over the property of that name."""
-    event, properties = applied.event, applied.content.properties
-    if event.type not in _CALLS or event.name is None:
-        return properties
-    return {**(properties if type(properties) is dict else {}), "name": event.name}
 
 
 def _trait(slot: str) -> tuple[str, ...]:
