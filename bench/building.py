@@ -188,7 +188,7 @@ def p99(latencies: list[int]) -> float:
 
 @app.default
 def main(
-    *, events: int = 1_000_000, rate: float = 300, rounds: int = 3, quiet_s: float = 20
+    *, events: int = 1_000_000, rate: float = 300, rounds: int = 1, quiet_s: float = 20
 ) -> int:
     """Measure one segmenter; broker and load are on the same machine.
 
