@@ -169,7 +169,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One quiet stretch and one build after it."""
+    """One build and the quiet stretches before and after it."""
 
     quiet: list[int]
     building: list[int]
@@ -192,6 +192,8 @@ def main(
 ) -> int:
     """Measure one segmenter; broker and load are on the same machine.
 
+    What is quiet is measured before and after each build, for the machine may do other work.
+
     Parameters
     ----------
     events
@@ -201,7 +203,7 @@ def main(
     rounds
         Builds.
     quiet_s
-        Seconds without a build before each.
+        Seconds without a build before each, and after it.
     """
     try:
         with ended_by_signals():
@@ -254,8 +256,10 @@ def _round(
     expected = {who for who, count in counts.items() if count >= least}
     until(lambda: watcher.audience(name) == expected, "the new segment right")
     right = int(time.time() * 1000)
+    time.sleep(quiet_s)
+    after = watcher.latencies(right, int(time.time() * 1000))
     return Round(
-        watcher.latencies(began, defined),
+        watcher.latencies(began, defined) + after,
         watcher.latencies(begin, end),
         watcher.latencies(end, right),
         (end - begin) / 1000,

@@ -16,8 +16,10 @@ class SegmenterSettings(RuntimeSettings):
     """Longest that a cycle does so."""
     build_slice: int = Field(default=1000, ge=1)
     """Most records read again for a build in a cycle."""
-    build_ms: int = Field(default=4, ge=1)
-    """Longest that a cycle does so."""
+    build_ms: int = Field(default=8, ge=1)
+    """Longest that a cycle does so while cycles come in time."""
+    build_least_ms: int = Field(default=2, ge=1)
+    """The same while they come late: a build goes on all the same."""
     audit_profiles: int = Field(default=200, ge=0)
     """So many profiles are recomputed from the log in each pass of the audit; 0 switches it off."""
     audit_interval_s: float = Field(default=60, gt=0)

@@ -12,6 +12,7 @@ from services.runtime.stage import Cycle, Received, State
 from services.segmenter import building, idle, metrics
 from services.segmenter.building import Past
 from services.segmenter.handlers import handle
+from services.segmenter.pace import Pace
 from services.segmenter.partition import Partition, Work, opened
 from services.segmenter.progress import segments_status
 from services.segmenter.settings import SegmenterSettings
@@ -40,6 +41,7 @@ class Segmenter:
         self._partitions: dict[int, Partition] = {}
         self._works: dict[int, Work] = {}
         self._appended: Snapshot | None = None
+        self._pace = Pace(settings.cadence_ms / 1000, settings.build_least_ms, settings.build_ms)
 
     def assigned(self, partition: int, state: State, positions: Mapping[str, int]) -> None:
         self._partitions[partition] = opened(
@@ -124,9 +126,11 @@ class Segmenter:
         reading = [each for each in self._partitions.values() if each.is_reading]
         metrics.READING.set(len(reading))
         if not reading:
+            self._pace.rest()
             return self._past.close()
         work = self._work(reading[0].number, cycle)
-        ends_at = self._monotonic() + self._settings.build_ms / 1000
+        began = self._monotonic()
+        ends_at = began + self._pace.share_s(began)
         for done in range(0, self._settings.build_slice, STEP):
             most = min(STEP, self._settings.build_slice - done)
             if not building.read_on(work, self._past, most) or self._monotonic() >= ends_at:
