@@ -1,5 +1,6 @@
 """Calls that carry no items, about audiences and jobs: their answers count as any (ruling 27)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from services.activator.client import SafeClient
 from services.activator.destinations import DESTINATIONS
+from services.activator.domain.consent import ConsentRules
+from services.activator.instance import Instance
 from tests.integration.stub_house import KNOWN_AS, House, person, pool, profile, stub
 from tests.stub.server import Stub
 from tests.unit.activator.builders import change
@@ -147,3 +150,55 @@ async def test_ruling_17_a_removal_that_a_job_refuses_is_not_forgotten(
         await deliverer.take([change(profile(1), version=4, member=False, profile=person(1))])
         await house.come_to_rest()
     assert house.members() == {KNOWN_AS["zendesk"](n) for n in (2, 3)}
+
+
+async def _written(house: House, version: int, **consent: str) -> None:
+    """A profile with what its person wants, through a sender that passes it on."""
+    jane = person(0)
+    jane["identifiers"] = [*jane["identifiers"], {"type": "phone", "value": "+14155552671"}]
+    jane["consent"] = consent
+    update = change(profile(0), version=version, audience_id=None, profile=jane)
+    await (await house.deliverer()).take([update])
+
+
+async def test_s5_4_consent_goes_through_its_jobs_and_who_has_left_stays_out(
+    pool: Any, stub: Stub
+) -> None:
+    chosen = stub.world("klaviyo").statuses
+    jane = f"email:{KNOWN_AS['klaviyo'](0)}", f"sms:{KNOWN_AS['klaviyo'](0)}"
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        plain = House("klaviyo", pool, stub, client)
+        await _written(plain, 1, marketing_email="granted")
+        assert chosen == {}
+        house = House("klaviyo", pool, stub, client, shaped=_opting_in)
+        await _written(house, 2, marketing_email="granted", marketing_sms="unknown")
+        assert chosen == {jane[0]: "SUBSCRIBED"}
+        before = len(stub.world("klaviyo").calls)
+        await _written(house, 3, marketing_email="granted")
+        assert len(stub.world("klaviyo").calls) == before + 2, "what is known is not told again"
+        await _written(house, 4, marketing_email="denied", marketing_sms="granted")
+        assert chosen == {jane[0]: "UNSUBSCRIBED", jane[1]: "SUBSCRIBED"}
+        await _written(house, 5, marketing_email="granted")
+        assert chosen[jane[0]] == "UNSUBSCRIBED"
+        bulk = House("klaviyo", pool, stub, client, shaped=_opting_in, more=BULK)
+        await _written(bulk, 6, marketing_email="granted", marketing_sms="denied")
+        assert chosen == dict.fromkeys(jane, "UNSUBSCRIBED")
+    assert house.dead_letters.letters == []
+
+
+async def test_s5_4_consent_that_was_not_taken_is_passed_on_again(pool: Any, stub: Stub) -> None:
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House("klaviyo", pool, stub, client, shaped=_opting_in)
+        stub.faults["klaviyo"] = ["", "garbage"]
+        await _written(house, 1, marketing_email="granted")
+        stub.faults["klaviyo"] = ["", "", "status:503"]
+        await house.come_to_rest(without_faults=False)
+    assert set(stub.world("klaviyo").statuses.values()) == {"SUBSCRIBED"}
+    assert house.dead_letters.letters == []
+
+
+BULK = {"profile_variant": "bulk"}
+
+
+def _opting_in(instance: Instance) -> Instance:
+    return replace(instance, consent=ConsentRules(opt_in=True))

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from services.activator.domain.outcomes import Response
-from tests.stub.world import Call, Refused, World, at_most, demand, ok, only
+from tests.stub.world import Call, Refused, World, at_most, demand, ok, only, refusal
 
 E164 = re.compile(r"\+[1-9][0-9]{7,14}")
 ULID = re.compile("[0-9A-HJKMNP-TV-Z]{26}")
@@ -38,6 +38,10 @@ def klaviyo(call: Call, world: World) -> Response:
         listed = [{"id": i, "attributes": {"name": n}} for n, i in found if n == wanted]
         following = f"https://x/api/lists?page%5Bcursor%5D={after}" if after else None
         return ok({"data": listed, "links": {"next": following}})
+    if call.path.startswith("/api/profiles/"):
+        return _klaviyo_profile(call.path.rpartition("/")[2], world)
+    if call.path.startswith("/api/profile-subscription-bulk-"):
+        return _klaviyo_subscriptions(only(call.body, "data", row="invalid")["data"], world)
     if call.method == "GET":
         status = {"status": "complete", "failed_count": 0}
         job = {"type": "profile-bulk-import-job", "id": "job", "attributes": status}
@@ -57,6 +61,32 @@ def klaviyo(call: Call, world: World) -> Response:
     people = [known[one["id"]] for one in at_most(data, 1000, "invalid")]
     world.change(call.path.split("/")[3], people, member=call.method == "POST")
     return ok(status=204)
+
+
+def _klaviyo_profile(vendor_id: str, world: World) -> Response:
+    """A profile with what it has chosen of each channel."""
+    known = {own: key for key, own in world.people.items()}
+    if vendor_id not in known:
+        return refusal(world, "missing_list")
+    subscriptions = {
+        channel: {"marketing": {"consent": world.statuses.get(f"{channel}:{known[vendor_id]}")}}
+        for channel in ("email", "sms")
+    }
+    attributes = {"subscriptions": subscriptions}
+    return ok({"data": {"type": "profile", "id": vendor_id, "attributes": attributes}})
+
+
+def _klaviyo_subscriptions(data: Any, world: World) -> Response:
+    """Subscribing lifts what was chosen before; it is asked of so many at once."""
+    verbs = {"SUBSCRIBED": "create", "UNSUBSCRIBED": "delete"}
+    for profile in at_most(data["attributes"]["profiles"]["data"], 100, "invalid"):
+        for channel, wanted in profile["attributes"]["subscriptions"].items():
+            consent = wanted["marketing"]["consent"]
+            demand(data["type"] == f"profile-subscription-bulk-{verbs[consent]}-job", "invalid")
+            needed = {"email": "email", "sms": "phone_number"}[channel]
+            demand(needed in profile["attributes"], "invalid")
+            world.statuses[f"{channel}:{_who(profile)}"] = consent
+    return ok(status=202)
 
 
 def _klaviyo_job(data: Any, world: World) -> Response:

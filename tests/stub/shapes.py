@@ -127,6 +127,9 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     "klaviyo": (
         Shape("POST", "/api/profile-import", "data"),
         Shape("POST", "/api/profile-bulk-import-jobs", "data"),
+        Shape("GET", "/api/profiles/{}", query="additional-fields[profile]"),
+        Shape("POST", "/api/profile-subscription-bulk-create-jobs", "data"),
+        Shape("POST", "/api/profile-subscription-bulk-delete-jobs", "data"),
         Shape("GET", "/api/profile-bulk-import-jobs/{}"),
         Shape("GET", "/api/lists", query="filter"),
         Shape("POST", "/api/lists", "data"),

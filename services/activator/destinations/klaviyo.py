@@ -1,6 +1,7 @@
 """Klaviyo: profiles, lists and events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import SecretStr
@@ -8,6 +9,7 @@ from pydantic import SecretStr
 from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change, Conversion
 from services.activator.domain.contract import Contract, Endpoint, IdType, Poll, Rate, Row
+from services.activator.domain.outcomes import Response
 from services.activator.domain.person import Known, known
 from services.activator.domain.platform import (
     Audience,
@@ -16,6 +18,7 @@ from services.activator.domain.platform import (
     Destination,
     DestinationSettings,
     Draft,
+    Entry,
     JobState,
     Setup,
     Token,
@@ -313,6 +316,87 @@ def _alone(event: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+CHANNELS: Mapping[str, tuple[str, str]] = {
+    "email": ("marketing_email", "email"),
+    "sms": ("marketing_sms", "phone_number"),
+}
+"""Channel → what people say of it to us, and what they are reached by there."""
+WISHES: Mapping[str, str] = {"granted": "SUBSCRIBED", "denied": "UNSUBSCRIBED"}
+JOBS: Mapping[str, str] = {"SUBSCRIBED": "create", "UNSUBSCRIBED": "delete"}
+MOST_IN_A_JOB = 100
+"""Profiles; of withdrawals Klaviyo takes no more."""
+
+
+def call(batch: Batch, setup: Setup[Settings]) -> Generator[Request, Response, Response]:
+    """With `consent.opt_in` what people want to be sent follows their profile, through the jobs
+    that alone change it."""
+    answered = yield build(batch, setup)
+    was_taken = answered.status in batch.endpoint.success
+    if batch.endpoint.action != "upsert_profile" or not (setup.opt_in and was_taken):
+        return answered
+    wishes = [wish for entry in batch.entries for wish in _wishes(entry)]
+    if batch.endpoint.variant == "bulk":
+        wishes = [wish for wish in wishes if wish[1] == "UNSUBSCRIBED"]
+    elif wishes:
+        held = yield _held(text_id(Answer(answered).first("data.id")), setup)
+        if held.status != 200:
+            return held
+        if not isinstance(Answer(held).first("data.attributes.subscriptions"), dict):
+            return replace(held, body=b"")
+        wishes = [wish for wish in wishes if _is_news(wish, Answer(held))]
+    for request in _subscriptions(wishes, setup):
+        told = yield request
+        if told.status != 202:
+            return told
+    return answered
+
+
+Wish = tuple[str, str, Mapping[str, str]]
+"""Channel, what is wanted of it, and by what the profile is reached."""
+
+
+def _wishes(entry: Entry) -> list[Wish]:
+    consent, attributes = entry.changes[-1].person.consent, entry.draft.payload["attributes"]
+    reached = {name: attributes[name] for _, name in CHANNELS.values() if name in attributes}
+    return [
+        (channel, WISHES[str(consent[signal])], reached)
+        for channel, (signal, needed) in CHANNELS.items()
+        if str(consent.get(signal)) in WISHES and needed in reached
+    ]
+
+
+def _held(vendor_id: str | None, setup: Setup[Settings]) -> Request:
+    query = {"additional-fields[profile]": "subscriptions"}
+    return setup.request(setup.url("/api/profiles/{id}", query, id=vendor_id), method="GET")
+
+
+def _is_news(wish: Wish, held: Answer) -> bool:
+    """Subscribing would lift what somebody has chosen there, so who has left stays out, whatever
+    we were told."""
+    channel, wanted, _ = wish
+    chosen = held.first(f"data.attributes.subscriptions.{channel}.marketing.consent")
+    return chosen not in ("UNSUBSCRIBED", wanted)
+
+
+def _subscriptions(wishes: Sequence[Wish], setup: Setup[Settings]) -> list[Request]:
+    """A job for each kind of wish, and for so many profiles."""
+    found = []
+    for wanted, verb in JOBS.items():
+        profiles = [_subscribing(wish) for wish in wishes if wish[1] == wanted]
+        for begin in range(0, len(profiles), MOST_IN_A_JOB):
+            listed = {"profiles": {"data": profiles[begin : begin + MOST_IN_A_JOB]}}
+            url = setup.url(f"/api/profile-subscription-bulk-{verb}-jobs")
+            job = _job(f"profile-subscription-bulk-{verb}-job", listed)
+            found.append(setup.request(url, {"data": job}))
+    return found
+
+
+def _subscribing(wish: Wish) -> dict[str, Any]:
+    channel, wanted, reached = wish
+    subscriptions = {channel: {"marketing": {"consent": wanted}}}
+    return {"type": "profile", "attributes": {**reached, "subscriptions": subscriptions}}
+
+
 def learn(batch: Batch, answer: Answer) -> Mapping[str, str]:
     """The id of the one profile that was made."""
     endpoint = batch.endpoint
@@ -366,7 +450,7 @@ DESTINATION = Destination(
     contract=CONTRACT,
     settings=Settings,
     drafts=drafts,
-    build=build,
+    call=call,
     headers=headers,
     audiences=AudienceCalls(find=find, found=found, more=more, create=create, created=created),
     learn=learn,
