@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from services.activator.domain.answer import Answer
-from services.activator.domain.classify import Asked, readings
+from services.activator.domain.classify import readings
 from services.activator.domain.lookup import Lookup
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import SENT, Failure, Outcome, Reading
 from services.activator.domain.platform import Audience, AudienceCalls, Setup
 from services.activator.domain.requests import Request
+from services.activator.domain.row_reading import Asked
 from services.activator.limiter import Group, Paused
 from services.activator.line import Line
 from services.activator.tokens import NoToken

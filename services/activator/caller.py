@@ -15,7 +15,7 @@ from services.activator import metrics
 from services.activator.domain.answer import Answer
 from services.activator.domain.batches import Part, batches, halves, is_too_large, of_entries, part
 from services.activator.domain.change import Change, Key
-from services.activator.domain.classify import Asked, readings, worst
+from services.activator.domain.classify import readings, worst
 from services.activator.domain.contract import Endpoint
 from services.activator.domain.job import Job, JobRef
 from services.activator.domain.outcomes import (
@@ -29,6 +29,7 @@ from services.activator.domain.outcomes import (
 from services.activator.domain.person import each_own_id
 from services.activator.domain.platform import Audience, Batch, Entry, Setup, Unsendable
 from services.activator.domain.requests import Request
+from services.activator.domain.row_reading import Asked
 from services.activator.domain.verdict import Attempt
 from services.activator.limiter import Group, Paused
 from services.activator.line import Line

@@ -12,7 +12,7 @@ from services.activator.clock import Clock
 from services.activator.domain.answer import Answer
 from services.activator.domain.batches import batches, part
 from services.activator.domain.change import Change, Conversion, Operation, Person
-from services.activator.domain.classify import Asked, readings
+from services.activator.domain.classify import readings
 from services.activator.domain.contract import Action
 from services.activator.domain.lookup import Lookup
 from services.activator.domain.naming import Place
@@ -26,6 +26,7 @@ from services.activator.domain.platform import (
     Unsendable,
 )
 from services.activator.domain.requests import Request
+from services.activator.domain.row_reading import Asked
 from services.activator.domain.showing import shown_headers, shown_url
 from services.activator.domain.signature import BadSecret
 from services.activator.instance import Instance, instance_of

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from services.activator.domain.answer import Answer
-from services.activator.domain.classify import Asked, readings
+from services.activator.domain.classify import readings
 from services.activator.domain.contract import Contract, Endpoint, Poll
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import Outcome, Reading, Response
 from services.activator.domain.platform import JobState
+from services.activator.domain.row_reading import Asked
 from services.activator.domain.verdict import Item
 
 FORGOTTEN_AFTER = timedelta(hours=24)

@@ -9,11 +9,12 @@ from pydantic import SecretStr
 from services.activator.destinations import DESTINATIONS
 from services.activator.domain.batches import Part, batches, part
 from services.activator.domain.change import Change
-from services.activator.domain.classify import Asked, readings
+from services.activator.domain.classify import readings
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import Outcome, Response
 from services.activator.domain.platform import Audience, Batch, Token
 from services.activator.domain.requests import Request
+from services.activator.domain.row_reading import Asked
 from services.activator.instance import Instance, instance_of
 from tests.unit.activator.builders import definition
 

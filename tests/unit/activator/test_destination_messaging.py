@@ -20,11 +20,12 @@ from services.activator.destinations import (
 )
 from services.activator.domain.answer import Answer
 from services.activator.domain.change import Change
-from services.activator.domain.classify import Asked, readings
+from services.activator.domain.classify import readings
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import Outcome, Response
 from services.activator.domain.platform import Audience, Hint
 from services.activator.domain.requests import Request
+from services.activator.domain.row_reading import Asked
 from tests.unit.activator.builders import change
 from tests.unit.activator.building import AT, TOKEN, made, read, requests
 from tests.unit.activator.examples import CONVERSION, an_instance

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.activator.destinations import DESTINATIONS
-from services.activator.domain.classify import COMPOSITES, Asked, readings
+from services.activator.domain.classify import readings
+from services.activator.domain.composites import COMPOSITES
 from services.activator.domain.contract import Contract, Endpoint, Row
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import SENT, Outcome, Reading, Response
+from services.activator.domain.row_reading import Asked
 from tests.stub.answers import BAD, answer_for
 
 NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)

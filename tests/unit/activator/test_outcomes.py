@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.activator.destinations.webhook import CONTRACT
-from services.activator.domain.classify import Asked, readings
+from services.activator.domain.classify import readings
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import (
     Failure,
@@ -15,6 +15,7 @@ from services.activator.domain.outcomes import (
     read_status,
     retry_after,
 )
+from services.activator.domain.row_reading import Asked
 
 NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 

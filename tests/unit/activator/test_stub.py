@@ -13,10 +13,11 @@ from pydantic import SecretStr
 from services.activator.destinations import DESTINATIONS
 from services.activator.destinations.trade_desk_first_party import signature
 from services.activator.domain.answer import Answer
-from services.activator.domain.classify import Asked, readings
+from services.activator.domain.classify import readings
 from services.activator.domain.outcomes import SENT, Outcome, Response
 from services.activator.domain.platform import Batch
 from services.activator.domain.requests import Request
+from services.activator.domain.row_reading import Asked
 from services.activator.instance import Instance
 from tests.stub.faults import Fault, taken
 from tests.stub.gate import HEADERS
