@@ -47,6 +47,8 @@ class WarehouseStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Since the source made the newest message that was read."""
     retained_bytes: int | None = None
     """What the source keeps for us and could drop otherwise."""
+    behind_versions: int | None = None
+    """Of a Delta table: those that were not read yet."""
     read_share: float | None = None
     """Of the snapshot or run under way."""
 
@@ -150,9 +152,14 @@ def warehouse_table(answers: Sequence[Answer]) -> Table:
             state = stands.state + (f": {stands.reason}" if stands.reason is not None else "")
             state += f", {stands.read_share:.0%} read" if stands.read_share is not None else ""
             age = "none yet" if stands.heard_s is None else f"{stands.heard_s:.0f} s ago"
-            kept = "" if stands.retained_bytes is None else f"{stands.retained_bytes / 1e6:.1f} MB"
-            table.add_row(stands.source, stands.topic, state, age, kept)
+            table.add_row(stands.source, stands.topic, state, age, _held_back(stands))
     return table
+
+
+def _held_back(stands: WarehouseStatus) -> str:
+    if stands.behind_versions is not None:
+        return f"{stands.behind_versions} versions"
+    return "" if stands.retained_bytes is None else f"{stands.retained_bytes / 1e6:.1f} MB"
 
 
 def spool_table(answers: Sequence[Answer]) -> Table:

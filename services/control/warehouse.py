@@ -27,6 +27,9 @@ def _unfit(document: Document, model: Model, source: Document) -> Iterator[Fault
         yield from _unfit_query(document, model, source)
     elif model.query is not None:
         yield document.fault("query", f"`{source.id}` has tables: name the `relation` instead")
+    elif source.body["type"] == "delta":
+        if not model.key:
+            yield document.fault("key", "a Delta table has no key of its own: name its columns")
     elif source.body.get("replica_identity") != "full" and not _says_whose(model):
         yield document.fault(
             "identifiers",

@@ -14,8 +14,9 @@ from services.runtime.kafka import create_topics
 from services.runtime.postgres import connect
 from services.warehouse.checkpoints import Checkpoints
 from services.warehouse.connecting import ChangeWriter, Connector, Served, Tools
+from services.warehouse.delta.connector import DeltaConnector
 from services.warehouse.domain.canonical import Digests
-from services.warehouse.domain.source import PostgresSource
+from services.warehouse.domain.source import DeltaSource, PostgresSource
 from services.warehouse.plan import Job
 from services.warehouse.postgres.connector import PostgresConnector
 from services.warehouse.removal import remove
@@ -84,6 +85,8 @@ def connector_of(job: Job, tools: Tools) -> Connector:
     match job.source:
         case PostgresSource():
             return PostgresConnector(job.source, job.models, tools)
+        case DeltaSource():
+            return DeltaConnector(job.source, job.models, tools)
         case _:
             raise TypeError(f"{job.source.type} has no connector")
 

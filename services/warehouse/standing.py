@@ -22,6 +22,8 @@ class Standing:
     """When the newest of what was read happened at the source, Unix seconds."""
     retained_bytes: int | None = None
     """What the source keeps for us and could drop otherwise."""
+    behind_versions: int | None = None
+    """Of a Delta table: those that are there and were not read yet."""
     read_share: float | None = None
     """Of the snapshot or run under way, from 0 to 1."""
 
@@ -33,5 +35,9 @@ class Standing:
             "reason": self.reason,
             "heard_s": round(time.time() - self.heard_at) if self.heard_at else None,
         }
-        more = {"retained_bytes": self.retained_bytes, "read_share": self.read_share}
+        more = {
+            "retained_bytes": self.retained_bytes,
+            "behind_versions": self.behind_versions,
+            "read_share": self.read_share,
+        }
         return {"warehouse": said | {name: value for name, value in more.items() if value}}

@@ -122,7 +122,47 @@ class SqlSource(WarehouseSource):
         return self
 
 
+class DeltaSource(WarehouseSource):
+    """Delta tables, whose changes come by their change data feed."""
+
+    type: Literal["delta"]
+    root: Annotated[str, Field(min_length=1)] | None = None
+    """Path or address of an object store; the table of the relation `crm.customers` lies in
+    `crm/customers` under it."""
+    tables: Mapping[str, Annotated[str, Field(min_length=1)]] = {}
+    """Relation → path or address, for those that lie elsewhere."""
+    storage_options: Mapping[str, str] = {}
+    """What the object store wants, as `AWS_REGION`; keys and tokens as `env:NAME` or
+    `file:PATH`."""
+    poll_seconds: Annotated[int, Field(ge=1, le=86_400)] = 10
+    step_versions: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Most versions that are read together."""
+    rows_at_once: Annotated[int, Field(ge=1000)] = 100_000
+    """Rows of the feed that are held in memory; where a step has more, its files are read several
+    times, each time for other keys."""
+    generation: Annotated[int, Field(ge=1)] = 1
+    """Raised by a person to have every table read anew, after versions of it were lost."""
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Self:
+        if self.root is None and not self.tables:
+            raise ValueError("say where the tables are: `root`, or `tables`")
+        return self
+
+    def address(self, relation: str) -> str | None:
+        """Of a relation's table."""
+        under = (
+            None if self.root is None else "/".join((self.root.rstrip("/"), *relation.split(".")))
+        )
+        return self.tables.get(relation, under)
+
+
 SOURCES: Mapping[str, type[WarehouseSource]] = MappingProxyType(
-    {"debezium": DebeziumSource, "postgres": PostgresSource, "sql": SqlSource}
+    {
+        "debezium": DebeziumSource,
+        "postgres": PostgresSource,
+        "sql": SqlSource,
+        "delta": DeltaSource,
+    }
 )
 """Type → its document."""

@@ -1,0 +1,157 @@
+"""Rows of the change data feed, brought together by key: what each version did to each row."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.warehouse.domain.canonical import canonical
+from services.warehouse.domain.change import Change, Columns, Note, Op
+from services.warehouse.domain.wire import Refused
+
+BEFORE = frozenset({"delete", "update_preimage"})
+"""Kinds of row that say what was; `insert` and `update_postimage` say what is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table as the models of it want it."""
+
+    source: str
+    relation: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    """Those that are used and there, the key among them."""
+    epoch: int
+    fingerprint: bytes
+    unmodelled: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRow:
+    """One row of the feed."""
+
+    kind: str
+    version: int
+    values: Columns
+    notes: Counter[Note]
+
+
+@dataclass(slots=True)
+class _Pair:
+    version: int
+    key: Columns
+    before: Columns | None = None
+    after: list[FeedRow] = field(default_factory=list)
+
+
+def position(version: int, *, is_there: bool) -> str:
+    """Of a row that is there behind that of one that went, for a version has no order in it."""
+    return f"{version:020d}.{is_there:d}"
+
+
+def row_of_snapshot(
+    values: Columns, shape: Shape, version: int, *, at: int, read_at: int, notes: Counter[Note]
+) -> Change | Refused:
+    """A row as it was at a version, committed at `at`, Unix milliseconds like `read_at`."""
+    if (missing := _null_of_key(values, shape)) is not None:
+        return Refused(shape.relation, "null_key", missing, read_at)
+    return _change(
+        "read",
+        shape,
+        version,
+        at=at,
+        read_at=read_at,
+        notes=notes,
+        key=_key(values, shape),
+        after=values,
+    )
+
+
+def changes_of(
+    rows: Iterable[FeedRow], shape: Shape, committed: Mapping[int, int], *, read_at: int
+) -> Iterator[Change | Refused]:
+    """What the rows say together, older versions first; rows of one key must all be here.
+
+    `committed` has the commit of each version. A delete and an insert of one key are an update,
+    and nothing at all where all columns that matter stayed.
+    """
+    pairs: dict[tuple[int, bytes], _Pair] = {}
+    for row in rows:
+        if (missing := _null_of_key(row.values, shape)) is not None:
+            if row.kind not in BEFORE:
+                yield Refused(shape.relation, "null_key", missing, read_at)
+            continue
+        key = _key(row.values, shape)
+        pair = pairs.setdefault((row.version, canonical(key)), _Pair(row.version, key))
+        if row.kind in BEFORE:
+            pair.before = row.values
+        else:
+            pair.after.append(row)
+    for pair in sorted(pairs.values(), key=lambda pair: pair.version):
+        yield from _said(pair, shape, committed[pair.version], read_at)
+
+
+def _said(pair: _Pair, shape: Shape, at: int, read_at: int) -> Iterator[Change | Refused]:
+    if len(pair.after) > 1:
+        yield Refused(shape.relation, "duplicate_key", None, read_at)
+        return
+    if not pair.after:
+        yield _change(
+            "delete",
+            shape,
+            pair.version,
+            at=at,
+            read_at=read_at,
+            notes=Counter(),
+            key=pair.key,
+            before=pair.before,
+        )
+        return
+    (row,) = pair.after
+    if pair.before != row.values:
+        yield _change(
+            "insert" if pair.before is None else "update",
+            shape,
+            pair.version,
+            at=at,
+            read_at=read_at,
+            notes=row.notes,
+            key=pair.key,
+            before=pair.before,
+            after=row.values,
+        )
+
+
+def _change(
+    op: Op,
+    shape: Shape,
+    version: int,
+    *,
+    at: int,
+    read_at: int,
+    notes: Counter[Note],
+    **columns: Any,
+) -> Change:
+    return Change(
+        source=shape.source,
+        relation=shape.relation,
+        op=op,
+        snapshot="read" if op == "read" else "none",
+        epoch=shape.epoch,
+        position=position(version, is_there=op != "delete"),
+        committed_at=at,
+        read_at=read_at,
+        schema_fingerprint=shape.fingerprint,
+        unmodelled=shape.unmodelled,
+        notes=notes,
+        **columns,
+    )
+
+
+def _key(values: Columns, shape: Shape) -> Columns:
+    return {name: values[name] for name in shape.key}
+
+
+def _null_of_key(values: Columns, shape: Shape) -> str | None:
+    return next((name for name in shape.key if values[name] is None), None)
