@@ -42,8 +42,8 @@ RETAINED_BYTES = Gauge(
     "Log that a PostgreSQL source keeps for our replication slot. A rise means that the connector"
     " stands or is too slow: the database's disk fills up.",
 )
-BEHIND_VERSIONS = Gauge(
-    "afflux_warehouse_behind_versions",
+VERSIONS_WAITING = Gauge(
+    "afflux_warehouse_versions_waiting",
     "Versions of a Delta table that are there and were not read yet. A rise means that the"
     " connector is too slow, or stands.",
 )

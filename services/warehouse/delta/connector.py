@@ -190,7 +190,7 @@ class DeltaConnector:
         standing = self._tools.standing
         standing.behind_versions = versions
         standing.heard_at = max(standing.heard_at, state.committed_at / 1000)
-        metrics.BEHIND_VERSIONS.set(versions)
+        metrics.VERSIONS_WAITING.set(versions)
         metrics.HEARD_SECONDS.set(standing.heard_at)
 
     async def _save(self, table: Table, state: TableState) -> None:

@@ -120,7 +120,7 @@ class Table:
             Blocked: the versions or their files are gone.
             StorageAway: try again.
         """
-        wanted = [*columns, KIND, VERSION]
+        wanted = [*map(_quoted, columns), KIND, VERSION]
         for batch in self._feed(first, last, columns=wanted, predicate=self._within(key, buckets)):
             facts = zip(_list(batch, KIND), _list(batch, VERSION), strict=True)
             for (kind, version), (values, notes) in zip(
@@ -146,10 +146,15 @@ class Table:
         return f"{bucket} >= '{buckets.start:03x}' and {bucket} <= '{buckets.stop - 1:03x}'"
 
     def _text(self, name: str) -> str:
-        quoted = '"' + name.replace('"', '""') + '"'
+        quoted = _quoted(name)
         if self.columns[name] == 'PrimitiveType("binary")':
             return f"encode({quoted}, 'hex')"
         return f"cast({quoted} as varchar)"
+
+
+def _quoted(name: str) -> str:
+    """As its SQL wants the names that differ in case or hold more than letters."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def parts(rows: int, rows_at_once: int) -> list[range]:

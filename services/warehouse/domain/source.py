@@ -137,7 +137,7 @@ class DeltaSource(WarehouseSource):
     poll_seconds: Annotated[int, Field(ge=1, le=86_400)] = 10
     step_versions: Annotated[int, Field(ge=1, le=1000)] = 20
     """Most versions that are read together."""
-    rows_at_once: Annotated[int, Field(ge=1000)] = 100_000
+    rows_at_once: Annotated[int, Field(ge=1000)] = 50_000
     """Rows of the feed that are held in memory; where a step has more, its files are read several
     times, each time for other keys."""
     generation: Annotated[int, Field(ge=1)] = 1

@@ -47,7 +47,7 @@ FAULTS = [
     ),
     (
         "kind: source\nid: web\ntype: oracle\n",
-        "3 source web: type: is no type of source; the types are debezium, postgres, sql",
+        "3 source web: type: is no type of source; the types are debezium, postgres, sql, delta",
     ),
     (
         "kind: model\nid: orders\nrelation: crm.orders\nrows: event\n"

@@ -89,8 +89,19 @@ def test_a_model_needs_a_warehouse_source(tmp_path: Path) -> None:
     assert faults(tmp_path, tracker) == ["`clinic` is a tracker, not a warehouse source"]
 
 
-def test_the_example_of_the_page_is_in_order(tmp_path: Path) -> None:
-    page = Path(__file__).parents[3] / "docs" / "warehouse.md"
-    (example,) = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+PAGE = Path(__file__).parents[3] / "docs" / "warehouse.md"
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_of_the_page_are_in_order(tmp_path: Path, example: str) -> None:
     (tmp_path / "w.yaml").write_text(example)
     assert check_workspace(tmp_path).faults == ()
+
+
+def test_s7_a_delta_table_needs_a_key_and_its_deletes_say_whose_they_were(tmp_path: Path) -> None:
+    source = "kind: source\nid: clinic\ntype: delta\nroot: /lake\n"
+    owner_outside = MODEL.replace("user_id: id", "user_id: owner")
+    assert faults(tmp_path, source, owner_outside) == []
+    (said,) = faults(tmp_path, source, MODEL.replace("key: [id]\n", ""))
+    assert said.startswith("a Delta table has no key of its own")
