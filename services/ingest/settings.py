@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, HttpUrl, IPvAnyNetwork, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, HttpUrl, IPvAnyNetwork, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.ingest.domain.limits import PROFILES, Limits, Profile, changed
@@ -35,7 +35,7 @@ class Settings(RuntimeSettings):
     Each worker has a directory of its own in it. Without one an outage refuses events."""
     ingest_spool_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     """Most bytes in the spool; above it the answer is `outage_status`."""
-    ingest_outage_status: Literal[503, 429] = 503
+    ingest_outage_status: Annotated[Literal[503, 429], BeforeValidator(int)] = 503
     """Answer when events can be made durable nowhere. Some clients honour Retry-After on 429
     alone."""
     ingest_remembered_ids: int = Field(default=100_000, ge=1)
