@@ -23,6 +23,7 @@ def plain_config(settings: RuntimeSettings) -> Config:
     """A producer without transactions that keeps the order and writes nothing twice by itself."""
     return client(settings.kafka_bootstrap) | {
         "enable.idempotence": True,
+        "queue.buffering.max.kbytes": 16_384,
         "linger.ms": 1,
         "compression.type": "lz4",
         "message.max.bytes": 4_000_000,

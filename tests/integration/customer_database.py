@@ -135,10 +135,14 @@ class Replica:
         self._consumer.close()
         self._store.close()
 
+    def end(self) -> int:
+        """How many messages the topic holds."""
+        place = TopicPartition(self._topic, 0)
+        return int(self._consumer.get_watermark_offsets(place, timeout=10)[1])
+
     def read(self) -> None:
         """Everything that the topic holds now."""
-        place = TopicPartition(self._topic, 0)
-        _, end = self._consumer.get_watermark_offsets(place, timeout=10)
+        end = self.end()
         while self._next < end:
             message = self._consumer.poll(10)
             assert message is not None

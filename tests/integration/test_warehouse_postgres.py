@@ -44,16 +44,20 @@ CUSTOMERS = Model.model_validate(
 )
 
 
-@pytest.fixture(scope="module", params=["18", "15"])
+BOTH_VERSIONS = pytest.mark.parametrize("server", ["18", "15"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "15" and not OLDER.exists():
+    version = getattr(request, "param", "18")
+    if version == "15" and not OLDER.exists():
         pytest.skip("PostgreSQL 15 is not installed here")
     with (
         tempfile.TemporaryDirectory(prefix="afflux-") as directory,
         start_postgres(
             Path(directory) / "customer",
             durable=False,
-            binaries=OLDER if request.param == "15" else None,
+            binaries=OLDER if version == "15" else None,
         ) as customer,
     ):
         yield customer.dsn
@@ -154,6 +158,7 @@ async def reading(
     await pool.close()
 
 
+@BOTH_VERSIONS
 @BOTH_MODES
 async def test_s4_6_snapshot_and_log_under_writers_and_kills_equal_the_table(
     reading: Reading,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from deploy.local.postgres import postgres_binaries
@@ -13,6 +14,7 @@ from services.runtime.stage import Blocked
 from tests.integration.customer_database import PASSWORD, ROLE, execute, fetch, until
 from tests.integration.test_warehouse_postgres import (
     BOTH_MODES,
+    BOTH_VERSIONS,
     Reading,
     clinic,
     reading,
@@ -38,6 +40,7 @@ async def _read_once(reading: Reading) -> None:
         await until(reading.is_equal, "the first row", task)
 
 
+@BOTH_VERSIONS
 async def test_s4_1_all_failures_of_the_setup_are_told_at_once(reading: Reading) -> None:
     await execute(
         reading.clinic.dsn,
@@ -74,6 +77,7 @@ async def test_s4_2_a_column_list_must_hold_the_replica_identity(reading: Readin
     assert await blocked(reading) == "identity_not_published"
 
 
+@BOTH_VERSIONS
 @BOTH_MODES
 async def test_s4_3_a_publication_that_goes_blocks_and_nothing_is_skipped(
     reading: Reading,
@@ -83,6 +87,7 @@ async def test_s4_3_a_publication_that_goes_blocks_and_nothing_is_skipped(
     assert await blocked(reading) == "publication_missing"
 
 
+@BOTH_VERSIONS
 async def test_s4_7_a_lost_slot_blocks_until_a_new_generation_reads_everything_anew(
     reading: Reading,
 ) -> None:
@@ -200,23 +205,28 @@ async def _retains_little(dsn: str) -> bool:
 async def test_s4_4_a_large_transaction_needs_no_more_memory_than_a_small_one(
     reading: Reading,
 ) -> None:
-    """Its rows go to the broker while they are read; nothing waits for its commit."""
-    dsn = reading.clinic.dsn
+    """240 MB in one transaction; its rows go to the broker while they are read. Counted is the
+    whole process: what libraries and the allocator keep is more than what is waiting."""
     await _read_once(reading)
     await execute(
-        dsn,
-        "insert into crm.customers select n, 'gold', n, repeat('x', 100)"
-        " from generate_series(10, 40000) n",
+        reading.clinic.dsn,
+        "insert into crm.customers select n, 'gold', n, repeat('x', 4000)"
+        " from generate_series(1, 60000) n on conflict do nothing",
     )
+    process = psutil.Process()
+    before = peak = process.memory_info().rss
+
+    def is_read() -> bool:
+        nonlocal peak
+        peak = max(peak, process.memory_info().rss)
+        return reading.replica.end() >= 60_000
+
     async with reading.source.running() as task:
-        await until(lambda: _written(reading, 40_000), "all of it", task)
+        await until(is_read, "all of it", task)
+    assert peak - before < 120_000_000, peak - before
 
 
-async def _written(reading: Reading, rows: int) -> bool:
-    await asyncio.to_thread(reading.replica.read)
-    return len(reading.replica.people) >= rows - 10
-
-
+@BOTH_VERSIONS
 @BOTH_MODES
 async def test_s4_5_what_was_not_sent_stays_and_a_new_column_is_met(reading: Reading) -> None:
     """An out-of-line value that an update leaves alone is not in the log at all."""
@@ -258,6 +268,7 @@ async def test_s4_5_truncate_waits_for_a_person_like_any_mass_delete(reading: Re
     assert found.value.reason == "mass_delete"
 
 
+@BOTH_VERSIONS
 async def test_s1_nothing_is_written_to_the_database_of_the_customer(
     reading: Reading, tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ LOOK_EVERY_S = 10.0
 IDLE_BYTES = 16 << 20
 IDLE_S = 10.0
 """Of a database in which nothing concerns us: the slot moves on after so much log, or so long."""
-FETCH_ROWS = 1000
+FETCH_ROWS = 500
 LONGEST_PATIENCE_S = 3600
 
 _PEEK = """
