@@ -157,6 +157,16 @@ async def test_s4_7_a_slot_that_holds_back_too_much_is_dropped_where_that_is_ask
     assert await fetch(reading.clinic.dsn, "select * from pg_replication_slots") == []
 
 
+async def test_s4_6_a_snapshot_stops_at_the_ceiling_of_held_back_log(reading: Reading) -> None:
+    await execute(
+        reading.clinic.dsn,
+        "insert into crm.customers select n, 'gold', n, null from generate_series(1, 500) n",
+    )
+    limited = {"snapshot_wal_bytes": 1}
+    reading.source.source = reading.source.source.model_copy(update=limited)
+    assert await blocked(reading) == "snapshot_wal"
+
+
 @BOTH_MODES
 async def test_s4_7_a_database_that_restarts_is_waited_for(reading: Reading) -> None:
     """Its sessions are ended as a restart ends them."""

@@ -20,7 +20,7 @@ from services.warehouse.postgres.catalog import Decoders, Slot, Table
 from services.warehouse.postgres.checks import problems
 from services.warehouse.postgres.connection import open_session
 from services.warehouse.postgres.follow import Follower
-from services.warehouse.postgres.poll import POSITION, Poller, TooMuchRetained
+from services.warehouse.postgres.poll import POSITION, Poller, TooMuchRetained, look
 from services.warehouse.postgres.position import Checkpoint, TableState
 from services.warehouse.postgres.snapshot import TableReader, shown
 from services.warehouse.postgres.stream import Streamer
@@ -65,6 +65,8 @@ class PostgresConnector:
                 session = await open_session(self._source.dsn)
                 try:
                     await self._work(session, trouble)
+                except TooMuchRetained as over:
+                    await self._drop_slot(session, over.retained)
                 finally:
                     session.terminate()
             except AWAY as error:
@@ -94,10 +96,7 @@ class PostgresConnector:
             tools=self._tools,
         )
         mode = Streamer if self._source.mode == "stream" else Poller
-        try:
-            await mode(self._source, session, follower, position, self._tools).run()
-        except TooMuchRetained as over:
-            await self._drop_slot(session, over.retained)
+        await mode(self._source, session, follower, position, self._tools).run()
 
     async def _drop_slot(self, session: Any, retained: int) -> None:
         """The database's disk matters more than our stream.
@@ -227,10 +226,30 @@ class PostgresConnector:
             except Undecodable as error:
                 raise _no_key(relation, error) from None
             began = time.monotonic()
-            await reader.read(session, state, partial(self._save_table, relation, state))
+            await reader.read(
+                session,
+                state,
+                partial(self._save_table, relation, state),
+                partial(self._watch, session),
+            )
             log.info("table read", relation=relation, seconds=round(time.monotonic() - began, 1))
         self._tools.standing.read_share = None
         return states
+
+    async def _watch(self, session: Any) -> None:
+        """The log grows while the snapshot is read.
+
+        Raises:
+            Blocked: by more than the source allows.
+        """
+        await look(session, self._source, self._tools)
+        retained, most = self._tools.standing.retained_bytes, self._source.snapshot_wal_bytes
+        if most is not None and retained is not None and retained > most:
+            raise Blocked(
+                "snapshot_wal",
+                f"the slot held back {retained} bytes of log while the snapshot was read: raise"
+                " `snapshot_wal_bytes`, or remove the source, which drops the slot",
+            )
 
     async def _state(self, relation: str, wanted: Wanted) -> TableState:
         """As it was left, or a new one where the models use columns that were not read."""

@@ -26,7 +26,7 @@ from services.warehouse.postgres.sql import quoted, quoted_relation
 KEYLESS_ROWS = 1000
 """So many without a key are told; the hundredth in a row blocks the source anyway."""
 
-Save = Callable[[], Awaitable[None]]
+Step = Callable[[], Awaitable[None]]
 
 
 COMMITS_TAKE_MS = 60_000
@@ -71,8 +71,8 @@ class TableReader:
         self._lines = 0
         self._last: tuple[str, ...] | None = None
 
-    async def read(self, session: Any, state: TableState, save: Save) -> None:
-        """All chunks that are missing, and the end; every step is saved."""
+    async def read(self, session: Any, state: TableState, save: Step, watch: Step) -> None:
+        """All chunks that are missing, and the end; every step is saved, and watched."""
         state.since = state.since or state.open
         state.read_at = state.read_at or await server_time(session) - COMMITS_TAKE_MS
         read = sum(1 for _ in state.chunks) * self._limit
@@ -83,13 +83,14 @@ class TableReader:
             state.chunks.append(chunk)
             state.open = ""
             await save()
+            await watch()
             read += self._lines
             self._tools.standing.read_share = min(0.99, read / max(self._table.rows, read, 1))
         await self._refuse_keyless(session, state)
         await self._end(session, state, save)
 
     async def _chunk(
-        self, session: Any, after: tuple[str, ...] | None, state: TableState, save: Save
+        self, session: Any, after: tuple[str, ...] | None, state: TableState, save: Step
     ) -> Chunk:
         """Its snapshot is saved before a row of it is written: should we be cut short, what that
         showed and a later one does not is told by the log."""
@@ -126,7 +127,7 @@ class TableReader:
             return
         self._tools.writer.put(change)
 
-    async def _end(self, session: Any, state: TableState, save: Save) -> None:
+    async def _end(self, session: Any, state: TableState, save: Step) -> None:
         until = await session.fetchval("select (pg_current_wal_insert_lsn() - '0/0')::int8")
         now = await server_time(session)
         end = Change(
