@@ -15,6 +15,12 @@ STEPS = (
         source text not null, name text not null, body bytea not null,
         primary key (source, name)
     )""",
+    """create table warehouse.sql_rows (
+        source text not null, model text not null, bucket text not null,
+        entries bytea not null, gone bytea not null, checksum bytea, refused integer not null,
+        primary key (source, model, bucket)
+    )""",
+    """alter table warehouse.sql_rows alter column entries set storage external""",
 )
 _NONCE_BYTES = 12
 
@@ -72,10 +78,13 @@ class Checkpoints:
         return bool(await self._pool.fetchval(query, self._source))
 
     async def forget(self) -> None:
-        """All of this source."""
-        await self._pool.execute(
-            "delete from warehouse.checkpoints where source = $1", self._source
-        )
+        """All of this source, and what is kept of its rows."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            for table in ("checkpoints", "sql_rows"):
+                await connection.execute(
+                    f"delete from warehouse.{table} where source = $1",  # noqa: S608
+                    self._source,
+                )
 
     def _about(self, name: str) -> bytes:
         return f"{self._source}/{name}".encode()

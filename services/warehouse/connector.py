@@ -16,10 +16,11 @@ from services.warehouse.checkpoints import Checkpoints
 from services.warehouse.connecting import ChangeWriter, Connector, Served, Tools
 from services.warehouse.delta.connector import DeltaConnector
 from services.warehouse.domain.canonical import Digests
-from services.warehouse.domain.source import DeltaSource, PostgresSource
+from services.warehouse.domain.source import DeltaSource, PostgresSource, SqlSource
 from services.warehouse.plan import Job
 from services.warehouse.postgres.connector import PostgresConnector
 from services.warehouse.removal import remove
+from services.warehouse.sql.connector import SqlConnector
 
 log = structlog.get_logger()
 
@@ -87,6 +88,8 @@ def connector_of(job: Job, tools: Tools) -> Connector:
             return PostgresConnector(job.source, job.models, tools)
         case DeltaSource():
             return DeltaConnector(job.source, job.models, tools)
+        case SqlSource():
+            return SqlConnector(job.source, job.models, tools)
         case _:
             raise TypeError(f"{job.source.type} has no connector")
 

@@ -161,7 +161,7 @@ def _is_nothing_new(change: Change, model: Model, known: Known | None, digest: b
         return False
     if model.rows == "event":
         return change.op != "update"
-    return bool(digest) and known.digest == digest
+    return not change.again and bool(digest) and known.digest == digest
 
 
 def _unlinked(change: Change, model: Model, place: Place, digests: Digests) -> tuple[Keyed, ...]:

@@ -23,7 +23,7 @@ from services.warehouse.checkpoints import Checkpoints
 from services.warehouse.connecting import ChangeWriter, Connector, Tools
 from services.warehouse.connector import connector_of
 from services.warehouse.domain.canonical import Digests
-from services.warehouse.domain.model import Model
+from services.warehouse.domain.model import ROW, Model
 from services.warehouse.domain.source import WarehouseSource
 from services.warehouse.plan import Job
 from services.warehouse.settings import WarehouseSettings
@@ -112,15 +112,8 @@ class Replica:
 
     def __init__(self, source: Source, directory: Path) -> None:
         self._topic = changes(source.source.id).name
-        self._stage = RowStage(
-            source=source.source,
-            topic=self._topic,
-            models=source.models,
-            digests=Digests(TENANT_KEY),
-            standing=Standing(source.source.id, self._topic),
-        )
         self._store = PartitionStore(directory)
-        self._stage.assigned(0, Transaction("", {0: self._store}, {}).state(0), {})
+        self.use(source)
         self._consumer = Consumer(reader(source.settings.kafka_bootstrap))
         self._consumer.assign([TopicPartition(self._topic, 0, 0)])
         self.events: list[Event] = []
@@ -130,6 +123,17 @@ class Replica:
         self.raw: list[bytes] = []
         self._next = 0
         self._written: dict[tuple[str, str], tuple[int, str]] = {}
+
+    def use(self, source: Source) -> None:
+        """From now on these models, as a reader that is started anew."""
+        self._stage = RowStage(
+            source=source.source,
+            topic=self._topic,
+            models=source.models,
+            digests=Digests(TENANT_KEY),
+            standing=Standing(source.source.id, self._topic),
+        )
+        self._stage.assigned(0, Transaction("", {0: self._store}, {}).state(0), {})
 
     def close(self) -> None:
         self._consumer.close()
@@ -185,7 +189,13 @@ class Replica:
         """
         digests = Digests(TENANT_KEY)
         column = next(iter(model.identifiers.values()))
-        people = {digests.key({column: int(p)}): traits for p, traits in self.people.items()}
+
+        def key_of(person: str) -> bytes:
+            if column == ROW:
+                return bytes.fromhex(person.rsplit("|", 1)[1])
+            return digests.key({column: int(person)})
+
+        people = {key_of(person): traits for person, traits in self.people.items()}
         kept = Rows(Transaction("", {0: self._store}, {}).state(0)).all(model.id)
         return {
             key: {name: value for name, value in people[key].items() if value is not None}

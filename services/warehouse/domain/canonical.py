@@ -14,20 +14,39 @@ ROW_BYTES = 8
 
 
 class Digests:
-    """Digests under one tenant's key: without the key they say nothing about a row."""
+    """Digests under one tenant's key: without the key they say nothing about a row.
+
+    Of the text's plain hash, which a database can make without having the key.
+    """
 
     def __init__(self, tenant_key: bytes) -> None:
         self._key = tenant_key
 
     def key(self, columns: Mapping[str, Any]) -> bytes:
-        return self._digest(b"key", columns, KEY_BYTES)
+        return self.of_key(plain_hash(columns))
 
     def row(self, columns: Mapping[str, Any]) -> bytes:
-        return self._digest(b"row", columns, ROW_BYTES)
+        return self.of_row(plain_hash(columns))
 
-    def _digest(self, of: bytes, columns: Mapping[str, Any], length: int) -> bytes:
-        text = of + canonical(columns)
-        return hmac.new(self._key, text, hashlib.sha256).digest()[:length]
+    def of_key(self, plain: str) -> bytes:
+        """The digest of a key with this hash."""
+        return self._digest(b"key" + plain.encode())[:KEY_BYTES]
+
+    def of_row(self, plain: str) -> bytes:
+        """The digest of a row with this hash."""
+        return self._digest(b"row" + plain.encode())[:ROW_BYTES]
+
+    def of_bucket(self, checksum: str) -> bytes:
+        """The digest of what a database says of many rows at once."""
+        return self._digest(b"bucket" + checksum.encode())[:KEY_BYTES]
+
+    def _digest(self, text: bytes) -> bytes:
+        return hmac.digest(self._key, text, "sha256")
+
+
+def plain_hash(columns: Mapping[str, Any]) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(canonical(columns)).hexdigest()
 
 
 def canonical(columns: Mapping[str, Any]) -> bytes:
@@ -35,12 +54,14 @@ def canonical(columns: Mapping[str, Any]) -> bytes:
     parts: list[bytes] = []
     for name in sorted(columns):
         letter, text = _typed(columns[name])
-        for part in (name, text):
-            encoded = unicodedata.normalize("NFC", part).encode("utf-8", "replace")
-            parts += (str(len(encoded)).encode(), b":", encoded)
-            if part is name:
-                parts.append(letter)
+        parts += (measured(name), letter, measured(text))
     return b"".join(parts)
+
+
+def measured(text: str) -> bytes:
+    """The text behind its length in bytes."""
+    encoded = unicodedata.normalize("NFC", text).encode("utf-8", "replace")
+    return str(len(encoded)).encode() + b":" + encoded
 
 
 def _typed(value: Any) -> tuple[bytes, str]:

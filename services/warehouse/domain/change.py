@@ -59,6 +59,8 @@ class Change:
     """Columns that were not sent: what is known of them stays."""
     forgets: bool = False
     """A delete that is the second half of a key change: the old row's state goes, nothing else."""
+    again: bool = False
+    """Told once more because somebody wants it: also when the row is as it was."""
     snapshot: Snapshot = "none"
     epoch: int | None = None
     """As the source counts it; None where the reader of its messages does."""

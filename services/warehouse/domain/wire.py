@@ -61,6 +61,7 @@ class _Row(msgspec.Struct, frozen=True, array_like=True, tag="row"):
     schema_fingerprint: bytes
     unmodelled: frozenset[str]
     notes: Mapping[Note, int]
+    again: bool = False
 
 
 def encode(said: Change | Refused) -> bytes:
@@ -87,6 +88,7 @@ def encode(said: Change | Refused) -> bytes:
             said.schema_fingerprint,
             said.unmodelled,
             said.notes,
+            said.again,
         )
     )
 
@@ -123,6 +125,7 @@ def decode(data: bytes, source: str) -> Change | Refused:
         schema_fingerprint=said.schema_fingerprint,
         unmodelled=said.unmodelled,
         notes=Counter(said.notes),
+        again=said.again,
     )
 
 

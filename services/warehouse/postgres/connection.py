@@ -12,8 +12,8 @@ CONNECT_TIMEOUT_S = 10
 APPLICATION = "afflux"
 
 
-async def open_session(dsn: str) -> Any:
-    """A connection; read only where the statement respects that.
+async def open_session(dsn: str, timeout_s: int = STATEMENT_TIMEOUT_S) -> Any:
+    """A connection; read only where the statement respects that. A statement takes so long at most.
 
     Raises:
         UnresolvedSecret: the connection string is a reference to nothing.
@@ -22,13 +22,13 @@ async def open_session(dsn: str) -> Any:
     settings = {
         **FORMATS,
         "default_transaction_read_only": "on",
-        "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+        "statement_timeout": f"{timeout_s}s",
         "application_name": APPLICATION,
     }
     return await asyncpg.connect(
         resolve(dsn).get_secret_value(),
         timeout=CONNECT_TIMEOUT_S,
-        command_timeout=STATEMENT_TIMEOUT_S + 5,
+        command_timeout=timeout_s + 5,
         statement_cache_size=0,
         server_settings=settings,
     )

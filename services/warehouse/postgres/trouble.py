@@ -10,7 +10,13 @@ import psycopg
 
 from services.runtime.stage import Blocked
 
-AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, psycopg.Error, TimeoutError)
+AWAY: tuple[type[BaseException], ...] = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    psycopg.Error,
+    TimeoutError,
+)
 """Refusals of the server, and a server that is not there."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0

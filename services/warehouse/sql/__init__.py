@@ -1,0 +1,1 @@
+"""SQL models: a database is asked by SELECTs, on a schedule."""

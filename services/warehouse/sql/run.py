@@ -1,0 +1,24 @@
+"""What one run works with."""
+
+from dataclasses import dataclass
+
+from services.warehouse.domain.canonical import Digests
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.sql.layout import Layout
+from services.warehouse.sql.engine import Session
+from services.warehouse.sql.progress import Progress
+from services.warehouse.sql.state import RowState
+from services.warehouse.sql.telling import Teller
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Of one model, over one session."""
+
+    model: Model
+    progress: Progress
+    layout: Layout
+    session: Session
+    state: RowState
+    teller: Teller
+    digests: Digests
