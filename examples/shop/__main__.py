@@ -17,6 +17,7 @@ import cyclopts
 from deploy.local.errors import LocalStackError
 from deploy.local.stack import ended_by_signals
 from examples.shop import platforms
+from examples.shop.database import SEGMENT, SOURCE, Database
 from examples.shop.receiver import Call, Receiver
 from examples.shop.recompute import Expected, differences, recompute
 from examples.shop.screen import Figures, Screen, latency
@@ -31,7 +32,14 @@ from tests.stub.serving import serving
 
 DATA_DIR = Path(".afflux/demo")
 WORKSPACE = Path(__file__).with_name("workspace")
-SEGMENTS = ("abandoned-cart", "big-spenders", "pro-plan", "active-now")
+SEGMENTS = (
+    "abandoned-cart",
+    "big-spenders",
+    "pro-plan",
+    "active-now",
+    "gold-shoppers",
+    "waiting-visitors",
+)
 PARTITIONS = 3
 PATIENCE_S = 60.0
 REFRESH_S = 0.25
@@ -76,7 +84,7 @@ def _demo(*, once: bool, visitors: int, seconds: int, seed: int) -> int:
         "whsec_" + b64encode(secrets.token_bytes(24)).decode(),
     )
     keys = {"SHOP_WRITE_KEY": write_key, "SHOP_ADS_SECRET": secret, **platforms.TOKENS}
-    environment = {**os.environ, **keys}
+    environment = {**os.environ, **keys, "AFFLUX_TENANT_KEY": secrets.token_hex(16)}
     screen = Screen()
     screen.say("starting Kafka, PostgreSQL and the services …")
     with (
@@ -87,18 +95,21 @@ def _demo(*, once: bool, visitors: int, seconds: int, seed: int) -> int:
         ) as platform,
         closing(Watcher(platform.bootstrap, PARTITIONS)) as watcher,
     ):
+        database = Database(platform.dsn, DATA_DIR / "shop.dsn", visitors, seed)
         workspace = _workspace(receiver)
         apply(platform.bootstrap, valid_documents(workspace), partitions=PARTITIONS)
         _until(lambda: watcher.built >= PARTITIONS, "the segments in force")
         _until(lambda: _is_ready(platform), "the sender ready")
         traffic = Traffic(platform.ingest_urls[0], write_key, visitors, seed)
         traffic.start()
+        database.start()
         try:
             _follow(screen, platform, workspace, stub)
             _show(screen, receiver, watcher, seconds if once else None, platform)
         finally:
+            database.stop()
             traffic.stop()
-        expected = _judge(screen, receiver, watcher, traffic)
+        expected = _judge(screen, receiver, watcher, traffic, database)
         return 0 if expected and _judge_platforms(screen, stub, expected) else 1
 
 
@@ -172,17 +183,18 @@ def _latencies(receiver: Receiver, watcher: Watcher) -> list[int]:
 
 
 def _judge(
-    screen: Screen, receiver: Receiver, watcher: Watcher, traffic: Traffic
+    screen: Screen, receiver: Receiver, watcher: Watcher, traffic: Traffic, database: Database
 ) -> Expected | None:
     """Compare what the receiver was told with SQL, at one instant after the last event; what SQL
     says if they are equal."""
     screen.say("the shop is closed; waiting until everything is delivered …")
-    _until(lambda: len(watcher.events) >= traffic.sent, "all events in the log")
+    _until(lambda: watcher.heard("web") >= traffic.sent, "all events in the log")
+    _until(lambda: watcher.heard(SOURCE) >= database.changes, "all rows in the log")
     _until(lambda: _is_told(receiver, watcher, None), "all changes delivered")
     now = round(time.time() * 1000)
     time.sleep(3)
     _until(lambda: _is_told(receiver, watcher, now), "all changes delivered")
-    expected = recompute(watcher.events, now)
+    expected = recompute(watcher.events, now, database.content())
     wrong = differences(receiver.audiences(now), expected)
     figures = _figures(receiver, watcher, 0)
     for line in figures.story if screen.console.is_terminal else ():
@@ -193,9 +205,11 @@ def _judge(
         f"{figures.events} events, {figures.profiles} profiles, {figures.deliveries} deliveries,"
         f" {receiver.refused} refused; HTTP accept to webhook {latency(figures)}"
     )
+    took = database.ada_took_ms(receiver.calls)
+    screen.say(f"from Ada's row in SQL to the platform, as one of the {SEGMENT}: {took} ms")
     verdict = "EQUAL" if not wrong else f"{len(wrong)} DIFFERENCES"
     screen.say(
-        f"the receiver's audiences against SQL over the accepted events,"
+        f"the receiver's audiences against SQL over the accepted events and rows,"
         f" {len(expected.members)} memberships: {verdict}"
     )
     return expected if expected.members and not wrong else None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from examples.shop.database import Content
 from examples.shop.receiver import Call, Key
 from schemas.records import Event
 
@@ -32,9 +33,15 @@ class Expected:
         )
 
 
-def recompute(events: Iterable[Event], now: int) -> Expected:
+def recompute(events: Iterable[Event], now: int, content: Content) -> Expected:
     """All memberships at `now` (Unix milliseconds)."""
     database = duckdb.connect()
+    database.execute("create table customers (id text, tier text)")
+    database.execute("create table waiting (id text)")
+    for id, tier in content.tiers.items():
+        database.execute("insert into customers values (?, ?)", (id, tier))
+    for id in content.waiting:
+        database.execute("insert into waiting values (?)", (id,))
     database.execute(
         "create table events (message_id text, name text, anonymous_id text, user_id text,"
         " happened_at bigint, properties json, traits json)"

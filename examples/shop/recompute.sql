@@ -1,6 +1,7 @@
--- Who belongs to which audience at the instant $now, from the accepted events alone.
+-- Who belongs to which audience at the instant $now, from the accepted events and the shop's rows.
 -- Table `events`: message_id, name (of a track; '$page' for pages), anonymous_id, user_id,
--- happened_at (ms), properties and traits (JSON).
+-- happened_at (ms), properties and traits (JSON). `customers` and `waiting` are what the shop's own
+-- database holds: tiers, and who has an open order.
 create or replace temp table people as
 with recursive
 links as (
@@ -42,4 +43,13 @@ union
 select 'pro-plan', person from facts
 where traits ->> 'plan' is not null and happened_at <= $now
 group by person having arg_max(traits ->> 'plan', (happened_at, message_id)) = 'pro'
+union
+select 'gold-shoppers', person from facts
+join customers on 'u:' || customers.id in (select name from people where people.person = facts.person)
+where name = 'Order Completed' and happened_at > $now - 90 * 86400000::bigint and happened_at <= $now
+  and tier = 'gold'
+union
+select 'waiting-visitors', person from facts
+join waiting on 'u:' || waiting.id in (select name from people where people.person = facts.person)
+where name = '$page' and happened_at > $now - 90 * 86400000::bigint and happened_at <= $now
 order by all;

@@ -10,6 +10,7 @@ REASONS = {
     ("abandoned-cart", False, "event"): "she ordered after all",
     ("big-spenders", True, "event"): "she spent over 500 in 90 days",
     ("pro-plan", True, "event"): "her plan became pro",
+    ("gold-shoppers", True, "event"): "her row in the shop's database says gold",
     ("active-now", True, "event"): "she was seen",
     ("active-now", False, "time"): "not seen for a minute",
 }

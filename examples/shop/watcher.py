@@ -37,6 +37,10 @@ class Watcher:
         self._thread.join()
         self._consumer.close()
 
+    def heard(self, source: str) -> int:
+        """How many events of a source are in the log, repeats not counted."""
+        return len({e.message_id for e in list(self.events) if e.source_id == source})
+
     def members(self, segment_id: str) -> int:
         """How many profiles are in a segment now."""
         changes = list(self.memberships.values())

@@ -2,12 +2,14 @@
 
 import json
 
+from examples.shop.database import Content
 from examples.shop.receiver import Call, Key
 from examples.shop.recompute import differences, recompute
 from schemas.records import Event, EventType
 
 NOW = 1_800_000_000_000
 BY = "anonymous-1"
+NO_ROWS = Content({}, frozenset())
 
 
 def event(
@@ -41,8 +43,8 @@ def checkout(number: int, before: int, cart_id: str = "c") -> Event:
     return event(number, before, name="Checkout Started", properties={"cart_id": cart_id})
 
 
-def segments(*events: Event) -> set[str]:
-    return {segment for segment, _ in recompute(events, NOW).members}
+def segments(*events: Event, rows: Content = NO_ROWS) -> set[str]:
+    return {segment for segment, _ in recompute(events, NOW, rows).members}
 
 
 def test_a_cart_is_abandoned_five_seconds_after_a_checkout_without_order() -> None:
@@ -73,6 +75,17 @@ def test_the_latest_plan_counts_and_a_copy_counts_once() -> None:
     assert "big-spenders" not in segments(order(3, 9, 300.0), order(3, 9, 300.0))
 
 
+def test_rows_of_the_database_count_together_with_what_the_tracker_saw() -> None:
+    known = event(1, 10, type="identify", user_id="u", traits={})
+    gold, waiting = Content({"u": "gold"}, frozenset()), Content({"u": "iron"}, frozenset({"u"}))
+    assert "gold-shoppers" in segments(known, order(2, 9, 1.0), rows=gold)
+    assert "gold-shoppers" not in segments(known, order(2, 9, 1.0), rows=waiting)
+    assert "gold-shoppers" not in segments(known, rows=gold)
+    page = event(3, 8, type="page", name="Home")
+    assert "waiting-visitors" in segments(known, page, rows=waiting)
+    assert "waiting-visitors" not in segments(known, page, rows=gold)
+
+
 def call(profile_id: str, names: set[str]) -> dict[Key, Call]:
     return {
         ("pro-plan", profile_id): Call(
@@ -82,7 +95,9 @@ def call(profile_id: str, names: set[str]) -> dict[Key, Call]:
 
 
 def test_whatever_only_one_side_has_is_a_difference() -> None:
-    expected = recompute([event(1, 10, type="identify", user_id="u", traits={"plan": "pro"})], NOW)
+    expected = recompute(
+        [event(1, 10, type="identify", user_id="u", traits={"plan": "pro"})], NOW, NO_ROWS
+    )
     assert differences(call("p_1", {BY, "u"}), expected) == []
     assert differences({}, expected) == ["pro-plan: SQL has a:anonymous-1, the receiver does not"]
     assert len(differences(call("p_1", {"stranger"}), expected)) == 2
