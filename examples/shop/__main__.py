@@ -17,7 +17,7 @@ import cyclopts
 from deploy.local.errors import LocalStackError
 from deploy.local.stack import ended_by_signals
 from examples.shop import platforms
-from examples.shop.database import SEGMENT, SOURCE, Database
+from examples.shop.database import DOCUMENTS, SEGMENT, SOURCE, Database
 from examples.shop.receiver import Call, Receiver
 from examples.shop.recompute import Expected, differences, recompute
 from examples.shop.screen import Figures, Screen, latency
@@ -114,9 +114,10 @@ def _demo(*, once: bool, visitors: int, seconds: int, seed: int) -> int:
 
 
 def _workspace(receiver: Receiver) -> Path:
-    """The shop's workspace with the receiver's address in it."""
+    """The shop's workspace with its database, and the receiver's address in it."""
     copy = DATA_DIR / "workspace"
     shutil.copytree(WORKSPACE, copy)
+    shutil.copy(DOCUMENTS, copy)
     for file in copy.glob("*.yaml"):
         text = file.read_text(encoding="utf-8")
         file.write_text(text.replace("http://127.0.0.1:9009/ads", receiver.url), encoding="utf-8")

@@ -13,6 +13,7 @@ import psycopg
 from examples.shop.receiver import Call
 from examples.shop.traffic import ADA_USER
 
+DOCUMENTS = Path(__file__).with_name("database.yaml")
 SOURCE = "shop"
 SEGMENT = "gold-shoppers"
 CHANGE_EVERY_S = 0.4
