@@ -1,13 +1,20 @@
 """Whether a source can be read: what its administrator is asked for, and what is missing."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from services.runtime.secrets import resolve
+from services.warehouse.delta import opening as delta
 from services.warehouse.domain.asked import DEBEZIUM, Asked, Setup
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.source import DebeziumSource, PostgresSource, WarehouseSource
+from services.warehouse.domain.source import (
+    DebeziumSource,
+    DeltaSource,
+    PostgresSource,
+    WarehouseSource,
+)
 from services.warehouse.postgres.asked import asked
 from services.warehouse.postgres.checks import problems
 from services.warehouse.postgres.connection import open_session
@@ -34,8 +41,15 @@ async def check(source: WarehouseSource, models: Sequence[Model]) -> Check:
             return Check(DEBEZIUM, None)
         case PostgresSource():
             return await _postgres(source, models)
+        case DeltaSource():
+            statements = tuple(delta.asked(source, models))
+            return Check(statements, await asyncio.to_thread(_delta, source, models))
         case _:
             raise TypeError(f"{source.type} cannot be checked")
+
+
+def _delta(source: DeltaSource, models: Sequence[Model]) -> Sequence[Setup]:
+    return tuple(delta.problems(source, models))
 
 
 async def _postgres(source: PostgresSource, models: Sequence[Model]) -> Check:

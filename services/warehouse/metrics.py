@@ -44,6 +44,6 @@ RETAINED_BYTES = Gauge(
 )
 VERSIONS_WAITING = Gauge(
     "afflux_warehouse_versions_waiting",
-    "Versions of a Delta table that are there and were not read yet. A rise means that the"
+    "Versions of Delta tables that are there and were not read yet. A rise means that the"
     " connector is too slow, or stands.",
 )

@@ -23,7 +23,7 @@ class Standing:
     retained_bytes: int | None = None
     """What the source keeps for us and could drop otherwise."""
     behind_versions: int | None = None
-    """Of a Delta table: those that are there and were not read yet."""
+    """Of Delta tables: those that are there and were not read yet."""
     read_share: float | None = None
     """Of the snapshot or run under way, from 0 to 1."""
 

@@ -1,7 +1,7 @@
 """Real Delta tables of every type, read without a server (warehouse-cdc §2, §7)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,8 +13,11 @@ from arro3.core import Array, DataType
 from deltalake import write_deltalake
 
 from services.runtime.stage import Blocked
+from services.warehouse.checking import check
 from services.warehouse.delta.table import Table, parts
 from services.warehouse.domain.canonical import canonical
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.source import DeltaSource
 from tests.integration.delta_tables import FED
 
 FAR = 10**7
@@ -54,16 +57,20 @@ TYPES: dict[str, tuple[Array, list[Any]]] = {
 }
 
 
-def made(path: Path, columns: dict[str, Array]) -> Table:
-    write_deltalake(
-        str(path), arrow.Table.from_pydict({**columns}), mode="append", configuration=dict(FED)
-    )
-    return Table("crm.things", str(path), {})
+def made(path: Path, columns: dict[str, Array], configuration: Mapping[str, str] = FED) -> str:
+    path.mkdir(parents=True, exist_ok=True)
+    rows = arrow.Table.from_pydict({**columns})
+    write_deltalake(str(path), rows, mode="append", configuration=dict(configuration))
+    return str(path)
+
+
+def table_of(path: str) -> Table:
+    return Table("crm.things", path, {})
 
 
 def test_s2_4_every_type_of_a_table_is_read_exactly(tmp_path: Path) -> None:
     columns = {name: array for name, (array, _) in TYPES.items()}
-    table = made(tmp_path, columns)
+    table = table_of(made(tmp_path, columns))
     shown = [row for batch in table.snapshot(0, list(columns)) for row, _ in batch]
     fed = list(table.feed(0, 0, list(columns), key=["whole"], buckets=parts(1, 10)[0]))
     expected = [
@@ -80,7 +87,7 @@ KEYS = [[name] for name in TYPES if name != "double"] + [["whole", name] for nam
 @pytest.mark.parametrize("key", KEYS, ids="+".join)
 def test_s7_every_row_is_in_one_part_whatever_its_key(tmp_path: Path, key: list[str]) -> None:
     columns = {name: array for name, (array, _) in TYPES.items()}
-    table = made(tmp_path, columns | dict.fromkeys(NAMES, columns["text"]))
+    table = table_of(made(tmp_path, columns | dict.fromkeys(NAMES, columns["text"])))
     found = [
         canonical(row.values)
         for buckets in parts(20, 1)
@@ -103,3 +110,63 @@ def test_s7_a_table_whose_feed_cannot_be_exact_is_not_read(tmp_path: Path) -> No
     with pytest.raises(Blocked, match="deletionVectors") as found:
         Table("crm.things", str(tmp_path), {})
     assert found.value.reason == "feature_unsupported"
+
+
+MODEL = {
+    "id": "things",
+    "source": "lake",
+    "relation": "crm.things",
+    "rows": "profile",
+    "key": ["whole"],
+    "identifiers": {"user_id": "whole"},
+    "columns": {"text": "name"},
+}
+FOUND: list[tuple[Mapping[str, str], dict[str, Any], list[tuple[str, bool]]]] = [
+    (FED, {}, []),
+    ({}, {}, [("feed_disabled", True)]),
+    (FED, {"key": ["number"]}, [("key_column_missing", True)]),
+    (FED, {"key": []}, [("key_column_missing", True)]),
+    (FED, {"columns": {"colour": "colour"}}, [("schema_drift", False)]),
+    (FED, {"relation": "crm.nothing"}, [("table_missing", True)]),
+]
+
+
+@pytest.mark.parametrize(("configuration", "more", "found"), FOUND)
+async def test_s7_the_setup_check_names_what_is_missing(
+    tmp_path: Path,
+    configuration: Mapping[str, str],
+    more: dict[str, Any],
+    found: list[tuple[str, bool]],
+) -> None:
+    columns = {name: TYPES[name][0] for name in ("whole", "text")}
+    made(tmp_path / "crm" / "things", columns, configuration)
+    source = DeltaSource.model_validate({"id": "lake", "type": "delta", "root": str(tmp_path)})
+    model = Model.model_validate(MODEL | more)
+    checked = await check(source, [model])
+    assert [(each.reason, each.fatal) for each in checked.found or ()] == found
+    statement = (
+        f"alter table {model.relation} set tblproperties (delta.enableChangeDataFeed = true)"
+    )
+    assert checked.asked[0].statement == statement
+
+
+async def test_s7_the_setup_check_says_when_the_storage_is_away() -> None:
+    """Nothing listens there; the library's own patience is cut short."""
+    source = DeltaSource.model_validate(
+        {
+            "id": "lake",
+            "type": "delta",
+            "root": "s3://lake",
+            "storage_options": {
+                "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+                "AWS_ALLOW_HTTP": "true",
+                "AWS_REGION": "eu-central-1",
+                "AWS_ACCESS_KEY_ID": "nobody",
+                "AWS_SECRET_ACCESS_KEY": "a secret that is never said",
+                "max_retries": "0",
+            },
+        }
+    )
+    (found,) = (await check(source, [Model.model_validate(MODEL)])).found or ()
+    assert found.reason == "unreachable"
+    assert "secret" not in found.sentence

@@ -11,6 +11,7 @@ import structlog
 from services.runtime.stage import Blocked
 from services.warehouse import metrics
 from services.warehouse.connecting import Tools
+from services.warehouse.delta.opening import by_relation, columns_of, key_of, opened
 from services.warehouse.delta.position import TableState
 from services.warehouse.delta.table import Table, parts
 from services.warehouse.delta.trouble import AGAIN, GONE, StorageAway
@@ -32,9 +33,8 @@ class DeltaConnector:
     def __init__(self, source: DeltaSource, models: Sequence[Model], tools: Tools) -> None:
         self._source = source
         self._tools = tools
-        self._models: dict[str, list[Model]] = {}
-        for model in models:
-            self._models.setdefault(model.origin, []).append(model)
+        self._models = by_relation(models)
+        self._behind: dict[str, int] = {}
 
     async def run(self) -> None:
         """Look for new versions for ever; storage that is away is tried again, with patience."""
@@ -58,47 +58,20 @@ class DeltaConnector:
             await self._follow(relation)
         standing = self._tools.standing
         standing.state, standing.reason = "streaming", None
-        standing.heard_at = max(standing.heard_at, began)
-        metrics.HEARD_SECONDS.set(standing.heard_at)
+        self._heard(began)
 
     async def _follow(self, relation: str) -> None:
-        table = await asyncio.to_thread(self._open, relation)
+        table = await asyncio.to_thread(opened, self._source, self._models[relation])
         state = await self._state(table)
         if not state.complete:
             self._tools.standing.state = "snapshotting"
             await self._snapshot(table, state)
         while state.complete and state.version < table.version:
             self._tools.standing.state = "streaming"
+            self._tell_lag(relation, table.version - state.version)
             await self._step(table, state)
-            self._tell_lag(table.version - state.version, state)
-
-    def _open(self, relation: str) -> Table:
-        """
-        Raises:
-            Blocked: it cannot be followed.
-            StorageAway: try again.
-        """
-        address = self._source.address(relation)
-        if address is None:
-            raise Blocked("table_missing", f"the source does not say where {relation} is")
-        table = Table(relation, address, self._source.storage_options)
-        key = self._key(relation)
-        if lacking := [name for name in key if name not in table.columns]:
-            raise Blocked(
-                "key_column_missing",
-                f"{relation} has no column {lacking[0]}, which its model names in the key",
-            )
-        return table
-
-    def _key(self, relation: str) -> tuple[str, ...]:
-        keys = {model.key for model in self._models[relation]}
-        if len(keys) > 1 or not all(keys):
-            raise Blocked(
-                "key_column_missing",
-                f"a Delta table has no key of its own: every model of {relation} must name the"
-                " same columns as its `key`",
-            )
-        return keys.pop()
+            self._heard(state.committed_at / 1000)
+        self._tell_lag(relation, table.version - state.version)
 
     async def _state(self, table: Table) -> TableState:
         """As it was left, or a new one where nothing was or something else is wanted.
@@ -110,7 +83,7 @@ class DeltaConnector:
         if body is None:
             return await self._begin(table, None)
         known = msgspec.msgpack.decode(body, type=TableState)
-        wanted = set(self._columns(table.relation))
+        wanted = set(columns_of(self._models[table.relation]))
         is_past = known.table_id == table.id and known.version <= table.version
         if known.generation != self._source.generation or not wanted <= set(known.columns):
             return await self._begin(table, known)
@@ -129,23 +102,20 @@ class DeltaConnector:
             generation=self._source.generation,
             table_id=table.id,
             epoch=max(int(time.time()), 0 if known is None else known.epoch + 1),
-            columns=self._columns(table.relation),
+            columns=columns_of(self._models[table.relation]),
             version=table.version,
             committed_at=max(committed_at, 0 if known is None else known.committed_at),
         )
         await self._save(table, state)
         return state
 
-    def _columns(self, relation: str) -> tuple[str, ...]:
-        used = frozenset[str]().union(*(model.used for model in self._models[relation]))
-        return tuple(sorted(used | set(self._key(relation))))
-
     def _shape(self, table: Table, state: TableState) -> Shape:
-        wanted = self._columns(table.relation)
+        models = self._models[table.relation]
+        wanted = columns_of(models)
         return Shape(
             source=self._source.id,
             relation=table.relation,
-            key=self._key(table.relation),
+            key=key_of(models),
             columns=tuple(name for name in wanted if name in table.columns),
             epoch=state.epoch,
             fingerprint=table.fingerprint,
@@ -186,12 +156,15 @@ class DeltaConnector:
         state.committed_at = max(committed.values(), default=state.committed_at)
         await self._save(table, state)
 
-    def _tell_lag(self, versions: int, state: TableState) -> None:
+    def _heard(self, at: float) -> None:
         standing = self._tools.standing
-        standing.behind_versions = versions
-        standing.heard_at = max(standing.heard_at, state.committed_at / 1000)
-        metrics.VERSIONS_WAITING.set(versions)
+        standing.heard_at = max(standing.heard_at, at)
         metrics.HEARD_SECONDS.set(standing.heard_at)
+
+    def _tell_lag(self, relation: str, versions: int) -> None:
+        self._behind[relation] = versions
+        self._tools.standing.behind_versions = sum(self._behind.values())
+        metrics.VERSIONS_WAITING.set(self._tools.standing.behind_versions)
 
     async def _save(self, table: Table, state: TableState) -> None:
         body = msgspec.msgpack.encode(state)

@@ -1,0 +1,104 @@
+"""A relation's table as its models need it, and what is asked of the table's owner."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from services.runtime.stage import Blocked
+from services.warehouse.delta.table import FEED, Table
+from services.warehouse.delta.trouble import StorageAway
+from services.warehouse.domain.asked import Asked, Setup
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.source import DeltaSource
+
+
+def by_relation(models: Sequence[Model]) -> Mapping[str, Sequence[Model]]:
+    """The models of each table."""
+    found: dict[str, list[Model]] = {}
+    for model in models:
+        found.setdefault(model.origin, []).append(model)
+    return found
+
+
+def columns_of(models: Sequence[Model]) -> tuple[str, ...]:
+    """What the models of one table use, the key among it."""
+    used = frozenset[str]().union(*(model.used for model in models))
+    return tuple(sorted(used | set(key_of(models))))
+
+
+def key_of(models: Sequence[Model]) -> tuple[str, ...]:
+    """
+    Raises:
+        Blocked: the models of one table do not agree.
+    """
+    keys = {model.key for model in models}
+    if len(keys) > 1 or not all(keys):
+        raise Blocked(
+            "key_column_missing",
+            f"a Delta table has no key of its own: every model of {models[0].origin} must name"
+            " the same columns as its `key`",
+        )
+    return keys.pop()
+
+
+def opened(source: DeltaSource, models: Sequence[Model]) -> Table:
+    """The table of these models as it is now.
+
+    Raises:
+        Blocked: it cannot be followed.
+        StorageAway: try again.
+        UnresolvedSecret: a reference among the source's options points at nothing.
+    """
+    relation, key = models[0].origin, key_of(models)
+    address = source.address(relation)
+    if address is None:
+        raise Blocked("table_missing", f"the source does not say where {relation} is")
+    table = Table(relation, address, source.storage_options)
+    if lacking := [name for name in key if name not in table.columns]:
+        raise Blocked(
+            "key_column_missing",
+            f"{relation} has no column {lacking[0]}, which its model names in the key",
+        )
+    return table
+
+
+def asked(source: DeltaSource, models: Sequence[Model]) -> Iterator[Asked]:
+    """Of the owner of each table."""
+    for relation in by_relation(models):
+        yield Asked(
+            f"alter table {relation} set tblproperties ({FEED} = true)",
+            "the table's writers write what they change; it begins with the statement",
+        )
+        yield Asked(
+            f"the right to list and read {source.address(relation) or relation}",
+            "files are read and nothing else; no right to write is needed",
+        )
+
+
+def problems(source: DeltaSource, models: Sequence[Model]) -> Iterator[Setup]:
+    """What is not as it must be, table by table; nothing where all of them can be followed."""
+    for own in by_relation(models).values():
+        try:
+            table = opened(source, own)
+        except Blocked as blocked:
+            yield Setup(blocked.reason, str(blocked), _REMEDIES[blocked.reason])
+        except StorageAway as error:
+            sentence = f"the storage of {own[0].origin} cannot be reached: {error}"
+            yield Setup("unreachable", sentence, _REMEDIES["unreachable"])
+        else:
+            for name in columns_of(own):
+                if name not in table.columns:
+                    sentence = f"{table.relation} has no column {name}"
+                    yield Setup("schema_drift", sentence, _REMEDIES["schema_drift"], fatal=False)
+
+
+_REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        "table_missing": "mend `root` or `tables` of the source, or let the account in",
+        "feed_disabled": f"alter table … set tblproperties ({FEED} = true)",
+        "feature_unsupported": "switch these features off for the table, and rewrite it",
+        "key_column_missing": "mend `key` of the models",
+        "schema_drift": "mend the models: what is mapped from it stays as it is",
+        "unreachable": "mend `storage_options` of the source, or let the account in",
+    }
+)
+"""By the reasons that opening a table can give."""
