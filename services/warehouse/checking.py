@@ -13,12 +13,14 @@ from services.warehouse.domain.source import (
     DebeziumSource,
     DeltaSource,
     PostgresSource,
+    SqlSource,
     WarehouseSource,
 )
 from services.warehouse.postgres.asked import asked
 from services.warehouse.postgres.checks import problems
 from services.warehouse.postgres.connection import open_session
 from services.warehouse.postgres.trouble import AWAY, Trouble
+from services.warehouse.sql import checks as sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,9 @@ async def check(source: WarehouseSource, models: Sequence[Model]) -> Check:
         case DeltaSource():
             statements = tuple(delta.asked(source, models))
             return Check(statements, await asyncio.to_thread(_delta, source, models))
+        case SqlSource():
+            found = await sql.problems(source, models)
+            return Check(tuple(sql.asked(source)), found)
         case _:
             raise TypeError(f"{source.type} cannot be checked")
 
