@@ -37,6 +37,8 @@ from services.runtime.kafka import client, create_topics
 
 PARTITIONS = 4
 PATIENCE_S = 180.0
+SLOWEST = 500
+"""People a second, below which something is wrong."""
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SAMPLE = re.compile(r'^afflux_ledger_seconds_sum\{step="(\w+)"\} (\S+)$', re.MULTILINE)
 
@@ -45,16 +47,17 @@ class Wrong(RuntimeError):
     """The run was not correct, so it has no figures; the message says what was wrong."""
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for it.
+def until(condition: Callable[[], bool], what: str, *, of: int = 0) -> None:
+    """Wait for it, the longer the more people it is of.
 
     Raises:
         Wrong: it does not come to be.
     """
-    deadline = time.monotonic() + PATIENCE_S
+    patience_s = PATIENCE_S + of / SLOWEST
+    deadline = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > deadline:
-            raise Wrong(f"waited {PATIENCE_S:.0f} s in vain for {what}")
+            raise Wrong(f"waited {patience_s:.0f} s in vain for {what}")
         time.sleep(0.05)
 
 

@@ -99,7 +99,11 @@ def bulk_destination(house: House) -> None:
 def arrived(house: House, members: Sequence[str]) -> float:
     """When the platform's set became exactly this one."""
     expected = digest([known_as(profile) for profile in members])
-    until(lambda: house.seen(BULK_PLATFORM)["members"] == expected, "the platform's set")
+    until(
+        lambda: house.seen(BULK_PLATFORM)["members"] == expected,
+        "the platform's set",
+        of=len(members),
+    )
     seen = house.seen(BULK_PLATFORM)
     if seen["leaks"]:
         raise Wrong("something plain stood where a digest was due")
@@ -112,6 +116,7 @@ def members_known(house: House, members: Sequence[str]) -> None:
     until(
         lambda: house.asked("select count(*) from activator.memberships") >= len(members),
         "the router to know all members",
+        of=len(members),
     )
 
 
