@@ -75,6 +75,9 @@ bench-ingest: setup ## what an event costs ingest, beside a bare aiohttp echo
 bench-activation: setup ## from a decision to the request, and what a destination takes
 	@$(BIN)/python -m bench.activation $(ARGS)
 
+bench-replication: setup ## rows a second that a PostgreSQL source decodes and produces
+	@$(BIN)/python -m bench.replication $(ARGS)
+
 clients: setup ## real client libraries through every outage: sent against stored
 	@$(BIN)/python -m tests.clients $(ARGS)
 
@@ -87,4 +90,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest bench-activation clients up down dead-letters
+.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest bench-activation bench-replication clients up down dead-letters
