@@ -78,6 +78,9 @@ bench-activation: setup ## from a decision to the request, and what a destinatio
 bench-replication: setup ## rows a second that a PostgreSQL source decodes and produces
 	@$(BIN)/python -m bench.replication $(ARGS)
 
+bench-warehouse: setup ## what comparing a model of a million rows costs
+	@$(BIN)/python -m bench.warehouse $(ARGS)
+
 clients: setup ## real client libraries through every outage: sent against stored
 	@$(BIN)/python -m tests.clients $(ARGS)
 
@@ -90,4 +93,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest bench-activation bench-replication clients up down dead-letters
+.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest bench-activation bench-replication bench-warehouse clients up down dead-letters
