@@ -37,7 +37,6 @@ from services.warehouse.standing import Standing
 
 TENANT_KEY = b"a key of the benchmark"
 CUSTOMER = "AFFLUX_BENCH_CUSTOMER"
-AIM_S = 15
 SQL_ROWS = (250_000, 1_000_000)
 CHANGED = "update members set visits = visits + 1 where id % 200 = 0"
 FILL = (
