@@ -50,7 +50,8 @@ class Manner:
     limit: int = ENTRIES
     """The most entries that the segmenter keeps for one condition of one profile."""
     patience_s: float = 30.0
-    """So long a difference is looked at again: the stream may still be working off what was due."""
+    """So long a difference is looked at again: the stream may still be working off what was due,
+    and a transaction is committed in one partition a moment before it is in another."""
 
 
 EVERYBODY = Manner()
@@ -77,13 +78,15 @@ def audit(
         wanted = everyone if is_all else sample(portion, beyond=beyond, salt=manner.salt)
         lives = read_lives(bootstrap, wanted, until=until, progress=manner.progress)
         decided = _decided(bootstrap, lives, manner)
-        lingering(decided, lives.ended, found, only)
+        still_there = lingering(decided, lives.ended, only)
         still_open = compare(asked(lives, newest, found, only), decided, found)
         deadline = time.monotonic() + manner.patience_s
-        while still_open and time.monotonic() < deadline:
+        while (still_open or still_there) and time.monotonic() < deadline:
             manner.rest(_AGAIN_S)
-            still_open = compare(still_open, _decided(bootstrap, lives, manner), found)
-        conclude(still_open, found)
+            decided = _decided(bootstrap, lives, manner)
+            still_there = lingering(decided, lives.ended, only)
+            still_open = compare(still_open, decided, found)
+        conclude(still_open, still_there, found)
     return found
 
 

@@ -139,23 +139,25 @@ def compare(questions: Iterable[Question], decided: Told, found: Audit) -> list[
     return still_open
 
 
-def conclude(still_open: Iterable[Question], found: Audit) -> None:
+def conclude(
+    still_open: Iterable[Question], still_there: Iterable[Difference], found: Audit
+) -> None:
     """What is different after all."""
     for each in still_open:
         stream = not each.recomputed
         difference = Difference(each.life.profile_id, each.segment_id, stream, each.recomputed)
         found.of(each.segment_id).differences.append(difference)
+    for lingers in still_there:
+        found.of(lingers.segment_id).differences.append(lingers)
 
 
-def lingering(
-    decided: Told, ended: AbstractSet[str], found: Audit, only: str | None = None
-) -> None:
-    """Whoever was merged or erased has left everything, and for ever."""
-    for (profile_id, segment_id), changes in decided.changes.items():
-        asked = only in (None, segment_id)
-        if asked and profile_id in ended and changes[-1].member:
-            difference = Difference(profile_id, segment_id, stream=True, recomputed=False)
-            found.of(segment_id).differences.append(difference)
+def lingering(decided: Told, ended: AbstractSet[str], only: str | None = None) -> list[Difference]:
+    """Whoever was merged or erased has left everything, and for ever: those who have not."""
+    return [
+        Difference(profile_id, segment_id, stream=True, recomputed=False)
+        for (profile_id, segment_id), changes in decided.changes.items()
+        if only in (None, segment_id) and profile_id in ended and changes[-1].member
+    ]
 
 
 def judge(pair: Pair, life: Life, decided: Told, *, recomputed: bool) -> Verdict:

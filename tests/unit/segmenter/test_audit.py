@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from schemas.records import MembershipChanged, ProfileEvent, ProfileMerged
+from services.segmenter import audit as auditing
 from services.segmenter.audit import asked
 from services.segmenter.domain.audit import Audit, compare, conclude, lingering, told
 from services.segmenter.domain.lives import PartitionLog, lives
@@ -113,7 +114,7 @@ def test_s8_an_audit_at_any_cut_finds_no_difference(seed: int) -> None:
         found = Audit()
         still_open = compare(asked(lives_until(story.log, cut), {}, found), decided, found)
         assert still_open == []
-        lingering(decided, lives_until(story.log, cut).ended, found)
+        assert lingering(decided, lives_until(story.log, cut).ended) == []
         assert found.differences == []
     assert _audited(story.log, story.log.changes).compared > 0
 
@@ -140,16 +141,32 @@ def test_s8_an_audit_finds_who_was_merged_and_is_still_a_member() -> None:
     log.settle()
     ended = lives_until(log, list(log.read)).ended
     assert ended == {"p_1"}
-    found = Audit()
-    lingering(told([each for each in log.changes if each.member], {}), ended, found)
-    (difference,) = found.differences
+    (difference,) = lingering(told([each for each in log.changes if each.member], {}), ended)
     assert (difference.profile_id, difference.segment_id) == ("p_1", "s")
+
+
+def test_s8_an_exit_that_is_told_a_moment_later_is_no_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A transaction is committed in the log a moment before it is among the memberships."""
+    log = Log({"s": {"event": "A"}}, start=histories.START)
+    happen(log, "p_1", 0, 0)
+    merge(log, {"p_0": "p_0", "p_1": "p_1"}, "p_0", "p_1")
+    log.settle()
+    early = told([each for each in log.changes if each.member], {})
+    looks = iter((early, told(log.changes, {})))
+    monkeypatch.setattr(auditing, "committed", lambda _: {})
+    monkeypatch.setattr(auditing, "read_lives", lambda *_, **__: lives_until(log, list(log.read)))
+    monkeypatch.setattr(auditing, "_decided", lambda *_: next(looks))
+    found = auditing.audit("", {}, auditing.Manner(rest=lambda _: None))
+    assert found.differences == []
+    assert next(looks, None) is None
 
 
 def _audited(log: Log, changes: list[MembershipChanged], limit: int = 10_000) -> Audit:
     found = Audit()
     questions = asked(lives_until(log, list(log.read)), {}, found)
-    conclude(compare(questions, told(changes, {}, limit), found), found)
+    conclude(compare(questions, told(changes, {}, limit), found), (), found)
     return found
 
 
