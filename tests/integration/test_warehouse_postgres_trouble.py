@@ -87,6 +87,40 @@ async def test_s4_3_a_publication_that_goes_blocks_and_nothing_is_skipped(
     assert await blocked(reading) == "publication_missing"
 
 
+async def test_s4_3_a_publication_made_anew_is_not_taken_for_the_one_from_before(
+    reading: Reading,
+) -> None:
+    """PostgreSQL 18 would skip what changed in between and say nothing."""
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    await execute(
+        dsn,
+        "drop publication afflux",
+        "update crm.customers set plan = 'tin'",
+        "create publication afflux for table crm.customers",
+    )
+    assert await blocked(reading) == "publication_missing"
+    reading.source.source = reading.source.source.model_copy(update={"generation": 2})
+    async with reading.source.running() as task:
+        await until(reading.is_equal, "everything anew", task)
+
+
+async def test_s4_3_a_table_that_was_out_of_the_publication_is_read_again(
+    reading: Reading,
+) -> None:
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    await execute(
+        dsn,
+        "create table crm.other (id int primary key)",
+        "alter publication afflux set table crm.other",
+        "update crm.customers set plan = 'tin'",
+        "alter publication afflux set table crm.customers",
+    )
+    async with reading.source.running() as task:
+        await until(reading.is_equal, "the table anew", task)
+
+
 @BOTH_VERSIONS
 async def test_s4_7_a_lost_slot_blocks_until_a_new_generation_reads_everything_anew(
     reading: Reading,

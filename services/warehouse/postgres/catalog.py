@@ -121,6 +121,21 @@ async def slot(session: Any, name: str) -> Slot | None:
     return None if row is None else Slot(*row.values())
 
 
+async def publication_numbers(session: Any, publication: str) -> tuple[int, Mapping[str, int]]:
+    """The catalog's number of the publication, and of each table that is listed in it: what was
+    dropped and made anew has another, and what changed in between was published to nobody."""
+    number = await session.fetchval(
+        "select oid::int8 from pg_publication where pubname = $1", publication
+    )
+    rows = await session.fetch(
+        "select n.nspname || '.' || c.relname, r.oid::int8 from pg_publication_rel r"
+        " join pg_class c on c.oid = r.prrelid join pg_namespace n on n.oid = c.relnamespace"
+        " where r.prpubid = $1::int8::oid",
+        number or 0,
+    )
+    return number or 0, dict(map(tuple, rows))
+
+
 async def publishes(session: Any, publication: str) -> frozenset[str] | None:
     """The tables in it; None when there is no such publication."""
     if not await session.fetchval("select 1 from pg_publication where pubname = $1", publication):

@@ -28,6 +28,7 @@ from services.warehouse.postgres.trouble import AWAY, Trouble
 
 log = structlog.get_logger()
 
+AGAIN = "raise `generation` of the source to have its tables read anew"
 SLOT_FREE_S = 0.1
 """Between two looks at whether our own connection has left the slot."""
 _CREATE = """
@@ -79,10 +80,11 @@ class PostgresConnector:
     async def _work(self, session: Any, trouble: Trouble) -> None:
         self._tools.standing.state, self._tools.standing.reason = "checking", None
         found = await self._checked(session)
-        position = await self._position(session)
+        numbers = await catalog.publication_numbers(session, self._source.publication)
+        position = await self._position(session, numbers[0])
         trouble.over()
         wanted = {relation: self._wanted(found[relation]) for relation in self._columns}
-        states = await self._snapshots(session, found, wanted)
+        states = await self._snapshots(session, found, wanted, numbers[1])
         self._tools.standing.state = "streaming"
         follower = Follower(
             source=self._source,
@@ -142,7 +144,7 @@ class PostgresConnector:
         declared = next((m.key for m in self._models if m.origin == table.relation), ())
         return Wanted(table.relation, table.key or declared, self._columns[table.relation])
 
-    async def _position(self, session: Any) -> Checkpoint:
+    async def _position(self, session: Any, publication: int) -> Checkpoint:
         """The checkpoint, made with a new slot where there is none.
 
         Raises:
@@ -152,32 +154,37 @@ class PostgresConnector:
         known = None if body is None else msgspec.msgpack.decode(body, type=Checkpoint)
         slot = await catalog.slot(session, self._source.slot_name)
         if known is None or known.generation != self._source.generation:
-            return await self._begin(session, slot)
+            return await self._begin(session, slot, publication)
         system = await catalog.system(session)
         self._compare(known, system, slot)
+        if publication != known.publication:
+            raise Blocked(
+                "publication_missing",
+                f"the publication {self._source.publication} was dropped and made anew, and what"
+                f" changed in between was published to nobody: {AGAIN}",
+            )
         known.timeline = system.timeline
         return known
 
     def _compare(self, known: Checkpoint, system: catalog.System, slot: Slot | None) -> None:
-        again = "raise `generation` of the source to have its tables read anew"
         name = self._source.slot_name
         if system.id != known.system_id or system.timeline < known.timeline:
             raise Blocked(
                 "history_changed",
-                f"this is another database, or one that was set back in time: {again}",
+                f"this is another database, or one that was set back in time: {AGAIN}",
             )
         if slot is None or slot.wal_status == "lost":
             raise Blocked(
-                "slot_lost", f"the replication slot {name} is lost, and changes with it: {again}"
+                "slot_lost", f"the replication slot {name} is lost, and changes with it: {AGAIN}"
             )
         if slot.confirmed is not None and slot.confirmed > known.confirmed:
             raise Blocked(
                 "history_changed",
                 f"the replication slot {name} was advanced by somebody else, and changes are"
-                f" lost: {again}",
+                f" lost: {AGAIN}",
             )
 
-    async def _begin(self, session: Any, slot: Slot | None) -> Checkpoint:
+    async def _begin(self, session: Any, slot: Slot | None, publication: int) -> Checkpoint:
         """A slot of our own, from which nothing was read yet."""
         name = self._source.slot_name
         if slot is not None:
@@ -190,6 +197,7 @@ class PostgresConnector:
             await self._save_table(relation, TableState(epoch=known.epoch, columns=()))
         made = Checkpoint(
             generation=self._source.generation,
+            publication=publication,
             system_id=system.id,
             timeline=system.timeline,
             confirmed=confirmed,
@@ -206,11 +214,15 @@ class PostgresConnector:
         return bool(await session.fetchval("select exists (select from pg_stat_replication)"))
 
     async def _snapshots(
-        self, session: Any, tables: Mapping[str, Table], wanted: Mapping[str, Wanted]
+        self,
+        session: Any,
+        tables: Mapping[str, Table],
+        wanted: Mapping[str, Wanted],
+        published: Mapping[str, int],
     ) -> dict[str, TableState]:
         states = {}
         for relation, want in wanted.items():
-            state = states[relation] = await self._state(relation, want)
+            state = states[relation] = await self._state(want, published.get(relation, 0))
             if state.complete:
                 continue
             self._tools.standing.state = "snapshotting"
@@ -251,14 +263,15 @@ class PostgresConnector:
                 " `snapshot_wal_bytes`, or remove the source, which drops the slot",
             )
 
-    async def _state(self, relation: str, wanted: Wanted) -> TableState:
-        """As it was left, or a new one where the models use columns that were not read."""
+    async def _state(self, wanted: Wanted, published: int) -> TableState:
+        """As it was left, or a new one where the models use columns that were not read, or the
+        table was out of the publication for a while."""
         columns = wanted.columns | set(wanted.key)
-        known = await self._known(relation)
-        if columns <= set(known.columns):
+        known = await self._known(wanted.relation)
+        if columns <= set(known.columns) and published == known.published:
             return known
         epoch = max(int(time.time()), known.epoch + 1)
-        return TableState(epoch=epoch, columns=tuple(sorted(columns)))
+        return TableState(epoch=epoch, published=published, columns=tuple(sorted(columns)))
 
     async def _known(self, relation: str) -> TableState:
         body = await self._tools.checkpoints.load(_table_name(relation))

@@ -25,6 +25,8 @@ class TableState(msgspec.Struct, kw_only=True):
     read_at: int = 0
     """What the rows that are read count as of, Unix milliseconds: before every change that they
     do not show."""
+    published: int = 0
+    """Number of its entry in the publication; 0 where that is for all tables."""
     columns: tuple[str, ...]
     """Those that the models used then: a new one makes the table read anew."""
     attempt: int = 0
@@ -43,6 +45,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     """Of a whole source."""
 
     generation: int
+    publication: int
+    """Its number in the catalog."""
     system_id: str
     timeline: int
     confirmed: int
