@@ -121,6 +121,32 @@ async def test_s4_3_a_table_that_was_out_of_the_publication_is_read_again(
         await until(reading.is_equal, "the table anew", task)
 
 
+@BOTH_MODES
+async def test_s4_3_a_publication_made_anew_is_noticed_while_it_is_read(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    monkeypatch.setattr("services.warehouse.postgres.watch.LOOK_EVERY_S", 0.0)
+    async with reading.source.running() as task:
+        await until(lambda: reading.source.standing.state == "streaming", "it reads", task)
+        await execute(
+            dsn,
+            "alter publication afflux drop table crm.customers",
+            "update crm.customers set plan = 'tin'",
+            "alter publication afflux add table crm.customers",
+        )
+        await until(reading.is_equal, "the table anew", task)
+        await execute(
+            dsn,
+            "begin; drop publication afflux;"
+            " create publication afflux for table crm.customers; commit",
+        )
+        with pytest.raises(Blocked) as found:
+            await asyncio.wait_for(asyncio.shield(task), 30)
+    assert found.value.reason == "publication_missing"
+
+
 @BOTH_VERSIONS
 async def test_s4_7_a_lost_slot_blocks_until_a_new_generation_reads_everything_anew(
     reading: Reading,
@@ -183,8 +209,7 @@ async def test_s4_7_a_slot_that_holds_back_too_much_is_dropped_where_that_is_ask
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _read_once(reading)
-    for mode in ("poll", "stream"):
-        monkeypatch.setattr(f"services.warehouse.postgres.{mode}.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("services.warehouse.postgres.watch.LOOK_EVERY_S", 0.0)
     limited = {"wal_drop_bytes": 1}
     reading.source.source = reading.source.source.model_copy(update=limited)
     assert await blocked(reading) == "slot_dropped"

@@ -20,15 +20,21 @@ from services.warehouse.postgres.catalog import Decoders, Slot, Table
 from services.warehouse.postgres.checks import problems
 from services.warehouse.postgres.connection import open_session
 from services.warehouse.postgres.follow import Follower
-from services.warehouse.postgres.poll import POSITION, Poller, TooMuchRetained, look
+from services.warehouse.postgres.poll import POSITION, Poller
 from services.warehouse.postgres.position import Checkpoint, TableState
 from services.warehouse.postgres.snapshot import TableReader, shown
 from services.warehouse.postgres.stream import Streamer
 from services.warehouse.postgres.trouble import AWAY, Trouble
+from services.warehouse.postgres.watch import (
+    AGAIN,
+    TooMuchRetained,
+    Watch,
+    publication_missing,
+    slot_lost,
+)
 
 log = structlog.get_logger()
 
-AGAIN = "raise `generation` of the source to have its tables read anew"
 SLOT_FREE_S = 0.1
 """Between two looks at whether our own connection has left the slot."""
 _CREATE = """
@@ -81,10 +87,11 @@ class PostgresConnector:
         self._tools.standing.state, self._tools.standing.reason = "checking", None
         found = await self._checked(session)
         numbers = await catalog.publication_numbers(session, self._source.publication)
+        watch = Watch(self._source, session, numbers, self._tools)
         position = await self._position(session, numbers[0])
         trouble.over()
         wanted = {relation: self._wanted(found[relation]) for relation in self._columns}
-        states = await self._snapshots(session, found, wanted, numbers[1])
+        states = await self._snapshots(session, found, wanted, numbers[1], watch)
         self._tools.standing.state = "streaming"
         follower = Follower(
             source=self._source,
@@ -98,7 +105,7 @@ class PostgresConnector:
             tools=self._tools,
         )
         mode = Streamer if self._source.mode == "stream" else Poller
-        await mode(self._source, session, follower, position, self._tools).run()
+        await mode(self._source, session, follower, position, watch, self._tools).run()
 
     async def _drop_slot(self, session: Any, retained: int) -> None:
         """The database's disk matters more than our stream.
@@ -158,11 +165,7 @@ class PostgresConnector:
         system = await catalog.system(session)
         self._compare(known, system, slot)
         if publication != known.publication:
-            raise Blocked(
-                "publication_missing",
-                f"the publication {self._source.publication} was dropped and made anew, and what"
-                f" changed in between was published to nobody: {AGAIN}",
-            )
+            raise publication_missing(self._source)
         known.timeline = system.timeline
         return known
 
@@ -174,9 +177,7 @@ class PostgresConnector:
                 f"this is another database, or one that was set back in time: {AGAIN}",
             )
         if slot is None or slot.wal_status == "lost":
-            raise Blocked(
-                "slot_lost", f"the replication slot {name} is lost, and changes with it: {AGAIN}"
-            )
+            raise slot_lost(self._source)
         if slot.confirmed is not None and slot.confirmed > known.confirmed:
             raise Blocked(
                 "history_changed",
@@ -219,6 +220,7 @@ class PostgresConnector:
         tables: Mapping[str, Table],
         wanted: Mapping[str, Wanted],
         published: Mapping[str, int],
+        watch: Watch,
     ) -> dict[str, TableState]:
         states = {}
         for relation, want in wanted.items():
@@ -242,19 +244,19 @@ class PostgresConnector:
                 session,
                 state,
                 partial(self._save_table, relation, state),
-                partial(self._watch, session),
+                partial(self._held_back, watch),
             )
             log.info("table read", relation=relation, seconds=round(time.monotonic() - began, 1))
         self._tools.standing.read_share = None
         return states
 
-    async def _watch(self, session: Any) -> None:
+    async def _held_back(self, watch: Watch) -> None:
         """The log grows while the snapshot is read.
 
         Raises:
             Blocked: by more than the source allows.
         """
-        await look(session, self._source, self._tools)
+        await watch.look()
         retained, most = self._tools.standing.retained_bytes, self._source.snapshot_wal_bytes
         if most is not None and retained is not None and retained > most:
             raise Blocked(

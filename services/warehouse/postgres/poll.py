@@ -8,21 +8,18 @@ import asyncpg
 import msgspec
 import structlog
 
-from services.runtime.stage import Blocked
 from services.warehouse import metrics
 from services.warehouse.connecting import Tools
 from services.warehouse.domain.source import PostgresSource
-from services.warehouse.postgres import catalog
 from services.warehouse.postgres.connection import STATEMENT_TIMEOUT_S
 from services.warehouse.postgres.follow import Follower
 from services.warehouse.postgres.position import Checkpoint, lsn_text
 from services.warehouse.postgres.sql import quoted
+from services.warehouse.postgres.watch import Watch
 
 log = structlog.get_logger()
 
 POSITION = "position"
-LOOK_EVERY_S = 10.0
-"""At the slot and the publication."""
 IDLE_BYTES = 16 << 20
 IDLE_S = 10.0
 """Of a database in which nothing concerns us: the slot moves on after so much log, or so long."""
@@ -44,15 +41,17 @@ class Poller:
         session: Any,
         follower: Follower,
         position: Checkpoint,
+        watch: Watch,
         tools: Tools,
     ) -> None:
         self._source = source
         self._session = session
         self._follower = follower
         self._position = position
+        self._watch = watch
         self._tools = tools
         self._patience_s = STATEMENT_TIMEOUT_S
-        self._looked = self._saved = time.monotonic()
+        self._saved = time.monotonic()
 
     async def run(self) -> None:
         """Until it is cancelled or the database refuses."""
@@ -62,9 +61,7 @@ class Poller:
             except asyncpg.QueryCanceledError:
                 self._be_patient()
                 continue
-            if time.monotonic() - self._looked >= LOOK_EVERY_S:
-                await look(self._session, self._source, self._tools)
-                self._looked = time.monotonic()
+            await self._watch.now_and_then()
             if not more:
                 await asyncio.sleep(self._source.poll_ms / 1000)
 
@@ -120,46 +117,3 @@ class Poller:
             raise asyncpg.QueryCanceledError("the slot could not be read within an hour")
         self._patience_s = min(2 * self._patience_s, LONGEST_PATIENCE_S)
         log.warning("reading the slot takes long", seconds_allowed=self._patience_s)
-
-
-class TooMuchRetained(Exception):
-    """The slot holds back more bytes of log than the source allows."""
-
-    def __init__(self, retained: int) -> None:
-        super().__init__()
-        self.retained = retained
-
-
-async def look(session: Any, source: PostgresSource, tools: Tools) -> None:
-    """At the publication, without which changes would be skipped in silence, and at the slot.
-
-    Raises:
-        Blocked: one of them is gone.
-        TooMuchRetained: the slot must be dropped.
-    """
-    if await catalog.publishes(session, source.publication) is None:
-        raise publication_missing(source)
-    slot = await catalog.slot(session, source.slot_name)
-    if slot is None or slot.wal_status == "lost":
-        raise Blocked(
-            "slot_lost",
-            f"the replication slot {source.slot_name} is lost, and changes with it: raise"
-            " `generation` of the source to have its tables read anew",
-        )
-    retained = slot.retained or 0
-    tools.standing.retained_bytes = retained
-    metrics.RETAINED_BYTES.set(retained)
-    if source.wal_drop_bytes is not None and retained >= source.wal_drop_bytes:
-        raise TooMuchRetained(retained)
-    if retained >= source.wal_alert_bytes or slot.wal_status in ("extended", "unreserved"):
-        log.warning("the slot holds back log", bytes=retained, wal_status=slot.wal_status)
-
-
-def publication_missing(source: PostgresSource) -> Blocked:
-    """Changes from before it are lost to a slot that reads without it."""
-    return Blocked(
-        "publication_missing",
-        f"the publication {source.publication} is missing: afflux source check {source.id} prints"
-        " the statement that makes it; then raise `generation` of the source, for what changed"
-        " meanwhile was not published",
-    )

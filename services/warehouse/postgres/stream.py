@@ -19,9 +19,10 @@ from services.warehouse.domain.postgres.values import FORMATS
 from services.warehouse.domain.source import PostgresSource
 from services.warehouse.postgres.connection import APPLICATION, CONNECT_TIMEOUT_S
 from services.warehouse.postgres.follow import Follower
-from services.warehouse.postgres.poll import IDLE_BYTES, IDLE_S, LOOK_EVERY_S, POSITION, look
+from services.warehouse.postgres.poll import IDLE_BYTES, IDLE_S, POSITION
 from services.warehouse.postgres.position import Checkpoint, lsn_text
 from services.warehouse.postgres.sql import quoted
+from services.warehouse.postgres.watch import Watch
 
 STATUS_EVERY_S = 10.0
 WAIT_S = 1.0
@@ -39,15 +40,17 @@ class Streamer:
         session: Any,
         follower: Follower,
         position: Checkpoint,
+        watch: Watch,
         tools: Tools,
     ) -> None:
         self._source = source
         self._session = session
         self._follower = follower
         self._position = position
+        self._watch = watch
         self._tools = tools
         self._taken = 0
-        self._looked = self._saved = self._told = time.monotonic()
+        self._saved = self._told = time.monotonic()
 
     async def run(self) -> None:
         """Until it is cancelled or the database refuses."""
@@ -82,12 +85,9 @@ class Streamer:
             await self._take(data, wire)
         if self._follower.is_between and (data is None or self._taken >= AT_ONCE):
             await self._confirm(wire)
-        now = time.monotonic()
-        if now - self._told >= STATUS_EVERY_S:
+        if time.monotonic() - self._told >= STATUS_EVERY_S:
             self._tell(wire)
-        if now - self._looked >= LOOK_EVERY_S:
-            await look(self._session, self._source, self._tools)
-            self._looked = now
+        await self._watch.now_and_then()
         if data is None:
             await wire.wait(WAIT_S)
 

@@ -1,0 +1,99 @@
+"""Looks at the publication and the slot while changes are read: both can go without a word."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from services.runtime.stage import Blocked
+from services.warehouse import metrics
+from services.warehouse.connecting import Tools
+from services.warehouse.domain.source import PostgresSource
+from services.warehouse.postgres import catalog
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 10.0
+AGAIN = "raise `generation` of the source to have its tables read anew"
+
+
+class TooMuchRetained(Exception):
+    """The slot holds back more bytes of log than the source allows."""
+
+    def __init__(self, retained: int) -> None:
+        super().__init__()
+        self.retained = retained
+
+
+class PublicationChanged(ConnectionError):
+    """A table left the publication or came back: the connector begins again and reads it anew."""
+
+
+class Watch:
+    """For the life of one session."""
+
+    def __init__(
+        self,
+        source: PostgresSource,
+        session: Any,
+        numbers: tuple[int, Mapping[str, int]],
+        tools: Tools,
+    ) -> None:
+        """`numbers`: of the publication and of its tables, as they were when the session began."""
+        self._source = source
+        self._session = session
+        self._numbers = numbers
+        self._tools = tools
+        self._looked = time.monotonic()
+
+    async def now_and_then(self) -> None:
+        """Look, if that was some seconds ago; raises what `look` does."""
+        if time.monotonic() - self._looked >= LOOK_EVERY_S:
+            await self.look()
+            self._looked = time.monotonic()
+
+    async def look(self) -> None:
+        """
+        Raises:
+            Blocked: the publication or the slot is gone.
+            PublicationChanged: begin again.
+            TooMuchRetained: the slot must be dropped.
+        """
+        number, tables = await catalog.publication_numbers(self._session, self._source.publication)
+        if number != self._numbers[0]:
+            raise publication_missing(self._source)
+        if tables != self._numbers[1]:
+            raise PublicationChanged("the tables of the publication changed")
+        slot = await catalog.slot(self._session, self._source.slot_name)
+        if slot is None or slot.wal_status == "lost":
+            raise slot_lost(self._source)
+        self._weigh(slot)
+
+    def _weigh(self, slot: catalog.Slot) -> None:
+        retained, most = slot.retained or 0, self._source.wal_drop_bytes
+        self._tools.standing.retained_bytes = retained
+        metrics.RETAINED_BYTES.set(retained)
+        if most is not None and retained >= most:
+            raise TooMuchRetained(retained)
+        near = slot.wal_status in ("extended", "unreserved")
+        if retained >= self._source.wal_alert_bytes or near:
+            log.warning("the slot holds back log", bytes=retained, wal_status=slot.wal_status)
+
+
+def publication_missing(source: PostgresSource) -> Blocked:
+    """What changed without it was published to nobody."""
+    return Blocked(
+        "publication_missing",
+        f"the publication {source.publication} is gone, or was made anew: afflux source check"
+        f" {source.id} prints the statement that makes it; then {AGAIN}, for what changed meanwhile"
+        " was published to nobody",
+    )
+
+
+def slot_lost(source: PostgresSource) -> Blocked:
+    """It cannot be made again as if nothing was missed."""
+    return Blocked(
+        "slot_lost",
+        f"the replication slot {source.slot_name} is lost, and changes with it: {AGAIN}",
+    )
