@@ -20,7 +20,7 @@ from services.activator.line import Line
 from services.activator.tokens import NoToken
 
 
-class Kept(Protocol):
+class VendorAudiences(Protocol):
     """Where the ids are kept."""
 
     async def audience(self, audience_id: str) -> tuple[str, datetime] | None: ...
@@ -39,7 +39,7 @@ class Absent(Exception):
 class Audiences:
     """All audiences of one instance."""
 
-    def __init__(self, line: Line, kept: Kept) -> None:
+    def __init__(self, line: Line, kept: VendorAudiences) -> None:
         self._line = line
         self._instance = line.instance
         self._clock = line.clock

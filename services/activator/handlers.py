@@ -91,8 +91,8 @@ class Deliverer:
         self._line = line = Line.to(instance, client, self._limiter, self._random)
         self._instance, self._client = instance, client
         self._budget = Budget(max(DUE_AT_ONCE, instance.most_at_once))
-        self._audiences = Audiences(line, self._ledger)
-        self._caller = Caller(line, self._ledger, self._session)
+        self._audiences = Audiences(line, self._ledger.names)
+        self._caller = Caller(line, self._ledger.names, self._session)
 
     def _session(self) -> int:
         return 1 + int(self._random() * (2**62 - 1))
@@ -240,7 +240,7 @@ class Deliverer:
             return 0
         async with self._one_at_a_time:
             ended = 0
-            for job in await self._ledger.due_jobs(self._clock.now(), DUE_AT_ONCE):
+            for job in await self._ledger.jobs.due(self._clock.now(), DUE_AT_ONCE):
                 if self._pause is None:
                     ended += await self._poll(job)
             return ended
@@ -258,7 +258,7 @@ class Deliverer:
             )
         if found is None:
             assert contract.poll is not None
-            await self._ledger.wait_for_job(job.id, next_poll(contract.poll, job.polls + 1, now))
+            await self._ledger.jobs.wait(job.id, next_poll(contract.poll, job.polls + 1, now))
             return False
         await self._conclude(job, found)
         return True
@@ -277,7 +277,7 @@ class Deliverer:
             for item, one in zip(items, found, strict=True)
         ]
         await self._settle(verdicts, ())
-        await self._ledger.end_job(job.id)
+        await self._ledger.jobs.end(job.id)
 
     async def trim_log(self, kept: timedelta) -> None:
         """Forget what the delivery log says of older attempts."""
@@ -348,7 +348,7 @@ class Deliverer:
                 polls=0,
                 items=[(ref.place.index, item) for ref, item in held],
             )
-            await self._ledger.keep_job(job, now + timedelta(seconds=poll.first_after_s))
+            await self._ledger.jobs.keep(job, now + timedelta(seconds=poll.first_after_s))
 
     async def _tasks(self, items: Sequence[Item]) -> tuple[list[Task], dict[Key, Called]]:
         """What is to be called, and what need not or cannot be."""

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from schemas.records import DeadLetter
+from services.activator.audiences import VendorAudiences
+from services.activator.caller import VendorIds
 from services.activator.domain.change import Change, Key, Person
 from services.activator.domain.fold import Entry, Skipped
 from services.activator.domain.job import Job
@@ -25,11 +27,33 @@ class Pause:
     since: datetime | None = None
 
 
+class VendorNames(VendorIds, VendorAudiences, Protocol):
+    """What the platform calls our profiles and audiences."""
+
+
+class Jobs(Protocol):
+    """What the platform has taken on and not told the end of."""
+
+    async def keep(self, job: Job, next_poll_at: datetime) -> None: ...
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Job]: ...
+
+    async def wait(self, job_id: str, next_poll_at: datetime) -> None: ...
+
+    async def end(self, job_id: str) -> None: ...
+
+
 class Ledger(Protocol):
     """What is kept about one destination; `ledger.py` keeps it in PostgreSQL."""
 
     @property
     def ceilings(self) -> Usage: ...
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+    @property
+    def names(self) -> VendorNames: ...
 
     async def read(self, keys: Sequence[Key]) -> Mapping[Key, Entry]: ...
 
@@ -56,24 +80,6 @@ class Ledger(Protocol):
     async def resume(self, now: datetime) -> None: ...
 
     async def trim_log(self, before: datetime) -> None: ...
-
-    async def known(self, profile_ids: Sequence[str]) -> Mapping[str, str]: ...
-
-    async def learn(self, ids: Mapping[str, str]) -> None: ...
-
-    async def forget(self, profile_ids: Sequence[str]) -> None: ...
-
-    async def audience(self, audience_id: str) -> tuple[str, datetime] | None: ...
-
-    async def keep_audience(self, audience_id: str, vendor_id: str, now: datetime) -> None: ...
-
-    async def keep_job(self, job: Job, next_poll_at: datetime) -> None: ...
-
-    async def due_jobs(self, now: datetime, limit: int) -> Sequence[Job]: ...
-
-    async def wait_for_job(self, job_id: str, next_poll_at: datetime) -> None: ...
-
-    async def end_job(self, job_id: str) -> None: ...
 
     async def inherit(self, exits: Sequence[Change], now: datetime) -> None: ...
 

@@ -8,20 +8,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from schemas.codec import decode_as, encode
-from schemas.records import Activation, Identifier
 from services.activator.ceilings import Ceilings
-from services.activator.domain.change import Change, Key, Person, change_of
+from services.activator.domain.change import Change, Key, Person
 from services.activator.domain.fold import Entry, Skipped
-from services.activator.domain.job import Job
 from services.activator.domain.outcomes import SENT, Outcome
-from services.activator.domain.person import joined, kept
-from services.activator.domain.verdict import INTRODUCED, Item, Verdict
+from services.activator.domain.verdict import Item, Verdict
 from services.activator.inheritance import inherit
+from services.activator.jobs import Jobs
 from services.activator.kept import Pause
+from services.activator.ledger_rows import (
+    again,
+    claim_row,
+    columns,
+    item_of,
+    ledger_row,
+    log_row,
+    person_of,
+    sent_as,
+    skip_row,
+    viewed,
+)
 from services.activator.metrics import LEDGER_SECONDS
+from services.activator.vendor_names import VendorNames
 
 _READ = """
 select l.audience_id, l.profile_id, l.version, l.outcome, l.touched, l.sent_identifiers
@@ -114,34 +122,36 @@ class Ledger:
         self._pool = pool
         self._id = destination_id
         self.ceilings = Ceilings(pool, destination_id)
+        self.jobs = Jobs(pool, destination_id)
+        self.names = VendorNames(pool, destination_id)
 
     async def read(self, keys: Iterable[Key]) -> Mapping[Key, Entry]:
         """What is known about these."""
         pairs = list(keys)
         with LEDGER_SECONDS.labels("read").time():
-            rows = await self._pool.fetch(_READ, self._id, *_columns(pairs, 2))
+            rows = await self._pool.fetch(_READ, self._id, *columns(pairs, 2))
         return {
             (row["audience_id"], row["profile_id"]): Entry(
                 version=row["version"],
                 outcome=Outcome(row["outcome"]) if row["outcome"] else None,
                 touched=row["touched"],
-                sent=_person(row["sent_identifiers"]),
+                sent=person_of(row["sent_identifiers"]),
             )
             for row in rows
         }
 
     async def claim(self, items: Sequence[Item], now: datetime) -> None:
         """Take these versions on, before anything is sent: a crash from here on leaves a trace."""
-        rows = [_claim_row(item) for item in items]
+        rows = [claim_row(item) for item in items]
         if rows:
             with LEDGER_SECONDS.labels("claim").time():
-                await self._pool.execute(_CLAIM, self._id, *_columns(rows, 9), now)
+                await self._pool.execute(_CLAIM, self._id, *columns(rows, 9), now)
 
     async def touch(self, items: Sequence[Item]) -> None:
         """These adds are about to be sent once more: from here on the platform may hold them."""
-        rows = [(*item.change.key, _sent_as(item)) for item in items if item.change.member]
+        rows = [(*item.change.key, sent_as(item)) for item in items if item.change.member]
         if rows:
-            await self._pool.execute(_TOUCH, self._id, *_columns(rows, 3))
+            await self._pool.execute(_TOUCH, self._id, *columns(rows, 3))
 
     async def record(
         self, verdicts: Sequence[Verdict], skipped: Sequence[Skipped], now: datetime
@@ -149,19 +159,19 @@ class Ledger:
         """Write what became of items, and the log; one transaction."""
         if not verdicts and not skipped:
             return
-        log = [*map(_log_row, verdicts), *map(_skip_row, skipped)]
+        log = [*map(log_row, verdicts), *map(skip_row, skipped)]
         with LEDGER_SECONDS.labels("record").time():
             async with self._pool.acquire() as connection, connection.transaction():
                 if verdicts:
-                    rows = [_ledger_row(verdict) for verdict in verdicts]
-                    await connection.execute(_RECORD, self._id, *_columns(rows, 11), now)
-                await connection.execute(_LOG, self._id, *_columns(log, 10), now)
+                    rows = [ledger_row(verdict) for verdict in verdicts]
+                    await connection.execute(_RECORD, self._id, *columns(rows, 11), now)
+                await connection.execute(_LOG, self._id, *columns(log, 10), now)
 
     async def due(self, now: datetime, limit: int) -> Sequence[Item]:
         """What waits and may be tried again now, the longest due first."""
         with LEDGER_SECONDS.labels("due").time():
             rows = await self._pool.fetch(_DUE, self._id, now, limit)
-        return [_item(row) for row in rows]
+        return [item_of(row) for row in rows]
 
     async def due_in_order(self, now: datetime, limit: int) -> Sequence[Item]:
         """What waits, in the order of arrival, as far as it is due without a hole."""
@@ -171,7 +181,7 @@ class Ledger:
         for row in rows:
             if row["next_attempt_at"] is None or row["next_attempt_at"] > now:
                 break
-            items.append(_item(row))
+            items.append(item_of(row))
         return items
 
     async def waiting(self) -> int:
@@ -225,57 +235,6 @@ class Ledger:
                 [Outcome.AUTH, Outcome.CONFIG],
             )
 
-    async def known(self, profile_ids: Sequence[str]) -> Mapping[str, str]:
-        """The platform's own ids of these profiles, as far as it has told them."""
-        rows = await self._pool.fetch(
-            "select profile_id, vendor_id from activator.vendor_ids"
-            " where destination_id = $1 and profile_id = any($2)",
-            self._id,
-            profile_ids,
-        )
-        return {row["profile_id"]: row["vendor_id"] for row in rows}
-
-    async def learn(self, ids: Mapping[str, str]) -> None:
-        """Keep what the platform calls these profiles."""
-        await self._pool.execute(
-            "insert into activator.vendor_ids select $1, * from unnest($2::text[], $3::text[])"
-            " on conflict (destination_id, profile_id)"
-            " do update set vendor_id = excluded.vendor_id",
-            self._id,
-            list(ids),
-            list(ids.values()),
-        )
-
-    async def forget(self, profile_ids: Sequence[str]) -> None:
-        """These ids are no longer right."""
-        await self._pool.execute(
-            "delete from activator.vendor_ids where destination_id = $1 and profile_id = any($2)",
-            self._id,
-            profile_ids,
-        )
-
-    async def audience(self, audience_id: str) -> tuple[str, datetime] | None:
-        """The platform's own id of an audience, and since when we have it."""
-        row = await self._pool.fetchrow(
-            "select vendor_id, created_at from activator.audiences"
-            " where destination_id = $1 and audience_id = $2",
-            self._id,
-            audience_id,
-        )
-        return None if row is None else (row["vendor_id"], row["created_at"])
-
-    async def keep_audience(self, audience_id: str, vendor_id: str, now: datetime) -> None:
-        """Keep what the platform calls an audience."""
-        await self._pool.execute(
-            "insert into activator.audiences values ($1, $2, $3, $4)"
-            " on conflict (destination_id, audience_id) do update set"
-            " vendor_id = excluded.vendor_id, created_at = excluded.created_at",
-            self._id,
-            audience_id,
-            vendor_id,
-            now,
-        )
-
     async def inherit(self, exits: Sequence[Change], now: datetime) -> None:
         """Pass on to the survivors what was sent of profiles that were merged into them."""
         async with self._pool.acquire() as connection:
@@ -288,7 +247,7 @@ class Ledger:
             " where profile_id = any($1) and merged_into is null",
             profile_ids,
         )
-        return {row["profile_id"]: _viewed(row) for row in rows}
+        return {row["profile_id"]: viewed(row) for row in rows}
 
     async def expiring(self, before: datetime, limit: int) -> Sequence[Item]:
         """Members that were last sent before that instant, as they were sent."""
@@ -301,86 +260,7 @@ class Ledger:
             list(SENT),
             limit,
         )
-        return [_again(self._id, row, before) for row in rows if row["sent_identifiers"]]
-
-    async def keep_job(self, job: Job, next_poll_at: datetime) -> None:
-        """Remember a job with all that is in it."""
-        rows = [
-            (
-                index,
-                item.change.profile_id,
-                item.attempts,
-                item.touched,
-                INTRODUCED if item.introduced else "",
-                item.change.raw,
-            )
-            for index, item in job.items
-        ]
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(
-                "insert into activator.jobs (destination_id, job_id, action, variant, created_at,"
-                " next_poll_at) values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
-                self._id,
-                job.id,
-                job.action,
-                job.variant,
-                job.created_at,
-                next_poll_at,
-            )
-            await connection.execute(
-                "insert into activator.job_items (destination_id, job_id, place, profile_id,"
-                " attempts, touched, reason, payload) select $1, $2, * from unnest($3::integer[],"
-                " $4::text[], $5::integer[], $6::boolean[], $7::text[], $8::bytea[])",
-                self._id,
-                job.id,
-                *_columns(rows, 6),
-            )
-
-    async def due_jobs(self, now: datetime, limit: int) -> Sequence[Job]:
-        """The jobs that are to be asked about, the longest due first."""
-        rows = await self._pool.fetch(
-            "select job_id, action, variant, created_at, polls from activator.jobs"
-            " where destination_id = $1 and next_poll_at <= $2 order by next_poll_at limit $3",
-            self._id,
-            now,
-            limit,
-        )
-        return [await self._job(row) for row in rows]
-
-    async def _job(self, row: Any) -> Job:
-        items = await self._pool.fetch(
-            "select place, payload, attempts, touched, reason, null as waiting_since,"
-            " null as sent_identifiers, null as first_sent_at from activator.job_items"
-            " where destination_id = $1 and job_id = $2 order by place",
-            self._id,
-            row["job_id"],
-        )
-        return Job(
-            id=row["job_id"],
-            action=row["action"],
-            variant=row["variant"],
-            created_at=row["created_at"],
-            polls=row["polls"],
-            items=[(item["place"], _item(item)) for item in items],
-        )
-
-    async def wait_for_job(self, job_id: str, next_poll_at: datetime) -> None:
-        """Ask again later."""
-        await self._pool.execute(
-            "update activator.jobs set polls = polls + 1, next_poll_at = $3"
-            " where destination_id = $1 and job_id = $2",
-            self._id,
-            job_id,
-            next_poll_at,
-        )
-
-    async def end_job(self, job_id: str) -> None:
-        """Forget it."""
-        await self._pool.execute(
-            "delete from activator.jobs where destination_id = $1 and job_id = $2",
-            self._id,
-            job_id,
-        )
+        return [again(self._id, row, before) for row in rows if row["sent_identifiers"]]
 
     async def trim_log(self, before: datetime) -> None:
         """Forget log rows older than that."""
@@ -389,108 +269,3 @@ class Ledger:
             self._id,
             before,
         )
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * width
-
-
-def _item(row: Any) -> Item:
-    payload = bytes(row["payload"])
-    return Item(
-        change=change_of(decode_as(Activation, payload), payload),
-        attempts=row["attempts"],
-        throttled_since=row["waiting_since"],
-        touched=row["touched"],
-        sent=_person(row["sent_identifiers"]),
-        first_sent_at=row["first_sent_at"],
-        introduced=row["reason"] == INTRODUCED,
-    )
-
-
-def _viewed(row: Any) -> Person:
-    return Person(
-        identifiers=msgspec.json.decode(row["identifiers"], type=tuple[Identifier, ...]),
-        traits=msgspec.json.decode(row["traits"]),
-        consent=msgspec.json.decode(row["consent"]),
-    )
-
-
-def _again(destination_id: str, row: Any, at: datetime) -> Item:
-    """The add that was sent before, once more."""
-    activation = Activation(
-        destination_id=destination_id,
-        kind="membership",
-        profile_id=row["profile_id"],
-        audience_id=row["audience_id"],
-        member=True,
-        version=row["version"],
-        occurred_at=int(at.timestamp() * 1000),
-        cause="time",
-        profile=row["sent_identifiers"].encode(),
-    )
-    change = change_of(activation, encode(activation))
-    return Item(change=change, touched=True, sent=_person(row["sent_identifiers"]))
-
-
-def _claim_row(item: Item) -> tuple[Any, ...]:
-    change = item.change
-    return (
-        *change.key,
-        change.version,
-        change.member,
-        change.operation,
-        change.idempotency_key,
-        change.raw,
-        bool(change.member),
-        _sent_as(item) if change.member else None,
-    )
-
-
-def _sent_as(item: Item) -> str:
-    """As whom the platform may hold the person once this add is sent, as JSON."""
-    person = kept(item.change.person, item.change.profile_id)
-    if item.touched and item.sent is not None:
-        person = joined(item.sent, person)
-    return msgspec.json.encode(person).decode()
-
-
-def _person(stored: str | None) -> Person | None:
-    return None if stored is None else msgspec.json.decode(stored, type=Person)
-
-
-def _ledger_row(verdict: Verdict) -> tuple[Any, ...]:
-    change, sent = verdict.item.change, verdict.outcome in SENT
-    return (
-        *change.key,
-        change.version,
-        verdict.outcome,
-        verdict.reason,
-        verdict.attempts,
-        verdict.next_attempt_at,
-        verdict.throttled_since,
-        verdict.touched,
-        sent,
-        verdict.sent_at if verdict.may_have_arrived else None,
-    )
-
-
-def _log_row(verdict: Verdict) -> tuple[Any, ...]:
-    latency = verdict.latency
-    return (
-        *_logged(verdict.item.change),
-        verdict.outcome,
-        verdict.reason,
-        verdict.status,
-        verdict.attempts,
-        verdict.sent_at,
-        None if latency is None else round(latency.total_seconds() * 1000),
-    )
-
-
-def _skip_row(skipped: Skipped) -> tuple[Any, ...]:
-    return (*_logged(skipped.change), Outcome.SKIPPED, skipped.reason, None, 0, None, None)
-
-
-def _logged(change: Change) -> tuple[Any, ...]:
-    return (change.operation, change.idempotency_key, change.profile_id, change.audience_id)
