@@ -14,10 +14,12 @@ AWAY: tuple[type[BaseException], ...] = (
     OSError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     psycopg.Error,
     TimeoutError,
 )
-"""Refusals of the server, and a server that is not there."""
+"""Refusals of the server, and a server that is not there. `InternalClientError` is how asyncpg
+stumbles when a session is ended in the middle of its own cleaning up."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 BLOCKED_AFTER_S = 15 * 60.0
