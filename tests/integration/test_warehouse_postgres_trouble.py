@@ -249,8 +249,7 @@ async def test_s4_4_an_idle_publication_in_a_busy_database_retains_no_log(
     dsn = reading.clinic.dsn
     await _read_once(reading)
     await execute(dsn, "create table public.noise (n int, t text)")
-    for mode in ("poll", "stream"):
-        monkeypatch.setattr(f"services.warehouse.postgres.{mode}.IDLE_BYTES", 1 << 20)
+    monkeypatch.setattr("services.warehouse.postgres.progress.IDLE_BYTES", 1 << 20)
     async with reading.source.running() as task:
         for _ in range(20):
             await execute(

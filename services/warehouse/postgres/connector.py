@@ -20,8 +20,9 @@ from services.warehouse.postgres.catalog import Decoders, Slot, Table
 from services.warehouse.postgres.checks import problems
 from services.warehouse.postgres.connection import open_session
 from services.warehouse.postgres.follow import Follower
-from services.warehouse.postgres.poll import POSITION, Poller
+from services.warehouse.postgres.poll import Poller
 from services.warehouse.postgres.position import Checkpoint, TableState
+from services.warehouse.postgres.progress import POSITION, Progress
 from services.warehouse.postgres.snapshot import TableReader, shown
 from services.warehouse.postgres.stream import Streamer
 from services.warehouse.postgres.trouble import AWAY, Trouble
@@ -105,7 +106,8 @@ class PostgresConnector:
             tools=self._tools,
         )
         mode = Streamer if self._source.mode == "stream" else Poller
-        await mode(self._source, session, follower, position, watch, self._tools).run()
+        progress = Progress(position, self._tools.checkpoints)
+        await mode(self._source, session, follower, progress, watch, self._tools).run()
 
     async def _drop_slot(self, session: Any, retained: int) -> None:
         """The database's disk matters more than our stream.

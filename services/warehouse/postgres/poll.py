@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import asyncpg
-import msgspec
 import structlog
 
 from services.warehouse import metrics
@@ -13,16 +12,13 @@ from services.warehouse.connecting import Tools
 from services.warehouse.domain.source import PostgresSource
 from services.warehouse.postgres.connection import STATEMENT_TIMEOUT_S
 from services.warehouse.postgres.follow import Follower
-from services.warehouse.postgres.position import Checkpoint, lsn_text
+from services.warehouse.postgres.position import lsn_text
+from services.warehouse.postgres.progress import Progress
 from services.warehouse.postgres.sql import quoted
 from services.warehouse.postgres.watch import Watch
 
 log = structlog.get_logger()
 
-POSITION = "position"
-IDLE_BYTES = 16 << 20
-IDLE_S = 10.0
-"""Of a database in which nothing concerns us: the slot moves on after so much log, or so long."""
 FETCH_ROWS = 500
 LONGEST_PATIENCE_S = 3600
 
@@ -40,18 +36,17 @@ class Poller:
         source: PostgresSource,
         session: Any,
         follower: Follower,
-        position: Checkpoint,
+        progress: Progress,
         watch: Watch,
         tools: Tools,
     ) -> None:
         self._source = source
         self._session = session
         self._follower = follower
-        self._position = position
+        self._progress = progress
         self._watch = watch
         self._tools = tools
         self._patience_s = STATEMENT_TIMEOUT_S
-        self._saved = time.monotonic()
 
     async def run(self) -> None:
         """Until it is cancelled or the database refuses."""
@@ -76,7 +71,8 @@ class Poller:
             await self._confirm(self._follower.end_lsn)
         else:
             self._tools.standing.heard_at = began
-            await self._move_on(flushed)
+            if self._progress.is_due(flushed):
+                await self._confirm(flushed)
         metrics.HEARD_SECONDS.set(self._tools.standing.heard_at)
         return count >= limit
 
@@ -95,21 +91,13 @@ class Poller:
         return count
 
     async def _confirm(self, lsn: int) -> None:
-        """What the broker has is ours; the checkpoint goes first, for the slot never goes back."""
-        self._position.confirmed = lsn
-        await self._tools.checkpoints.save(POSITION, msgspec.msgpack.encode(self._position))
+        """What the broker has is ours."""
+        await self._progress.move(lsn)
         await self._session.execute(
             "select pg_replication_slot_advance($1, $2::text::pg_lsn)",
             self._source.slot_name,
             lsn_text(lsn),
         )
-        self._saved = time.monotonic()
-
-    async def _move_on(self, flushed: int) -> None:
-        """Else a busy database in which nothing concerns us would keep its log for ever."""
-        far = flushed - self._position.confirmed >= IDLE_BYTES
-        if flushed > self._position.confirmed and (far or time.monotonic() - self._saved >= IDLE_S):
-            await self._confirm(flushed)
 
     def _be_patient(self) -> None:
         """A long transaction takes its time, and less would not be enough the next time either."""

@@ -8,7 +8,6 @@ import struct
 import time
 from typing import Any
 
-import msgspec
 import psycopg
 from psycopg.pq import ExecStatus
 
@@ -19,8 +18,8 @@ from services.warehouse.domain.postgres.values import FORMATS
 from services.warehouse.domain.source import PostgresSource
 from services.warehouse.postgres.connection import APPLICATION, CONNECT_TIMEOUT_S
 from services.warehouse.postgres.follow import Follower
-from services.warehouse.postgres.poll import IDLE_BYTES, IDLE_S, POSITION
-from services.warehouse.postgres.position import Checkpoint, lsn_text
+from services.warehouse.postgres.position import lsn_text
+from services.warehouse.postgres.progress import Progress
 from services.warehouse.postgres.sql import quoted
 from services.warehouse.postgres.watch import Watch
 
@@ -39,18 +38,18 @@ class Streamer:
         source: PostgresSource,
         session: Any,
         follower: Follower,
-        position: Checkpoint,
+        progress: Progress,
         watch: Watch,
         tools: Tools,
     ) -> None:
         self._source = source
         self._session = session
         self._follower = follower
-        self._position = position
+        self._progress = progress
         self._watch = watch
         self._tools = tools
         self._taken = 0
-        self._saved = self._told = time.monotonic()
+        self._told = time.monotonic()
 
     async def run(self) -> None:
         """Until it is cancelled or the database refuses."""
@@ -74,7 +73,7 @@ class Streamer:
         publication = quoted(self._source.publication).replace("'", "''")
         return (
             f"START_REPLICATION SLOT {quoted(self._source.slot_name)} LOGICAL"
-            f" {lsn_text(self._position.confirmed)} (proto_version '1',"
+            f" {lsn_text(self._progress.confirmed)} (proto_version '1',"
             f" publication_names '{publication}', messages 'true')"
         )
 
@@ -105,34 +104,23 @@ class Streamer:
         """The end of the last transaction, once the broker has it."""
         self._taken = 0
         end = self._follower.end_lsn
-        if end <= self._position.confirmed:
+        if end <= self._progress.confirmed:
             return
         await self._tools.writer.acknowledged()
-        await self._save(end)
+        await self._progress.move(end)
         self._tell(wire)
         metrics.HEARD_SECONDS.set(self._tools.standing.heard_at)
 
     async def _keepalive(self, end: int, wire: "_Wire") -> None:
-        """Nothing of what came is open: the log up to here has nothing for us. Without saying so
-        a busy database in which nothing concerns us would keep its log for ever."""
+        """Where nothing of what came is open, the log up to here has nothing for us."""
         self._tools.standing.heard_at = time.time()
-        if not self._follower.is_between or self._follower.end_lsn > self._position.confirmed:
-            return
-        idle = time.monotonic() - self._saved >= IDLE_S
-        if end > self._position.confirmed and (
-            idle or end - self._position.confirmed >= IDLE_BYTES
-        ):
-            await self._save(end)
+        is_open = self._follower.end_lsn > self._progress.confirmed
+        if self._follower.is_between and not is_open and self._progress.is_due(end):
+            await self._progress.move(end)
             self._tell(wire)
 
-    async def _save(self, lsn: int) -> None:
-        """The checkpoint goes first, for the slot never goes back."""
-        self._position.confirmed = lsn
-        await self._tools.checkpoints.save(POSITION, msgspec.msgpack.encode(self._position))
-        self._saved = time.monotonic()
-
     def _tell(self, wire: "_Wire") -> None:
-        confirmed = self._position.confirmed
+        confirmed = self._progress.confirmed
         now = round((time.time() - PG_EPOCH_S) * 1_000_000)
         wire.send(b"r" + struct.pack(">QQQqB", confirmed, confirmed, confirmed, now, 0))
         self._told = time.monotonic()
