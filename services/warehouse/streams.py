@@ -27,6 +27,8 @@ from services.warehouse.store import Rows
 
 log = structlog.get_logger()
 
+FUTURE_MS = 86_400_000
+
 
 def stage_name(source: str, topic: str) -> str:
     """Names group, changelog and transactional id of the reader of one topic."""
@@ -146,11 +148,11 @@ class RowStage:
         match self._decoder.read(received):
             case Skipped(reason, heard_at):
                 metrics.SKIPPED.labels(reason).inc()
-                self._heard(heard_at or 0)
+                self._heard(heard_at or 0, received)
             case Rejected() as rejected:
                 self._reject(received, rejected, cycle)
             case heard:
-                self._heard(heard.read_at)
+                self._heard(heard.read_at, received)
                 self._understand(heard, received, cycle)
 
     def _understand(self, heard: Heard, received: Received, cycle: Cycle) -> None:
@@ -258,8 +260,10 @@ class RowStage:
                 unmodelled=sorted(change.unmodelled),
             )
 
-    def _heard(self, at: int) -> None:
-        self._standing.heard_at = max(self._standing.heard_at, at / 1000)
+    def _heard(self, at: int, received: Received) -> None:
+        """A clock that is a day ahead says nothing of how late we are."""
+        if at <= received.timestamp + FUTURE_MS:
+            self._standing.heard_at = max(self._standing.heard_at, at / 1000)
 
 
 def _emit(events: Sequence[Keyed], cycle: Cycle) -> None:

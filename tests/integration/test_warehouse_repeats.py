@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 from schemas.records import Event
 from schemas.topics import DEAD_LETTERS, EVENTS, Topic, changelog
 from services.runtime.committer import Committer
+from services.runtime.delivery import TooManyRejects
 from services.runtime.health import Health
 from services.runtime.kafka import client
 from services.runtime.processor import Worker
@@ -91,6 +92,20 @@ def test_s2_6_a_blocked_reader_blocks_again_however_often_it_starts(
             _turn(running, kafka.bootstrap, at_least=CHANGES + 1)
         assert blocked.value.reason == "mass_delete"
     assert read_all(kafka.bootstrap, DEAD_LETTERS, 1) == []
+
+
+def test_s10_a_hundred_rejects_in_a_row_block_the_source(
+    kafka: KafkaAddress, tmp_path: Path
+) -> None:
+    kept = changelog(stage_name("clinic", TOPIC))
+    recreate_topics(kafka.bootstrap, (EVENTS, DEAD_LETTERS, ROWS, kept), 1)
+    producer = Producer(client(kafka.bootstrap))
+    for number in range(100):
+        producer.produce(TOPIC, b"no JSON", json.dumps({"id": number}))
+    producer.flush(10)
+    with worker(kafka.bootstrap, tmp_path) as running, pytest.raises(TooManyRejects):
+        _turn(running, kafka.bootstrap, at_least=1)
+    assert len(read_all(kafka.bootstrap, DEAD_LETTERS, 1)) < 100
 
 
 def _write(bootstrap: str) -> None:

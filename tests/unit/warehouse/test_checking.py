@@ -13,6 +13,7 @@ from services.warehouse.domain.source import DebeziumSource, SqlSource
 from tests.unit.warehouse.builders import TOPIC, model
 
 QUERY = "select id, plan from members"
+GUIDE = Path(__file__).parents[3] / "docs" / "warehouse.md"
 
 
 def checked(source: Any, *models: Model) -> Check:
@@ -36,10 +37,20 @@ def asked_by(query: str, **given: Any) -> Model:
     return model(**fixed | {"identifiers": {"row": "$row", "user_id": "id"}} | given)
 
 
-def test_s2_6_debezium_is_asked_for_its_settings_and_cannot_be_looked_at() -> None:
+def test_s3_6_debezium_is_asked_for_its_settings_and_cannot_be_looked_at() -> None:
     found = checked(DebeziumSource(id="clinic", type="debezium", topics=(TOPIC,)), model())
-    assert "decimal.handling.mode=string" in [each.statement for each in found.asked]
+    assert [each.statement for each in found.asked] == [
+        "decimal.handling.mode=string",
+        "key.converter.replace.null.with.default=false",
+        "value.converter.replace.null.with.default=false",
+        "heartbeat.interval.ms=10000",
+        "one topic a table, keyed by row",
+    ]
     assert found.found is None
+
+
+def test_s3_5_the_setup_guide_asks_for_nulls_as_they_are() -> None:
+    assert "`replace.null.with.default=false`, key and value converter" in GUIDE.read_text()
 
 
 def test_s8_a_model_that_its_database_answers_is_well(members: SqlSource) -> None:

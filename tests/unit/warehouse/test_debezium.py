@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -50,6 +51,19 @@ def test_s3_1_key_and_value_may_each_have_a_schema(key: Any, value: Any) -> None
 
 
 @pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"\0\0\0\0\7avro or protobuf", "avro_not_configured"),
+        ({"specversion": "1.0", "source": "/x", "type": "y"}, "cloudevents_unsupported"),
+        (envelope(after='{"_id": 1}'), "mongodb_unsupported"),
+        ({"op": "c", "after": PATIENT}, "unknown_shape"),
+    ],
+)
+def test_s3_1_other_shapes_are_rejected_by_name(value: Any, reason: str) -> None:
+    assert understood(message(value)) == Rejected(reason)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("letter", "op"),
     [("c", "insert"), ("u", "update"), ("d", "delete"), ("r", "read"), ("t", "truncate")],
 )
@@ -66,6 +80,7 @@ def test_s3_2_operations(letter: str, op: str) -> None:
         (envelope("m"), "clinic.message", "message"),
         ({"ts_ms": AT}, "__debezium-heartbeat.clinic", "heartbeat"),
         ({"status": "BEGIN", "id": "9:1", "ts_ms": AT}, "clinic.transaction", "transaction"),
+        ({"status": "END", "id": "9:1", "event_count": 2}, "clinic.transaction", "transaction"),
         ({"source": {}, "databaseName": "c", "tableChanges": []}, "clinic", "message"),
     ],
 )
@@ -173,6 +188,12 @@ def test_s3_3_the_transaction_is_the_part_before_the_colon() -> None:
     assert ids == {"77"}
 
 
+def test_s3_3_rows_of_one_copy_share_a_position() -> None:
+    found = [change(envelope(after=PATIENT | {"id": n}), key={"id": n}) for n in (12, 13)]
+    assert [each.position for each in found] == [POSITION] * 2
+    assert found[0].key != found[1].key
+
+
 def test_s3_3_instants() -> None:
     found = change(envelope())
     assert (found.committed_at, found.read_at) == (AT, AT + 40)
@@ -234,6 +255,14 @@ def test_s3_5_the_default_of_the_epoch_is_null() -> None:
     assert noted(found) == {"null_default": 1}
 
 
+def test_s3_5_without_a_schema_a_default_cannot_be_told_from_a_value() -> None:
+    found = change(
+        envelope(after={"id": 12, "seen": 0}), DIALECT, typed(seen=ColumnType("timestamp_us"))
+    )
+    assert found.after == {"seen": datetime(1970, 1, 1)}
+    assert not noted(found)
+
+
 NESTED = "[" * 70 + "]" * 70
 
 
@@ -282,6 +311,18 @@ def test_s10_the_reason_names_the_column_and_never_the_value() -> None:
     assert found == Rejected("bad_type", "visits")
 
 
+def test_s10_a_column_of_another_type_is_read_as_declared_where_nothing_is_lost() -> None:
+    as_text = typed(visits=TEXT)
+    found = change(envelope(), DIALECT, as_text)
+    assert found.after == {"visits": "3"}
+    narrowed = typed(visits=ColumnType("integer"))
+    assert change(envelope(after=PATIENT | {"visits": 3.0}), DIALECT, narrowed).after == {
+        "visits": 3
+    }
+    lossy = understood(message(envelope(after=PATIENT | {"visits": 3.5})), DIALECT, narrowed)
+    assert lossy == Rejected("bad_type", "visits")
+
+
 def test_s10_literals_beyond_json_are_null_and_duplicate_keys_are_counted() -> None:
     text = json.dumps(envelope()).replace('"visits": 3', '"visits": NaN, "plan": "iron"')
     found = change(text.encode())
@@ -304,6 +345,16 @@ def test_s10_lone_surrogates_and_nul_are_mended() -> None:
     assert found.after is not None
     assert found.after["plan"] == "g\ufffdold"
     assert noted(found) == {"text_cleaned": 1}
+
+
+def test_s10_a_moment_far_in_the_future_is_data_and_no_position() -> None:
+    far = AT + 400 * 86_400_000
+    found = change(
+        envelope(after=PATIENT | {"seen": far}), DIALECT, typed(seen=ColumnType("timestamp_ms"))
+    )
+    assert found.after == {"seen": datetime.fromtimestamp(far / 1000, UTC).replace(tzinfo=None)}
+    assert found.position == POSITION
+    assert not noted(found)
 
 
 def test_a_flattened_row_without_a_log_position_is_ordered_by_offset() -> None:

@@ -76,7 +76,16 @@ def test_s4_5_every_message_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"Z", b"S\0\0", b"I\0\0", b"I\0\0\0\7N\0\1x", b"I\0\0\0\7N\0\1t\0"]
+    "data",
+    [
+        b"",
+        b"Z",
+        b"S\0\0",
+        b"I\0\0\0\7N\0\1b\0\0\0\1x",
+        b"I\0\0",
+        b"I\0\0\0\7N\0\1x",
+        b"I\0\0\0\7N\0\1t\0",
+    ],
 )
 def test_s4_5_what_is_not_known_is_never_skipped(data: bytes) -> None:
     with pytest.raises(UnknownMessage):
@@ -96,6 +105,33 @@ def test_s4_5_position_is_the_commit_and_the_ordinal_in_it() -> None:
     assert [change.position for change in found] == [position(500, 1), position(500, 2)]
     assert position(500, 2) < position(501, 1)
     assert read_position(10**9) < position(1, 1)
+
+
+def test_s4_5_a_position_is_the_same_when_the_log_is_sent_again() -> None:
+    rows = [Insert(7, (b"1", b"a", None)), Update(7, (b"1", b"b", None), None, False)]
+    assert changes(*rows) == changes(*rows)
+
+
+def test_s4_5_a_relation_message_replaces_the_one_before() -> None:
+    wider = Relation(7, "crm.plans", "d", (*PLANS.columns[::-1], Column("extra", 25)))
+    (before, after) = changes(
+        Insert(7, (b"1", b"a", b"2")), wider, Insert(7, (b"3", b"b", b"4", b"x"))
+    )
+    assert before.after == {"id": 1, "plan": "a", "n": 2}
+    assert after.after == {"id": 4, "plan": "b", "n": 3}
+    assert before.schema_fingerprint != after.schema_fingerprint
+
+
+def test_s4_5_a_truncate_of_several_tables_is_one_change_for_each() -> None:
+    wanted = WANTED | {"crm.visits": Wanted("crm.visits", ("id",), frozenset())}
+    found = Transactions("crm", wanted, decoder_of)
+    visits = Relation(8, "crm.visits", "d", (Column("id", 20),))
+    messages = (Begin(500, 0, 900), PLANS, visits, Truncate((7, 8)))
+    said = [change for message in messages for change in found.take(message, 0)]
+    assert [(change.op, change.relation) for change in said] == [
+        ("truncate", "crm.plans"),
+        ("truncate", "crm.visits"),
+    ]
 
 
 def test_s4_5_what_was_not_sent_is_unchanged_or_comes_from_the_whole_old_row() -> None:
@@ -241,6 +277,14 @@ def test_s4_6_a_change_is_news_unless_its_own_chunk_shows_it() -> None:
     assert both.news(change_of(100, 25)) is not None
     assert both.news(change_of(101, 25)) is None
     assert both.news(change_of(101, 45)) is not None
+
+
+def test_s4_6_the_halves_of_a_key_change_are_judged_each_by_its_own_chunk() -> None:
+    """The first chunk shows transaction 15 and not 25, the last one shows both."""
+    gone, come = changes(Update(7, (b"200", b"a", None), (b"100", None, None), False), xid=25)
+    both = chunks(FIRST, LAST)
+    assert both.news(gone) == gone
+    assert both.news(come) is None
 
 
 def test_s4_6_after_a_reading_that_was_cut_short_what_only_the_next_shows_comes_between() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from schemas.codec import decode
 from schemas.records import DeadLetter, Event
@@ -18,9 +19,11 @@ from services.warehouse.domain.model import Model
 from services.warehouse.domain.rows import GRAVE_MS
 from services.warehouse.domain.source import DebeziumSource
 from services.warehouse.standing import Standing
+from services.warehouse.store import Rows
 from services.warehouse.streams import RowStage
 from tests.unit.warehouse.builders import AT, LSN, PATIENT, TOPIC, envelope, message, model
 
+UNMODELLED = ("afflux_warehouse_skipped_total", {"reason": "unmodelled"})
 DIGESTS = Digests(b"a key of the tenant")
 
 
@@ -41,6 +44,8 @@ class Topic:
         for number in self.stores:
             self.stage.assigned(number, Transaction("", self.stores, {}).state(number), {})
         self.letters: list[DeadLetter] = []
+        self.keys: list[bytes] = []
+        """Of what the last message came to."""
         self._offset = 0
 
     def take(self, value: Any, partition: int = 0, at: int = AT, **of_message: Any) -> list[Event]:
@@ -61,9 +66,14 @@ class Topic:
         self.stage.decide([received], cycle)
         for number, overlay in cycle.overlays.items():
             self.stores[number].write(overlay.changes)
+        self.keys = [key for _, _, key, _ in cycle.outputs]
         records = [decode(value) for *_, value in cycle.outputs]
         self.letters += [record for record in records if isinstance(record, DeadLetter)]
         return [record for record in records if isinstance(record, Event)]
+
+    def epoch(self) -> int:
+        """Of the patients in the first partition."""
+        return Rows(Transaction("", self.stores, {}).state(0)).progress("ward.patients").epoch
 
     def kept(self) -> list[tuple[bytes, bytes]]:
         return [entry for store in self.stores.values() for entry in store.scan(b"")]
@@ -142,7 +152,48 @@ def test_s2_2_repeats_and_older_changes_are_dropped(topic: Any) -> None:
     assert patients.take(at(5, "u", row={"plan": "iron"}))
     assert not patients.take(at(5, "u", row={"plan": "iron"}))
     assert not patients.take(at(4, "u", row={"plan": "tin"}))
+
+
+def test_s2_2_positions_of_different_rows_are_not_compared(topic: Any) -> None:
+    patients = topic()
+    assert patients.take(at(5, "u"))
     assert patients.take(at(3, "c", key=13), key={"id": 13})
+
+
+def test_s3_3_rows_of_one_copy_that_share_a_position_all_count(topic: Any) -> None:
+    patients = topic()
+    for key in (12, 13, 14):
+        assert patients.take(at(5, "c", key=key), key={"id": key})
+
+
+def test_s2_2_what_is_said_of_a_row_is_keyed_by_it(topic: Any) -> None:
+    patients = topic()
+    for value in (at(1, "c"), at(2, row={"plan": "tin"}), at(3, "d")):
+        assert patients.take(value)
+        assert patients.keys == [f"clinic|ward.patients|{DIGESTS.key({'id': 12}).hex()}".encode()]
+
+
+@pytest.mark.parametrize(
+    ("marks", "opened"),
+    [
+        (["first", "true", "last"], [1, 1, 1]),
+        (["true", "true", "false", "true", "last"], [1, 1, 1, 2, 2]),
+        (["false", "first_in_data_collection", "last_in_data_collection"], [1, 2, 2]),
+        (["first", "false", "incremental", "incremental"], [1, 1, 1, 1]),
+        (["first", "last", "first"], [1, 1, 2]),
+    ],
+)
+def test_s3_3_a_full_snapshot_opens_an_epoch_and_an_incremental_one_does_not(
+    topic: Any, marks: list[str], opened: list[int]
+) -> None:
+    """Each message is of the same row, and later in the log."""
+    patients = topic(max_delete_share=1)
+    found = []
+    for lsn, mark in enumerate(marks):
+        op = "u" if mark == "false" else "r"
+        patients.take(at(lsn, op, snapshot=mark, row={"visits": lsn}))
+        found.append(patients.epoch())
+    assert found == opened
 
 
 def test_s2_2_a_row_that_was_deleted_does_not_come_back_by_a_repeat(topic: Any) -> None:
@@ -233,6 +284,34 @@ def test_s9_a_new_snapshot_repeats_no_event(topic: Any) -> None:
     assert not events.take(at(9, "r", snapshot="first", row={"seen": AT}))
 
 
+def test_s9_what_was_deleted_did_happen(topic: Any) -> None:
+    events = topic(visits())
+    events.take(at(1, "c", row={"seen": AT}))
+    assert not events.take(at(2, "t"), key=None)
+    assert not events.take(at(3, "d"))
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_s9_an_empty_identifier_is_absent(topic: Any, empty: str | None) -> None:
+    (event,) = topic().take(at(1, "c", row={"email": empty}))
+    assert ids(event) == {"user_id": "12"}
+
+
+def test_s9_a_changed_identifier_is_added_and_the_old_one_stays(topic: Any) -> None:
+    patients = topic()
+    patients.take(at(1, "c"))
+    (event,) = patients.take(at(2, row={"email": "new@clinic.example"}))
+    assert (event.type, ids(event)) == (
+        "identify",
+        {"user_id": "12", "email": "new@clinic.example"},
+    )
+
+
+def test_s9_without_a_time_column_the_commit_says_when(topic: Any) -> None:
+    (event,) = topic(model(rows="event")).take(at(1, "c"))
+    assert (event.type, event.timestamp) == ("track", AT)
+
+
 def beds(**given: Any) -> Model:
     fixed = {"id": "beds", "rows": "relation", "related": "beds", "columns": {"plan": "plan"}}
     return model(**fixed | {"identifiers": {"user_id": "email"}} | given)
@@ -290,7 +369,7 @@ def test_s2_1_a_related_row_takes_what_was_not_sent_from_before_or_is_put_aside(
     assert [letter.code for letter in related.letters] == ["incomplete_row"]
 
 
-def test_message_ids_are_derived_and_rise_with_the_position(topic: Any) -> None:
+def test_s9_message_ids_are_derived_and_rise_with_the_position(topic: Any) -> None:
     one, other = topic(), topic()
     first = [e.message_id for e in one.take(at(1, "c")) + one.take(at(2, row={"plan": "tin"}))]
     again = [e.message_id for e in other.take(at(1, "c")) + other.take(at(2, row={"plan": "tin"}))]
@@ -352,6 +431,14 @@ def test_s8_a_truncate_is_behind_the_guard(topic: Any) -> None:
     assert not harmless.take(at(5, "t"), key=None)
 
 
+def test_s9_a_truncate_of_related_rows_asks_whose_they_were(topic: Any) -> None:
+    related = topic(beds(), max_delete_share=1)
+    related.take(at(1, "c"))
+    with pytest.raises(Blocked) as blocked:
+        related.take(at(5, "t"), key=None)
+    assert blocked.value.reason == "rows_unresolved"
+
+
 def test_s9_rows_that_nobody_can_tell_block(topic: Any) -> None:
     patients = topic(max_delete_share=1)
     patients.take(at(1, "c"))
@@ -376,8 +463,26 @@ def test_s10_a_reject_says_source_place_and_column_and_no_value(topic: Any) -> N
     assert "secret" not in letter.message
 
 
-def test_s10_a_table_without_a_model_is_ignored(topic: Any) -> None:
-    assert not topic().take(envelope(source={"table": "nurses"}))
+@pytest.mark.parametrize("table", ["nurses", "debezium_signal"])
+def test_s10_a_table_without_a_model_is_ignored(topic: Any, table: str) -> None:
+    before = REGISTRY.get_sample_value(*UNMODELLED) or 0
+    patients = topic()
+    assert not patients.take(envelope(source={"table": table}))
+    assert patients.kept() == patients.letters == []
+    assert REGISTRY.get_sample_value(*UNMODELLED) == before + 1
+
+
+def test_s10_the_columns_of_a_table_are_shown_once_for_each_form_of_it(
+    topic: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patients = topic()
+    for lsn, row in enumerate([{}, {}, {"shoe": 43}, {"shoe": 44}]):
+        patients.take(at(lsn, row=row))
+    said = [line for line in capsys.readouterr().out.splitlines() if "columns of a table" in line]
+    assert len(said) == 2
+    assert "shoe" not in said[0]
+    assert "shoe" in said[1]
+    assert "43" not in said[1]
 
 
 def test_two_models_of_one_table_keep_rows_of_their_own(topic: Any) -> None:
@@ -390,3 +495,10 @@ def test_s3_2_heartbeats_say_that_the_source_is_there(topic: Any) -> None:
     patients = topic()
     patients.take(envelope("m", ts_ms=AT + 7000))
     assert patients.standing.heard_at == (AT + 7000) / 1000
+
+
+def test_s10_an_instant_far_in_the_future_hides_no_lag(topic: Any) -> None:
+    patients = topic()
+    patients.take(at(1, "c"))
+    patients.take(at(2, ts_ms=AT + 86_400_001))
+    assert patients.standing.heard_at == (AT + 40) / 1000
