@@ -6,10 +6,11 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 from deploy.local.child import Child, Command
 from deploy.local.directory import owned
@@ -32,6 +33,7 @@ class Postgres:
         binaries: Path,
         user: pwd.struct_passwd | None,
         durable: bool,
+        settings: Mapping[str, str],
     ) -> None:
         self.dsn = f"postgresql://postgres@{HOST}:{port}/postgres"
         self._port = port
@@ -40,6 +42,7 @@ class Postgres:
         self._binaries = binaries
         self._user = user
         self._durable = durable
+        self._settings = settings
         self._child: Child | None = None
 
     @property
@@ -59,6 +62,7 @@ class Postgres:
             "fsync": "on" if self._durable else "off",
             "synchronous_commit": "on" if self._durable else "off",
             "full_page_writes": "on" if self._durable else "off",
+            **self._settings,
         }
         arguments = [str(self._binaries / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
@@ -124,17 +128,20 @@ def postgres_server(
     *,
     durable: bool = True,
     binaries: Path | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Postgres]:
     """A running server for the length of the block; `data_dir` keeps its data for the next time.
 
     `durable=False` is for tests: faster, and a power cut may lose everything. `binaries` is the
-    folder of another version than the wheel's.
+    folder of another version than the wheel's, `settings` go over ours.
     """
     with owned(data_dir) as directory:
         port = port_named_or_free(port, setting=PORT_SETTING)
         binaries = binaries or postgres_binaries()
         user = _system_user(directory, binaries) if os.geteuid() == 0 else None
-        postgres = Postgres(directory, port, binaries=binaries, user=user, durable=durable)
+        postgres = Postgres(
+            directory, port, binaries=binaries, user=user, durable=durable, settings=settings
+        )
         try:
             postgres.start()
             yield postgres

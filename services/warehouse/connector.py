@@ -133,10 +133,13 @@ async def _alone(source: str, served: Served) -> AsyncIterator[Alone]:
         if not lost.done():
             lost.set_result(None)
 
-    async with pool.acquire() as connection:
-        connection.add_termination_listener(terminated)
-        while not await connection.fetchval(LOCK, f"afflux:warehouse:{source}"):
-            served.health.not_ready("waiting for a predecessor to end")
-            await asyncio.sleep(LOCK_EVERY_S)
-        served.health.ready()
-        yield Alone(pool, checkpoints, lost)
+    try:
+        async with pool.acquire() as connection:
+            connection.add_termination_listener(terminated)
+            while not await connection.fetchval(LOCK, f"afflux:warehouse:{source}"):
+                served.health.not_ready("waiting for a predecessor to end")
+                await asyncio.sleep(LOCK_EVERY_S)
+            served.health.ready()
+            yield Alone(pool, checkpoints, lost)
+    finally:
+        pool.terminate()

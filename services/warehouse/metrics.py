@@ -42,6 +42,11 @@ RETAINED_BYTES = Gauge(
     "Log that a PostgreSQL source keeps for our replication slot. A rise means that the connector"
     " stands or is too slow: the database's disk fills up.",
 )
+ALARMING_BYTES = Gauge(
+    "afflux_warehouse_alarming_bytes",
+    "The same while it is more than `wal_alert_bytes` of the source, or the slot is about to be lost;"
+    " else 0. The log of the process says in how many seconds it is lost.",
+)
 VERSIONS_WAITING = Gauge(
     "afflux_warehouse_versions_waiting",
     "Versions of Delta tables that are there and were not read yet. A rise means that the"

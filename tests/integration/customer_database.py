@@ -79,13 +79,13 @@ class Source:
 
     async def prepare(self) -> None:
         recreate_topics(self.settings.kafka_bootstrap, [changes(self.source.id)], 1)
-        await self._checkpoints().prepare()
-        await self._checkpoints().forget()
+        await self.checkpoints().prepare()
+        await self.checkpoints().forget()
 
     def connector(self) -> Connector:
         tools = Tools(
             writer=self.writer,
-            checkpoints=self._checkpoints(),
+            checkpoints=self.checkpoints(),
             digests=Digests(TENANT_KEY),
             standing=self.standing,
             database=self.pool,
@@ -103,7 +103,7 @@ class Source:
             await asyncio.gather(task, return_exceptions=True)  # who waits for it sees its error
             await self.writer.acknowledged()
 
-    def _checkpoints(self) -> Checkpoints:
+    def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.pool, self.source.id, TENANT_KEY)
 
 

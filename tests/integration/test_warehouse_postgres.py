@@ -13,8 +13,10 @@ import pytest
 
 from deploy.local.postgres import postgres_server as start_postgres
 from services.warehouse.domain.canonical import Digests
+from services.warehouse.domain.change import Change
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import PostgresSource
+from services.warehouse.domain.wire import decode
 from tests.integration.conftest import KafkaAddress, PostgresAddress
 from tests.integration.customer_database import (
     PASSWORD,
@@ -135,6 +137,11 @@ class Reading:
     async def is_equal(self) -> bool:
         await asyncio.to_thread(self.replica.read)
         return self.replica.rows(CUSTOMERS) == await self.clinic.rows()
+
+    def changes(self) -> list[Change]:
+        """What was written to the topic, as far as the replica has read."""
+        said = [decode(raw, self.source.source.id) for raw in self.replica.raw]
+        return [change for change in said if isinstance(change, Change)]
 
 
 @pytest.fixture

@@ -1,17 +1,33 @@
 """What goes wrong between PostgreSQL and its reader, and what is never done (§1, §4)."""
 
 import asyncio
+import random
+import re
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import psutil
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from prometheus_client import REGISTRY
 
 from deploy.local.postgres import postgres_binaries
+from schemas.topics import changes
+from services.runtime.kafka import client
 from services.runtime.stage import Blocked
+from services.warehouse.connecting import ChangeWriter
+from services.warehouse.postgres.position import Checkpoint
+from services.warehouse.postgres.progress import POSITION
+from services.warehouse.removal import remove
 from tests.integration.customer_database import PASSWORD, ROLE, execute, fetch, until
+from tests.integration.postgres_standby import following
 from tests.integration.test_warehouse_postgres import (
     BOTH_MODES,
     BOTH_VERSIONS,
@@ -75,6 +91,12 @@ async def test_s4_2_a_column_list_must_hold_the_replica_identity(reading: Readin
         "create publication afflux for table crm.customers (plan, visits, note)",
     )
     assert await blocked(reading) == "identity_not_published"
+
+
+async def test_s4_3_without_its_publication_no_slot_is_made(reading: Reading) -> None:
+    await execute(reading.clinic.dsn, "drop publication afflux")
+    assert await blocked(reading) == "publication_missing"
+    assert await fetch(reading.clinic.dsn, "select * from pg_replication_slots") == []
 
 
 @BOTH_VERSIONS
@@ -162,6 +184,46 @@ async def test_s4_7_a_lost_slot_blocks_until_a_new_generation_reads_everything_a
         await until(reading.is_equal, "everything anew", task)
 
 
+@BOTH_VERSIONS
+async def test_s4_7_a_slot_that_outran_its_limit_is_lost(reading: Reading) -> None:
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    await execute(
+        dsn,
+        "alter system set max_slot_wal_keep_size = '1MB'",
+        "select pg_reload_conf()",
+        "create table public.noise (n int)",
+    )
+    try:
+        await until(lambda: _outrun(dsn), "the slot lost")
+        assert await blocked(reading) == "slot_lost"
+    finally:
+        await execute(dsn, "alter system reset max_slot_wal_keep_size", "select pg_reload_conf()")
+
+
+async def _outrun(dsn: str) -> bool:
+    await execute(
+        dsn, "insert into public.noise values (1)", "select pg_switch_wal()", "checkpoint"
+    )
+    (row,) = await fetch(dsn, "select wal_status from pg_replication_slots")
+    return bool(row[0] == "lost")
+
+
+@BOTH_VERSIONS
+@pytest.mark.parametrize("standbys", [False, True])
+async def test_s4_7_where_there_are_standbys_the_slot_is_made_to_outlive_a_failover(
+    reading: Reading, standbys: bool
+) -> None:
+    dsn = reading.clinic.dsn
+    async with following(dsn) if standbys else nullcontext():
+        await _read_once(reading)
+    (version,) = (await fetch(dsn, "show server_version_num"))[0]
+    if int(version) < 170_000:
+        return
+    (row,) = await fetch(dsn, "select failover from pg_replication_slots")
+    assert row[0] == standbys
+
+
 async def test_s4_7_a_slot_that_somebody_else_advanced_blocks(reading: Reading) -> None:
     dsn = reading.clinic.dsn
     await _read_once(reading)
@@ -205,6 +267,42 @@ async def _active(dsn: str) -> bool:
 
 
 @BOTH_MODES
+async def test_s4_7_a_slot_that_holds_back_much_is_an_alarm_with_bytes_and_time_to_loss(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    monkeypatch.setattr("services.warehouse.postgres.watch.LOOK_EVERY_S", 0.0)
+    limited = {"wal_alert_bytes": 1}
+    reading.source.source = reading.source.source.model_copy(update=limited)
+    await execute(
+        dsn,
+        "alter system set max_slot_wal_keep_size = '1GB'",
+        "select pg_reload_conf()",
+        "create table public.noise (n int, t text)",
+    )
+    said = ""
+
+    async def is_told() -> bool:
+        nonlocal said
+        await execute(
+            dsn,
+            "insert into public.noise select n, 'x' from generate_series(1, 9000) n",
+            "checkpoint",
+        )
+        said += capsys.readouterr().out
+        return re.search(r"lost_in_s\W+\d+", said) is not None
+
+    try:
+        async with reading.source.running() as task:
+            await until(is_told, "the alarm", task)
+    finally:
+        await execute(dsn, "alter system reset max_slot_wal_keep_size", "select pg_reload_conf()")
+    assert re.search(r"the slot holds back log.*bytes\W+\d+", said)
+    assert REGISTRY.get_sample_value("afflux_warehouse_alarming_bytes")
+
+
+@BOTH_MODES
 async def test_s4_7_a_slot_that_holds_back_too_much_is_dropped_where_that_is_asked_for(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +324,28 @@ async def test_s4_6_a_snapshot_stops_at_the_ceiling_of_held_back_log(reading: Re
     assert await blocked(reading) == "snapshot_wal"
 
 
+async def test_s4_7_a_removed_source_drops_its_slot(reading: Reading, tmp_path: Path) -> None:
+    """Also when the database is away at first."""
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    source = reading.source
+    settings = source.settings.model_copy(update={"state_dir": tmp_path})
+    await execute(dsn, f"alter role {ROLE} nologin")
+    removing = asyncio.create_task(
+        remove(source.source, source.checkpoints(), settings, source.standing)
+    )
+    try:
+        await until(lambda: source.standing.state == "waiting", "it says why", removing)
+        assert await fetch(dsn, "select * from pg_replication_slots") != []
+        await execute(dsn, f"alter role {ROLE} login")
+        await until(lambda: source.standing.reason == "removed", "it is removed", removing)
+    finally:
+        removing.cancel()
+        await asyncio.gather(removing, return_exceptions=True)
+    assert await fetch(dsn, "select * from pg_replication_slots") == []
+    assert not await source.checkpoints().exist()
+
+
 @BOTH_MODES
 async def test_s4_7_a_database_that_restarts_is_waited_for(reading: Reading) -> None:
     """Its sessions are ended as a restart ends them."""
@@ -240,6 +360,84 @@ async def test_s4_7_a_database_that_restarts_is_waited_for(reading: Reading) -> 
             "insert into crm.customers values (9, 'gold', 3, null)",
         )
         await until(reading.is_equal, "it is back", task)
+
+
+@pytest.mark.parametrize("reading", [{"mode": "stream"}], indirect=True)
+async def test_s4_4_the_server_is_answered_when_it_asks(reading: Reading) -> None:
+    """It asks after half a second of silence, and ends a connection that says nothing."""
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    await execute(dsn, f"alter role {ROLE} set wal_sender_timeout = '1s'")
+    senders = "select pid from pg_stat_replication"
+    async with reading.source.running() as task:
+        await until(lambda: fetch(dsn, senders), "it streams", task)
+        first = await fetch(dsn, senders)
+        await asyncio.sleep(2.5)
+        assert await fetch(dsn, senders) == first
+
+
+@BOTH_MODES
+async def test_s4_4_messages_of_applications_are_passed_over(reading: Reading) -> None:
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    async with reading.source.running() as task:
+        await execute(
+            dsn,
+            "select pg_logical_emit_message(false, 'app', 'at once')",
+            "begin; select pg_logical_emit_message(true, 'app', 'with it');"
+            " update crm.customers set plan = 'tin'; commit",
+        )
+        await until(reading.is_equal, "the change behind them", task)
+
+
+@BOTH_MODES
+async def test_s2_5_no_position_moves_before_the_broker_has_what_it_stands_for(
+    reading: Reading,
+) -> None:
+    """The broker refuses a record that is larger than the topic allows."""
+    dsn = reading.clinic.dsn
+    await _read_once(reading)
+    before = await _positions(reading)
+    _allow(reading, record_bytes=500)
+    note = random.Random(7).randbytes(2000).hex()
+    await execute(dsn, f"update crm.customers set note = '{note}'")
+    with pytest.raises(KafkaException):
+        await asyncio.wait_for(reading.source.connector().run(), 30)
+    assert await _positions(reading) == before
+    _allow(reading, record_bytes=1 << 20)
+    reading.source.writer = ChangeWriter(reading.source.settings, "crm")
+    async with reading.source.running() as task:
+        await until(reading.is_equal, "the record after all", task)
+        await until(lambda: _moved(reading, before), "the positions behind it", task)
+
+
+async def _positions(reading: Reading) -> tuple[int, int]:
+    """As the checkpoint has it, and the slot."""
+    body = await reading.source.checkpoints().load(POSITION)
+    assert body is not None
+    (row,) = await fetch(
+        reading.clinic.dsn,
+        "select (confirmed_flush_lsn - '0/0')::int8 from pg_replication_slots",
+    )
+    return msgspec.msgpack.decode(body, type=Checkpoint).confirmed, row[0]
+
+
+async def _moved(reading: Reading, before: tuple[int, int]) -> bool:
+    now = await _positions(reading)
+    return all(a > b for a, b in zip(now, before, strict=True))
+
+
+def _allow(reading: Reading, *, record_bytes: int) -> None:
+    settings = reading.source.settings
+    limit = ConfigEntry(
+        "max.message.bytes",
+        str(record_bytes),
+        incremental_operation=AlterConfigOpType.SET,
+    )
+    resource = ConfigResource(ResourceType.TOPIC, changes("crm").name, incremental_configs=[limit])
+    admin = AdminClient(client(settings.kafka_bootstrap))
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(10)
 
 
 @BOTH_MODES

@@ -40,7 +40,7 @@ from base b join pg_type t on t.oid = b.typ where t.typtype <> 'd'
 _SLOT = """
 select plugin, database = current_database() as here, active, wal_status,
     (confirmed_flush_lsn - '0/0')::int8 as confirmed,
-    (pg_current_wal_flush_lsn() - restart_lsn)::int8 as retained
+    (pg_current_wal_flush_lsn() - restart_lsn)::int8 as retained, safe_wal_size as spare
 from pg_replication_slots where slot_name = $1
 """
 _SYSTEM = """
@@ -49,6 +49,14 @@ select system_identifier::text as id, (select timeline_id from pg_control_checkp
     (extract(epoch from clock_timestamp()) * 1000)::int8 as now
 from pg_control_system()
 """
+_STANDBYS = """
+select exists (
+    select from pg_stat_replication r
+     where not exists (select from pg_replication_slots s
+                        where s.active_pid = r.pid and s.slot_type = 'logical'))
+"""
+FAILOVER = 170_000
+"""The version from which on a slot can outlive a failover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,8 @@ class Slot:
     confirmed: int | None
     retained: int | None
     """Bytes of log that it keeps."""
+    spare: int | None
+    """Bytes of log that may still be written before it is lost; None where there is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,11 @@ async def system(session: Any) -> System:
 async def slot(session: Any, name: str) -> Slot | None:
     row = await session.fetchrow(_SLOT, name)
     return None if row is None else Slot(*row.values())
+
+
+async def has_standbys(session: Any) -> bool:
+    """Whether anybody follows the server's log as a whole."""
+    return bool(await session.fetchval(_STANDBYS))
 
 
 async def publication_numbers(session: Any, publication: str) -> tuple[int, Mapping[str, int]]:

@@ -17,7 +17,8 @@ OLDEST = 140_000
 async def problems(
     session: Any, source: PostgresSource, models: Sequence[Model]
 ) -> Sequence[Setup]:
-    """All of them at once; empty when the database is ready."""
+    """All of them at once; empty when the database is ready. What makes the customer's own writes
+    fail once a table is published comes before the statement that publishes it."""
     relations = {model.origin: model.key for model in models}
     published = await catalog.publishes(session, source.publication)
     tables = await catalog.tables(session, relations)
@@ -26,7 +27,6 @@ async def problems(
         await decoders.learn(session, table.columns)
     found = [
         *await _server(session),
-        *_publication(source, published, relations),
         *(
             problem
             for relation, key in relations.items()
@@ -34,6 +34,7 @@ async def problems(
                 relation, key, source, table=_plain(tables.get(relation), decoders)
             )
         ),
+        *_publication(source, published, relations),
     ]
     if published is not None:
         found += await _publication_details(session, source, relations)
@@ -78,6 +79,15 @@ async def _server(session: Any) -> Sequence[Setup]:
                 "wal_unlimited",
                 "max_slot_wal_keep_size is -1: a slot that nobody reads fills the disk",
                 "alter system set max_slot_wal_keep_size = '50GB'; then select pg_reload_conf()",
+                fatal=False,
+            )
+        )
+    if version < catalog.FAILOVER and await catalog.has_standbys(session):
+        found.append(
+            Setup(
+                "failover_costs_snapshot",
+                "the server has standbys, and before version 17 a slot does not outlive a failover",
+                "after a failover raise `generation` of the source, which reads everything anew",
                 fatal=False,
             )
         )
@@ -158,7 +168,12 @@ async def _publication_details(
         return ()
     rows = await session.fetch(
         "select p.schemaname || '.' || p.tablename as relation,"
-        " p.rowfilter is not null as filtered, p.attnames::text[] as listed,"
+        " p.attnames::text[] as listed,"
+        " (select array_agg(a.attname::text) from pg_publication q join pg_publication_rel r"
+        "   on r.prpubid = q.oid and r.prrelid = c.oid"
+        "   cross join regexp_matches(r.prqual::text, ':varattno (\\d+)', 'g') m"
+        "   join pg_attribute a on a.attrelid = c.oid and a.attnum = m[1]::int"
+        "  where q.pubname = p.pubname) as filtered_by,"
         " (select array_agg(a.attname::text) from pg_index i join pg_attribute a"
         "   on a.attrelid = i.indrelid and a.attnum = any(i.indkey)"
         "  where i.indrelid = c.oid and (i.indisreplident or (c.relreplident = 'd'"
@@ -181,13 +196,14 @@ async def _publication_details(
                     "add the columns to the list: without them UPDATE and DELETE fail there",
                 )
             )
-        if row["filtered"] and not row["is_full"]:
+        unknown = set(row["filtered_by"] or ()) - set(row["identity"] or ())
+        if unknown and not row["is_full"]:
             found.append(
                 Setup(
                     "row_filter",
-                    f"the publication filters the rows of {row['relation']}",
-                    "use a filter over columns of its replica identity alone, or none",
-                    fatal=False,
+                    f"the publication filters the rows of {row['relation']} by"
+                    f" {', '.join(sorted(unknown))}, which its replica identity does not hold",
+                    "filter by columns of the replica identity alone: UPDATE and DELETE fail there",
                 )
             )
     return found

@@ -210,11 +210,9 @@ class PostgresConnector:
         return made
 
     async def _failover(self, session: Any) -> bool:
-        """From version 17 on a slot can outlive a failover, where there are standbys."""
+        """Whether the slot is made so that it can outlive a failover."""
         version = int(await session.fetchval("show server_version_num"))
-        if version < 170_000:
-            return False
-        return bool(await session.fetchval("select exists (select from pg_stat_replication)"))
+        return version >= catalog.FAILOVER and await catalog.has_standbys(session)
 
     async def _snapshots(
         self,

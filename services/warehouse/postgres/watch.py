@@ -46,6 +46,7 @@ class Watch:
         self._numbers = numbers
         self._tools = tools
         self._looked = time.monotonic()
+        self._weighed: tuple[float, int] | None = None
 
     async def now_and_then(self) -> None:
         """Look, if that was some seconds ago; raises what `look` does."""
@@ -77,8 +78,24 @@ class Watch:
         if most is not None and retained >= most:
             raise TooMuchRetained(retained)
         near = slot.wal_status in ("extended", "unreserved")
-        if retained >= self._source.wal_alert_bytes or near:
-            log.warning("the slot holds back log", bytes=retained, wal_status=slot.wal_status)
+        is_alarming = near or retained >= self._source.wal_alert_bytes
+        metrics.ALARMING_BYTES.set(retained if is_alarming else 0)
+        if is_alarming:
+            log.warning(
+                "the slot holds back log",
+                bytes=retained,
+                wal_status=slot.wal_status,
+                lost_in_s=self._lost_in_s(retained, slot.spare),
+            )
+        self._weighed = time.monotonic(), retained
+
+    def _lost_in_s(self, retained: int, spare: int | None) -> int | None:
+        """If the log grows on as since the last look; None where that is no danger."""
+        if self._weighed is None or spare is None:
+            return None
+        then, before = self._weighed
+        grown = retained - before
+        return round(max(spare, 0) * (time.monotonic() - then) / grown) if grown > 0 else None
 
 
 def publication_missing(source: PostgresSource) -> Blocked:

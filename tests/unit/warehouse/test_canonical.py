@@ -1,6 +1,7 @@
 """The canonical text and its digests (warehouse-cdc §2.3)."""
 
 import unicodedata
+from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.warehouse.domain.canonical import Digests, canonical, json_text, number_text
+from services.warehouse.domain.change import Note
+from services.warehouse.domain.delta.values import read
+from services.warehouse.domain.postgres.values import decoder_of
+from services.warehouse.domain.types import declared, decode
 
 KEY = b"k" * 32
 
@@ -98,3 +103,37 @@ def test_s2_3_digests_are_keyed_and_cut() -> None:
     assert digests.key(row) != others.key(row)
     assert digests.key(row)[:8] != digests.row(row)
     assert digests.key(row) == Digests(KEY).key({"id": Decimal("12.0")})
+
+
+SOURCES: dict[str, tuple[str, Any, int, str | None, Any]] = {
+    "n": ("integer", 2**60, 20, "1152921504606846976", 2**60),
+    "amount": ("decimal", "7.50", 1700, "7.5", Decimal("7.500")),
+    "plan": ("text", "e\u0301", 25, "\xe9", "\xe9"),
+    "well": ("boolean", True, 16, "t", True),
+    "day": ("date", 20_000, 1082, "2024-10-04", date(2024, 10, 4)),
+    "clock": ("time_us", 1_500_000, 1083, "00:00:01.5", time(0, 0, 1, 500_000)),
+    "local": ("timestamp_ms", 0, 1114, "1970-01-01 00:00:00", datetime(1970, 1, 1)),
+    "seen": (
+        "zoned_timestamp",
+        "2026-03-01T12:30:00+02:00",
+        1184,
+        "2026-03-01 10:30:00+00",
+        datetime(2026, 3, 1, 12, 30, tzinfo=timezone(timedelta(hours=2))),
+    ),
+    "photo": ("bytes", "AP8=", 17, "\\x00ff", b"\0\xff"),
+    "chart": ("json", '{"b": 1.50, "a": null}', 3802, '{"a": null, "b": 1.5}', None),
+    "none": ("text", None, 25, None, None),
+}
+"""Column → type and value of Debezium, number and text of PostgreSQL, value of Arrow."""
+
+
+def test_s2_3_a_row_has_one_digest_whichever_source_reads_it() -> None:
+    notes: Counter[Note] = Counter()
+    debezium, postgres, delta = {}, {}, {}
+    for name, (type_, raw, oid, text, arrow) in SOURCES.items():
+        debezium[name] = decode(raw, declared(type_), notes)
+        postgres[name] = None if text is None else decoder_of(oid)(text, notes)
+        delta[name] = read(arrow, "plain", notes)
+    delta["chart"] = debezium["chart"]  # Arrow has no JSON
+    assert len({Digests(KEY).row(row) for row in (debezium, postgres, delta)}) == 1
+    assert not +notes
