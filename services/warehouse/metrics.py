@@ -44,8 +44,8 @@ RETAINED_BYTES = Gauge(
 )
 ALARMING_BYTES = Gauge(
     "afflux_warehouse_alarming_bytes",
-    "The same while it is more than `wal_alert_bytes` of the source, or the slot is about to be lost;"
-    " else 0. The log of the process says in how many seconds it is lost.",
+    "Log that is kept for our slot while that is more than `wal_alert_bytes` of the source, or the"
+    " slot is about to be lost; else 0. The process's log says in how many seconds it is lost.",
 )
 VERSIONS_WAITING = Gauge(
     "afflux_warehouse_versions_waiting",
