@@ -26,22 +26,27 @@ def encode_event(  # noqa: PLR0913, PLR0917 - a record's fields, without the cos
     timestamp: int,
     received_at: int,
     payload: bytes,
+    end: bytes = b"",
 ) -> bytes:
-    """A record that is not historical."""
+    """A record that is not historical; `end` is the rest of its payload."""
     message = message_id.encode()
+    length, size, upper = len(message), len(payload) + len(end), timestamp >> 13
     return b"".join(
         (
             _head(source_id),
-            _length(len(message)),
+            _LENGTHS[length] if length < _SHORT else _zigzag(length),
             message,
-            _short(kind),
-            _NULL if name is None else _name(name),
-            _NULL if user_id is None else _SOME + _string(user_id),
-            _NULL if anonymous_id is None else _SOME + _string(anonymous_id),
-            _instant(timestamp),
+            _kind(kind, name),
+            _NULL if user_id is None else _some(user_id),
+            _NULL if anonymous_id is None else _some(anonymous_id),
+            # As `_zigzag`, were it not that the upper bits hardly ever change.
+            _MORE[timestamp << 1 & 0x7F] if upper > 0 else b"",
+            _MORE[timestamp >> 6 & 0x7F] if upper > 0 else b"",
+            _varint(upper) if upper > 0 else _zigzag(timestamp),
             _received(received_at),
-            _length(len(payload)),
+            _LENGTHS[size] if size < _SHORT else _zigzag(size),
             payload,
+            end,
         )
     )
 
@@ -51,14 +56,15 @@ def _head(source_id: str) -> bytes:
     return _FRAME + _string(source_id)
 
 
-@lru_cache(64)
-def _short(text: str) -> bytes:
-    return _string(text)
-
-
 @lru_cache(1024)
-def _name(text: str) -> bytes:
-    return _SOME + _string(text)
+def _kind(kind: str, name: str | None) -> bytes:
+    return _string(kind) + (_NULL if name is None else _SOME + _string(name))
+
+
+def _some(text: str) -> bytes:
+    data = text.encode()
+    length = len(data)
+    return _SOME + (_LENGTHS[length] if length < _SHORT else _zigzag(length)) + data
 
 
 @lru_cache(64)
@@ -69,7 +75,7 @@ def _received(milliseconds: int) -> bytes:
 
 def _string(text: str) -> bytes:
     data = text.encode()
-    return _length(len(data)) + data
+    return _zigzag(len(data)) + data
 
 
 def _zigzag(number: int) -> bytes:
@@ -88,19 +94,8 @@ def _varint(rest: int) -> bytes:
     return bytes(written)
 
 
-_LENGTHS = tuple(_zigzag(length) for length in range(4096))
-"""Of nearly all strings and payloads."""
-_MORE = tuple(bytes((bits | 0x80,)) for bits in range(0x80))
+_SHORT = 4096
+_LENGTHS = [_zigzag(length) for length in range(_SHORT)]
+"""Of nearly all strings and payloads; a list, because nothing is indexed faster."""
+_MORE = [bytes((bits | 0x80,)) for bits in range(0x80)]
 """Seven bits with others to follow."""
-
-
-def _length(number: int) -> bytes:
-    return _LENGTHS[number] if number < len(_LENGTHS) else _zigzag(number)
-
-
-def _instant(milliseconds: int) -> bytes:
-    """As `_zigzag`; the upper bits hardly ever change."""
-    if milliseconds < 0:
-        return _zigzag(milliseconds)
-    low, high = milliseconds << 1 & 0x3FFF, milliseconds >> 13
-    return _MORE[low & 0x7F] + _MORE[low >> 7] + _varint(high) if high else _zigzag(milliseconds)

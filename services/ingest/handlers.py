@@ -17,7 +17,14 @@ from services.ingest.domain.client import Client, Network
 from services.ingest.domain.codes import Refused
 from services.ingest.domain.decode import Body, storable
 from services.ingest.domain.gate import Gate, bearer
-from services.ingest.domain.judge import Call, Rules, refusal, unread
+from services.ingest.domain.judge import (
+    Call,
+    Rules,
+    judge_swiftly,
+    judge_thoroughly,
+    refusal,
+    unread,
+)
 from services.ingest.domain.keys import KeyTable
 from services.ingest.domain.limits import Limits, Profile, read_limit
 from services.ingest.domain.oauth import Grant
@@ -26,14 +33,14 @@ from services.ingest.domain.source import Source
 from services.ingest.domain.subject import SubjectKind
 from services.ingest.domain.terms import NewId
 from services.ingest.judges import Judges
-from services.ingest.outcome import Outcome, Tally, decided, outcome
+from services.ingest.outcome import Outcome, Tally, outcome
 from services.ingest.outgoing import Outgoing, Reason
 from services.ingest.sender import Unavailable
 
 LIGHT_BYTES = 256_000
 LIGHT_VALUES = 2_500
 """Of bodies that are judged at once. A heavier one would hold up everybody else for more than 20 ms
-and goes to a process of its own."""
+and goes to a process of its own; values count only where the short way comes to nothing."""
 
 
 class Keys(Protocol):
@@ -150,9 +157,18 @@ class Collector:
             body = await _body(arrival, self._read_limit, share)
         except Refused as refused:
             return outcome(unread(refusal(refused, source, b"")), call)
+        return await self._judged(body, call, rules, source)
+
+    async def _judged(
+        self, body: bytes, call: Call, rules: Rules, source: Source | None
+    ) -> Outcome:
+        if source is not None and len(body) <= LIGHT_BYTES:
+            swift = judge_swiftly(body, call, rules, source)
+            if swift is not None:
+                return outcome(swift, call)
         if _is_heavy(body):
             return await self.judges.judge(body, call, rules, source)
-        return decided(body, call, rules, source)
+        return outcome(judge_thoroughly(body, call, rules, source), call)
 
     def _note(self, found: Outcome) -> None:
         if found.source_id is not None:

@@ -87,25 +87,29 @@ class Rules(msgspec.Struct, frozen=True):
 
 def judge(body: bytes, call: Call, rules: Rules, known: Source | None) -> Verdict:
     """Judge an inflated body; `known` is the source whose key stood outside it."""
-    source = known
-    swift = known and _swiftly(body, call, rules, known)
-    if swift:
-        return swift
-    try:
-        content = decode.parse(body)
-        source = known or _source(content, rules)
-        return _judge(content, len(body), call, rules, source)
-    except Refused as refused:
-        return refusal(refused, source, body)
+    swift = None if known is None else judge_swiftly(body, call, rules, known)
+    return swift or judge_thoroughly(body, call, rules, known)
 
 
-def _swiftly(body: bytes, call: Call, rules: Rules, source: Source) -> Verdict | None:
+def judge_swiftly(body: bytes, call: Call, rules: Rules, source: Source) -> Verdict | None:
+    """What `judge` comes to, at a third of the cost; None where it may come to something else."""
     door = call.door
     around = Circumstances(source.id, call.received_at, call.client, door.origin)
     accepted = take_swiftly(body, door.form, rules.terms(around, source, door))
     if accepted is None:
         return None
     return Verdict(answers.success(jitsu=door.is_jitsu), source, accepted)
+
+
+def judge_thoroughly(body: bytes, call: Call, rules: Rules, known: Source | None) -> Verdict:
+    """What `judge` comes to, of every body there can be."""
+    source = known
+    try:
+        content = decode.parse(body)
+        source = known or _source(content, rules)
+        return _judge(content, len(body), call, rules, source)
+    except Refused as refused:
+        return refusal(refused, source, body)
 
 
 def refusal(refused: Refused, source: Source | None, body: bytes) -> Verdict:

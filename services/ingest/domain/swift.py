@@ -5,8 +5,8 @@ of, the whole request goes the long way (`accept`), and a property test holds th
 same wherever this one comes to anything. Parts that no rule looks into are read and written anew
 nevertheless: only so a number beyond a double or a key that stands twice is never passed on.
 
-Measured in µs an event of 400 bytes in a batch, alone and warm: 6.5, of which JSON 1.6, the record
-0.9, times 0.9; the long way takes about 13.
+Measured in µs an event of 400 bytes in a batch, alone and warm: 4.7, of which JSON 1.2, the record
+0.7, times 0.7; the long way takes about 13.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,14 +34,14 @@ _FILLED: Mapping[str, str] = {"identify": "traits", "group": "traits"}
 """The object that an event of a kind always has; of the others it is `properties`."""
 
 _Text = str | None | UnsetType
-_Instant = Annotated[str, msgspec.Meta(max_length=64)] | None | UnsetType
+_Instant = Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None | UnsetType
 _Object = dict[str, Any] | None | UnsetType
 
 
 class Sent(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False):
     """An event as it is sent, and in the end as it goes into the log."""
 
-    message_id: str
+    message_id: Annotated[str, msgspec.Meta(min_length=1)]
     type: CallType | UnsetType | None = UNSET
     event: Any = UNSET
     name: Any = UNSET
@@ -70,6 +70,13 @@ class Batch(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False
     write_key: Any = None
 
 
+class _End(NamedTuple):
+    """What the events of a request end with, and when it was sent by the client's clock."""
+
+    sent: int
+    text: bytes
+
+
 _read_event = msgspec.json.Decoder(Sent).decode
 _read_batch = msgspec.json.Decoder(Batch).decode
 _encode = msgspec.json.Encoder().encode
@@ -80,14 +87,15 @@ def take_swiftly(body: bytes, form: Form, terms: Terms) -> Sequence[Accepted] | 
     limits = terms.limits
     if form == "pixel" or terms.around.client.ip_policy or len(body) > limits.request_bytes:
         return None
-    if b"\\u0000" in body:
+    # Hardly any body has a backslash, and one character is found at a twentieth of the cost.
+    if b"\\" in body and b"\\u0000" in body:
         return None
     try:
         events, sent_at = _read(body, form)
         ids = {event.message_id for event in events}
         if not 0 < len(events) == len(ids) <= limits.events or terms.any_durable(ids):
             return None
-        return _taken(events, sent_at, terms, is_doubtful=_may_be_excessive(body, limits))
+        return _taken(events, sent_at, terms, may_be_deep=_may_be_deep(body, limits))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -100,54 +108,63 @@ def _read(body: bytes, form: Form) -> tuple[Sequence[Sent], str | None]:
 
 
 def _taken(
-    events: Sequence[Sent], sent_at: str | None, terms: Terms, *, is_doubtful: bool
+    events: Sequence[Sent], sent_at: str | None, terms: Terms, *, may_be_deep: bool
 ) -> Sequence[Accepted] | None:
+    around, limits = terms.around, terms.limits
+    shared = None if sent_at is None else _end(sent_at, around.received_at, around.source_id)
+    if shared is None and sent_at is not None:
+        return None
     taken = []
     left = WRITTEN_LIMIT
     for event in events:
-        one = _take(event, sent_at, terms)
-        if one is None or left < 0 or (is_doubtful and _may_be_excessive(one.record, terms.limits)):
+        end = shared or _end(event.sent_at, around.received_at, around.source_id)
+        one = None if end is None else _take(event, end, terms)
+        if one is None or left < 0 or _may_be_wide(one.record, limits):
+            return None
+        if may_be_deep and _may_be_deep(one.record, limits):
             return None
         left -= len(one.record)
         taken.append(one)
     return taken
 
 
-def _take(event: Sent, sent_at: str | None, terms: Terms) -> Accepted | None:
+def _take(event: Sent, end: _End, terms: Terms) -> Accepted | None:
     around, limits = terms.around, terms.limits
-    kind = terms.type or event.type
-    if not kind or (event.type and event.type != kind) or not _is_usual(event, kind, limits):
+    kind = event.type or terms.type
+    if not kind or (terms.type and kind != terms.type) or not _is_usual(event, kind, limits):
         return None
     message, user, anonymous = event.message_id, event.user_id or None, event.anonymous_id or None
-    if not _are_usual(message, user, anonymous, limits):
+    if len(message) > limits.message_id_chars or message != message.strip():
         return None
-    if user is not None and terms.holds("USER_ID", user):
+    if not _is_known(user, anonymous, terms):
         return None
-    if anonymous is not None and terms.holds("ANONYMOUS_ID", anonymous):
+    received_at, rest = around.received_at, end.text
+    instant = _settle_time(event, end.sent, received_at)
+    if instant is None:
         return None
-    end = _end(event.sent_at if sent_at is None else sent_at, around.received_at, around.source_id)
-    instant = None if end is None else _settle_times(event, end.sent, around.received_at)
-    if end is None or instant is None:
+    _settle(event, kind, around)
+    payload = _encode(event)[:-1]
+    if len(payload) + len(rest) + _SLACK > limits.event_bytes:
         return None
-    _settle(event, kind, user, anonymous, around)
-    payload = _encode(event)[:-1] + end.text
-    if len(payload) + _SLACK > limits.event_bytes:
-        return None
-    name = event.event if kind == "track" else event.name if kind in _VIEWS else None
+    name = event.event if kind == "track" else event.name or None if kind in _VIEWS else None
     record = encode_event(
-        around.source_id,
-        message,
-        kind,
-        name or None,
-        user,
-        anonymous,
-        instant,
-        around.received_at,
-        payload,
+        around.source_id, message, kind, name, user, anonymous, instant, received_at, payload, rest
     )
     if len(record) > RECORD_LIMIT:
         return None
     return Accepted((anonymous or user or "").encode(), record, message, ())
+
+
+def _is_known(user: str | None, anonymous: str | None, terms: Terms) -> bool:
+    """Somebody's, and nobody's of whom the source must know nothing."""
+    if user is None and anonymous is None:
+        return False
+    longest, holds = terms.limits.id_chars, terms.holds
+    if user is not None and (len(user) > longest or user.isspace() or holds("USER_ID", user)):
+        return False
+    return anonymous is None or not (
+        len(anonymous) > longest or anonymous.isspace() or holds("ANONYMOUS_ID", anonymous)
+    )
 
 
 def _is_usual(event: Sent, kind: CallType, limits: Limits) -> bool:
@@ -176,22 +193,6 @@ def _is_name(value: Any, limits: Limits) -> bool:
     return type(value) is str and len(value) <= limits.name_chars
 
 
-def _are_usual(message: str, user: str | None, anonymous: str | None, limits: Limits) -> bool:
-    if user is None and anonymous is None:
-        return False
-    for value in (user, anonymous):
-        if value is not None and (len(value) > limits.id_chars or value.isspace()):
-            return False
-    return 0 < len(message) <= limits.message_id_chars and message == message.strip()
-
-
-class _End(NamedTuple):
-    """What the events of a request end with, and when it was sent by the client's clock."""
-
-    sent: int
-    text: bytes
-
-
 @lru_cache(256)
 def _end(sent_at: _Text, received_at: int, source_id: str) -> _End | None:
     sent = received_at if sent_at is None or sent_at is UNSET else times.read(sent_at)
@@ -206,39 +207,34 @@ def _end(sent_at: _Text, received_at: int, source_id: str) -> _End | None:
     return _End(sent, b"," + _encode(fields)[1:])
 
 
-def _settle_times(event: Sent, sent: int, received: int) -> int | None:
+def _settle_time(event: Sent, sent: int, received: int) -> int | None:
     """When it happened by our clock; None if it is not to be read."""
-    text = event.original_timestamp
-    if text is UNSET or text is None:
-        text = event.timestamp
-    if text is UNSET or text is None:
+    text = event.original_timestamp or event.timestamp
+    if not text:
         event.original_timestamp = event.timestamp = times.write(received)
         return received
-    usual = times.read_usual(text)
-    original = times.read(text) if usual is None else usual
+    original = times.read_usual(text)
     if original is None:
-        return None
+        original = times.read(text)
+        if original is None:
+            return None
+        text = times.write(original)
+    event.original_timestamp = text
     instant = times.corrected(original, sent=sent, received=received)
-    event.original_timestamp = times.write(original) if usual is None else text
     event.timestamp = times.write(instant)
     return instant
 
 
-def _settle(
-    event: Sent, kind: CallType, user: str | None, anonymous: str | None, around: Circumstances
-) -> None:
+def _settle(event: Sent, kind: CallType, around: Circumstances) -> None:
     """All but the times, as they go into the log."""
     event.type = kind
     event.write_key = event.sent_at = UNSET
-    if user is None:
-        event.user_id = UNSET
-    if anonymous is None:
-        event.anonymous_id = UNSET
-    context = event.context or {}
+    event.user_id = event.user_id or UNSET
+    event.anonymous_id = event.anonymous_id or UNSET
+    context = event.context = event.context or {}
     is_device = client.is_device(event.channel, context, around.origin)
     if is_device:
         client.enrich(context, around.client, device=True)
-    event.context = context
     if event.channel is None or event.channel is UNSET:
         event.channel = client.default_channel(context, device=is_device)
     event.integrations = event.integrations or {}
@@ -248,9 +244,11 @@ def _settle(
         event.properties = event.properties or {}
 
 
-def _may_be_excessive(text: bytes, limits: Limits) -> bool:
-    """No event nests deeper than it has brackets, or has more leaves than it has commas and one;
-    and no text has more commas than bytes."""
-    if text.count(b"{") + text.count(b"[") > limits.nesting:
-        return True
-    return len(text) >= limits.leaves and text.count(b",") >= limits.leaves
+def _may_be_deep(text: bytes, limits: Limits) -> bool:
+    """No event nests deeper than it has brackets."""
+    return text.count(b"{") + text.count(b"[") > limits.nesting
+
+
+def _may_be_wide(record: bytes, limits: Limits) -> bool:
+    """No event has more leaves than it has commas and one, and no text more commas than bytes."""
+    return len(record) >= limits.leaves and record.count(b",") >= limits.leaves

@@ -19,10 +19,10 @@ _LAST = 253_402_300_799_999
 _FIRST = -62_135_596_800_000
 """0001-01-01T00:00:00.000Z"""
 _LONGEST = 64
-_SECONDS = tuple(f"{second:02}" for second in range(60))
-_MILLISECONDS = tuple(f"{millisecond:03}" for millisecond in range(1000))
+_SECONDS = [f"{second:02}." for second in range(60)]
+_MILLISECONDS = [f"{millisecond:03}Z" for millisecond in range(1000)]
 _SECOND_VALUES = {text: second * 1000 for second, text in enumerate(_SECONDS)}
-_END_VALUES = {f".{text}Z": millisecond for millisecond, text in enumerate(_MILLISECONDS)}
+_END_VALUES = {text: millisecond for millisecond, text in enumerate(_MILLISECONDS)}
 _ISO = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})"
     r"(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{0,9}))?)?"
@@ -47,7 +47,7 @@ def read(value: Any) -> int | None:
 def write(instant: int) -> str:
     """`YYYY-MM-DDTHH:MM:SS.mmmZ`; the instant lies in the years 1 to 9999."""
     minute, rest = divmod(instant, 60_000)
-    return f"{_minute_text(minute)}{_SECONDS[rest // 1000]}.{_MILLISECONDS[rest % 1000]}Z"
+    return _minute_text(minute) + _SECONDS[rest // 1000] + _MILLISECONDS[rest % 1000]
 
 
 def corrected(original: int, *, sent: int, received: int) -> int:
@@ -67,7 +67,7 @@ def _read_number(number: int | float) -> int | None:
 
 def read_usual(text: str) -> int | None:
     """What is in the form that `write` gives; None for anything else."""
-    millisecond, second = _END_VALUES.get(text[19:]), _SECOND_VALUES.get(text[17:19])
+    millisecond, second = _END_VALUES.get(text[20:]), _SECOND_VALUES.get(text[17:20])
     if millisecond is None or second is None:
         return None
     minute = _minute(text[:17])

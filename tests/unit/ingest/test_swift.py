@@ -6,6 +6,7 @@
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, get_args
 
 import pytest
@@ -93,14 +94,26 @@ LIMITS = Limits(id_chars=30, name_chars=40, message_id_chars=30, event_bytes=150
 
 
 def any_event() -> st.SearchStrategy[dict[str, Any]]:
-    """A good event with a few fields changed, so that both ways are taken often."""
-    changes = st.dictionaries(st.sampled_from(sorted(FIELDS)), st.none(), max_size=2).flatmap(
+    """A good event with any of its fields changed, mostly a few, so that both ways are taken often;
+    the fields stand in any order."""
+    changes = st.lists(st.sampled_from(sorted(FIELDS)), max_size=3).flatmap(
         lambda chosen: st.fixed_dictionaries({f: st.sampled_from(FIELDS[f]) for f in chosen})
     )
     good = st.sampled_from(
-        [track(), page(), identify(traits={"a": 1}), page(type="screen"), group()]
+        [
+            track(timestamp=INSTANTS[1]),
+            track(anonymousId="a1", context=CONTEXTS[7]),
+            page(name="Home", originalTimestamp=INSTANTS[1], context=CONTEXTS[8]),
+            identify(traits={"a": 1.0, "ä": "\u2028"}),
+            page(type="screen"),
+            group(traits={"n": 10**20, "e": 1e-7}),
+        ]
     )
-    return st.builds(lambda event, changed: event | changed, good, changes)
+    return st.builds(lambda event, changed: event | changed, good, changes).flatmap(
+        lambda event: st.permutations(sorted(event)).map(
+            lambda fields: {f: event[f] for f in fields}
+        )
+    )
 
 
 def any_terms() -> st.SearchStrategy[Terms]:
@@ -134,8 +147,9 @@ def told(taken: Taken) -> object:
         return taken
     event = decode_as(Event, taken.record)
     fields = {name: getattr(event, name) for name in event.__struct_fields__ if name != "payload"}
-    payload = json.loads(event.payload)
-    return taken.key, taken.message_id, taken.warnings, fields, payload, "writeKey" in payload
+    # Written anew: 1 and 1.0 are equal, and not the same.
+    payload = json.dumps(json.loads(event.payload), sort_keys=True)
+    return taken.key, taken.message_id, taken.warnings, fields, len(event.payload), payload
 
 
 def bodies() -> st.SearchStrategy[tuple[Form, bytes]]:
@@ -151,11 +165,17 @@ def bodies() -> st.SearchStrategy[tuple[Form, bytes]]:
     top = st.dictionaries(st.sampled_from(sorted(tops)), st.none(), max_size=1).flatmap(
         lambda chosen: st.fixed_dictionaries({f: st.sampled_from(tops[f]) for f in chosen})
     )
-    items = st.lists(any_event(), max_size=3).map(_with_ids_of_their_own)
+    items = st.lists(any_event(), max_size=5).map(_with_ids_of_their_own)
     batches = st.builds(lambda top, items: top | {"batch": items}, top, items)
+    written = st.builds(
+        partial,
+        st.just(json.dumps),
+        ensure_ascii=st.booleans(),
+        indent=st.sampled_from([None, 1]),
+    )
     return st.one_of(
-        any_event().map(lambda event: ("event", json.dumps(event).encode())),
-        batches.map(lambda batch: ("batch", json.dumps(batch, ensure_ascii=False).encode())),
+        st.builds(lambda event, write: ("event", write(event).encode()), any_event(), written),
+        st.builds(lambda batch, write: ("batch", write(batch).encode()), batches, written),
     )
 
 
