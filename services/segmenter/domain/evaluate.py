@@ -22,6 +22,8 @@ def advance(catalogue: Catalogue, profile: Profile, now: int) -> list[Transition
     """Every change due by `now`, each at its own instant, cause `time`."""
     if profile.generation != catalogue.generation:
         return upgrade(catalogue, profile, now)
+    if profile.next_due is None or profile.next_due > now:
+        return []
     return _let_time_pass(catalogue, profile, now)
 
 

@@ -10,7 +10,7 @@ from services.segmenter.domain.conditions.leaf import SteadyLeaf
 from services.segmenter.domain.facts import consent_entries, trait_writes
 from services.segmenter.domain.payload import Payload, RowChange
 from services.segmenter.domain.profile import Profile
-from services.segmenter.domain.refresh import refresh, refresh_history
+from services.segmenter.domain.refresh import note, refresh
 from services.segmenter.domain.rows import Row
 
 _RELATION = "relation"
@@ -97,14 +97,17 @@ class Intake:
         content = self.content
         properties = properties_of(event, content.properties)
         happened = Happened(name, self.at, event.message_id, properties, content.context)
-        now, limit = self.now, self.catalogue.limit
+        now, limit, overflowed = self.now, self.catalogue.limit, profile.overflowed
         for leaf in leaves:
             match = leaf.matches(happened)
-            if match is not None and leaf.key not in profile.overflowed:
-                history = profile.history(leaf)
-                leaf.record(history, match, now)
-                if refresh_history(profile, leaf, history, now, limit):
-                    self._touch(leaf.key)
+            if match is None or leaf.key in overflowed:
+                continue
+            history = profile.history(leaf)
+            holds, due = leaf.take(history, match, now)
+            if history.entries() > limit:
+                profile.overflow(leaf)
+            elif note(profile, leaf, history, holds, due):
+                self._touch(leaf.key)
 
     def _touch(self, key: int) -> None:
         for entry in self.catalogue.dependents.get(key, ()):

@@ -19,31 +19,24 @@ def refresh(catalogue: Catalogue, profile: Profile, leaf: Leaf[Any], now: int) -
         profile.overflow(leaf)
         return False
     answer = profile.answer(leaf.key)
-    return _note(profile, leaf, answer, *leaf.outlook(standing, now))
+    return note(profile, leaf, answer, *leaf.outlook(standing, now))
 
 
 def refresh_kept(catalogue: Catalogue, profile: Profile, leaf: KeptLeaf[Any], now: int) -> bool:
     """The same for a leaf that is known to keep a history, without the costly question."""
     if leaf.key in profile.overflowed:
         return False
-    return refresh_history(profile, leaf, profile.history(leaf), now, catalogue.limit)
-
-
-def refresh_history(
-    profile: Profile, leaf: KeptLeaf[Any], history: History, now: int, limit: int
-) -> bool:
-    """The same for a leaf that has not overflowed, with its history at hand."""
+    history = profile.history(leaf)
     leaf.settle(history, now)
-    if history.entries() > limit:
+    if history.entries() > catalogue.limit:
         profile.overflow(leaf)
         return False
     holds, due = leaf.outlook(history, now)
-    return _note(profile, leaf, history, holds, due)
+    return note(profile, leaf, history, holds, due)
 
 
-def _note(
-    profile: Profile, leaf: Leaf[Any], history: History, holds: bool, due: int | None
-) -> bool:
+def note(profile: Profile, leaf: Leaf[Any], history: History, holds: bool, due: int | None) -> bool:
+    """Keep the answer of a leaf; True when its truth flipped."""
     if due != history.due:
         history.due = due
         if due is not None and (profile.next_due is None or due < profile.next_due):

@@ -158,6 +158,12 @@ class EventLeaf(KeptLeaf[H]):
     def record(self, history: H, match: Any, now: int) -> None:
         """Remember it."""
 
+    def take(self, history: H, match: Any, now: int) -> tuple[bool, int | None]:
+        """Remember it, settle and look out at once, for kinds that save work by it."""
+        self.record(history, match, now)
+        self.settle(history, now)
+        return self.outlook(history, now)
+
 
 class FactLeaf(Leaf[H]):
     """A leaf over what the facts keep; it needs no history of its own."""

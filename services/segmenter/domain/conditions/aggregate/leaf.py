@@ -93,11 +93,8 @@ class EventAggregate(EventLeaf[Numbers]):
     bound: Comparison
     """Its operand is in millionths."""
 
+    initial = False
     decode = staticmethod(msgspec.msgpack.Decoder(Numbers).decode)
-
-    @property
-    def initial(self) -> bool:
-        return False
 
     @property
     def events(self) -> frozenset[str]:
@@ -140,6 +137,18 @@ class EventAggregate(EventLeaf[Numbers]):
 
     def holds(self, history: Numbers, now: int) -> bool:
         return history.count > 0 and holds(self.bound, self._measured(history))
+
+    def take(self, history: Numbers, match: Entry, now: int) -> tuple[bool, int | None]:
+        """Most count from the first, for a while."""
+        start, end, value = match
+        if start > now or end <= now or end == END or history.pending:
+            return EventLeaf.take(self, history, match, now)
+        passing, away = history.passing, self.window.length + history.base
+        history.add(value)
+        history.insert(end - away, value)
+        if passing[0] <= now - away:
+            history.drop(bisect_right(passing, now - away))
+        return holds(self.bound, self._measured(history)), passing[0] + away
 
     def next_change(self, history: Numbers, now: int) -> int | None:
         begin = history.pending[0][0] if history.pending else END

@@ -112,7 +112,10 @@ class EventDistinct(EventLeaf[Values]):
 
     def outlook(self, history: Values, now: int) -> tuple[bool, int | None]:
         """Truth and next change at once: both look at how many there are."""
-        holds = self.holds(history, now)
+        count = len(history.lasts)
+        holds = self._true(count)
+        if count < self.level and not history.pending:
+            return holds, None
         begin = history.pending[0][0] if history.pending else END
         change = min(begin, self._fall(history, now_holds=holds))
         return holds, None if change == END else change
@@ -121,6 +124,8 @@ class EventDistinct(EventLeaf[Values]):
         """When so many values have ended that the truth is another, if none begins before."""
         if len(history.lasts) < self.level:
             return END
+        if self.level == self.keep:  # with one less it is
+            return min(history.lasts.values()) + self.window.length + history.base
         lasts = sorted(history.lasts.values())
         left = len(lasts)
         for index, last in enumerate(lasts):
@@ -162,5 +167,7 @@ def parse_distinct(piece: Piece) -> EventDistinct | None:
         return None
     keep = most_that_matter(bound)
     truths = tuple(so_many(bound, count) for count in range(min(keep, FEW) + 1))
+    while 0 < keep < len(truths) and truths[keep] is truths[keep - 1]:
+        keep -= 1
     level = len(list(takewhile(lambda truth: truth is truths[0], truths)))
     return EventDistinct(leaf_key(piece.value), events, inside, path, bound, keep, truths, level)

@@ -83,18 +83,31 @@ class EventCount(EventLeaf[Tally]):
             else:
                 insort(passing, last)
 
+    def take(self, history: Tally, match: Span, now: int) -> tuple[bool, int | None]:
+        """Most events count from the first and come in order, and most ask for at least so many."""
+        start, end = match
+        passing, away = history.passing, self.window.length + history.base
+        if (
+            start > now
+            or end == END
+            or self.low == 0
+            or self.high is not None
+            or history.lasting
+            or history.pending
+            or (passing and end - away < passing[-1])
+        ):
+            return EventLeaf.take(self, history, match, now)
+        passing.append(end - away)
+        if passing[0] <= now - away:
+            del passing[: bisect_right(passing, now - away)]
+        if len(passing) < self.low:
+            return False, None
+        del passing[: len(passing) - self.low]
+        return True, passing[0] + away
+
     def holds(self, history: Tally, now: int) -> bool:
         count = history.lasting + len(history.passing)
         return self.low <= count and (self.high is None or count <= self.high)
-
-    def outlook(self, history: Tally, now: int) -> tuple[bool, int | None]:
-        """Most ask for at least so many, of events that count from the first."""
-        if self.high is not None or history.pending or self.low == 0:
-            return self.holds(history, now), self.next_change(history, now)
-        passing = history.passing
-        if history.lasting + len(passing) < self.low:
-            return False, None
-        return True, passing[0] + self.window.length + history.base if passing else None
 
     def next_change(self, history: Tally, now: int) -> int | None:
         passing, pending = history.passing, history.pending

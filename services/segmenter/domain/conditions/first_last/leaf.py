@@ -64,11 +64,8 @@ class EndEvent(EventLeaf[Candidates]):
     path: EventPath
     comparison: Comparison
 
+    initial = False
     decode = staticmethod(msgspec.msgpack.Decoder(Candidates).decode)
-
-    @property
-    def initial(self) -> bool:
-        return False
 
     @property
     def events(self) -> frozenset[str]:
@@ -124,6 +121,13 @@ class EndEvent(EventLeaf[Candidates]):
                 if now < edge < change:
                     change = edge
         return None if change == END else change
+
+    def take(self, history: Candidates, match: Match, now: int) -> tuple[bool, int | None]:
+        """Where one matches for good there is nothing to settle."""
+        self.record(history, match, now)
+        if len(history.found) > 1 or history.found[0].matching is not None:
+            self.settle(history, now)
+        return self.outlook(history, now)
 
     def outlook(self, history: Candidates, now: int) -> tuple[bool, int | None]:
         """Most hold one event, and of that for good."""

@@ -78,11 +78,8 @@ class Sequence(EventLeaf[Trails]):
     horizons: tuple[int | None, ...]
     """For each filter, how long an event of it can matter; None for ever."""
 
+    initial = False
     decode = staticmethod(msgspec.msgpack.Decoder(Trails).decode)
-
-    @property
-    def initial(self) -> bool:
-        return False
 
     @property
     def events(self) -> frozenset[str]:
