@@ -75,7 +75,7 @@ bench-ingest: setup ## what an event costs ingest, beside a bare aiohttp echo
 bench-activation: setup ## from a decision to the request, and what a destination takes
 	@$(BIN)/python -m bench.activation $(ARGS)
 
-bench-replication: setup ## rows a second that a PostgreSQL source decodes and produces
+bench-replication: setup ## rows a second of a PostgreSQL source; ARGS=latency from commit to membership
 	@$(BIN)/python -m bench.replication $(ARGS)
 
 bench-warehouse: setup ## what comparing a model of a million rows costs

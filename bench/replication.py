@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
+from bench.replication_latency import latency
 from deploy.local.rungs import kafka_bootstrap, postgres_dsn
 from deploy.local.stack import ended_by_signals
 from schemas.topics import changes
@@ -47,6 +48,7 @@ MODEL = Model.model_validate(
 )
 
 app = cyclopts.App(name="make bench-replication", help=__doc__, version_flags=())
+app.command(latency)
 
 
 @app.default
