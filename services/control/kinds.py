@@ -84,8 +84,9 @@ def _check_destination(body: Body) -> Sequence[Problem]:
 
 
 def _source_secrets(body: Body) -> Iterator[tuple[str, Any]]:
-    if "dsn" in body:
-        yield "dsn", body["dsn"]
+    for name in ("dsn", "credentials"):
+        if name in body:
+            yield name, body[name]
     yield from _write_keys(body)
 
 

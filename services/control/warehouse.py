@@ -1,6 +1,7 @@
 """What holds between a model and its source: how rows are asked for, whose a deleted one was."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -27,9 +28,15 @@ def _unfit(document: Document, model: Model, source: Document) -> Iterator[Fault
         yield from _unfit_query(document, model, source)
     elif model.query is not None:
         yield document.fault("query", f"`{source.id}` has tables: name the `relation` instead")
-    elif source.body["type"] == "delta":
+    elif source.body["type"] in _KEYLESS:
         if not model.key:
-            yield document.fault("key", "a Delta table has no key of its own: name its columns")
+            sentence = f"{_KEYLESS[source.body['type']]} has no key of its own: name its columns"
+            yield document.fault("key", sentence)
+        if source.body.get("mode") == "appends" and model.rows != "event":
+            yield document.fault(
+                "rows",
+                "the source's mode `appends` sees no update and no delete: only `event` fits",
+            )
     elif source.body.get("replica_identity") != "full" and not _says_whose(model):
         yield document.fault(
             "identifiers",
@@ -37,6 +44,11 @@ def _unfit(document: Document, model: Model, source: Document) -> Iterator[Fault
             " `replica_identity: full` in the source and the database"
             + (", or add an identifier `$row`" if model.rows == "profile" else ""),
         )
+
+
+_KEYLESS: Mapping[str, str] = MappingProxyType(
+    {"delta": "a Delta table", "bigquery": "a table of BigQuery"}
+)
 
 
 def _unfit_query(document: Document, model: Model, source: Document) -> Iterator[Fault]:

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from services.runtime.secrets import resolve
+from services.runtime.stage import Blocked
 from services.warehouse.delta import opening as delta
 from services.warehouse.domain.asked import DEBEZIUM, Asked, Setup
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import (
+    BigQuerySource,
     DebeziumSource,
     DeltaSource,
     PostgresSource,
     SqlSource,
     WarehouseSource,
 )
+from services.warehouse.extras import extra
 from services.warehouse.postgres.asked import asked
 from services.warehouse.postgres.checks import problems
 from services.warehouse.postgres.connection import open_session
@@ -46,6 +49,8 @@ async def check(source: WarehouseSource, models: Sequence[Model]) -> Check:
         case DeltaSource():
             statements = tuple(delta.asked(source, models))
             return Check(statements, await asyncio.to_thread(_delta, source, models))
+        case BigQuerySource():
+            return await _bigquery(source, models)
         case SqlSource():
             found = await sql.problems(source, models)
             return Check(tuple(sql.asked(source)), found)
@@ -55,6 +60,15 @@ async def check(source: WarehouseSource, models: Sequence[Model]) -> Check:
 
 def _delta(source: DeltaSource, models: Sequence[Model]) -> Sequence[Setup]:
     return tuple(delta.problems(source, models))
+
+
+async def _bigquery(source: BigQuerySource, models: Sequence[Model]) -> Check:
+    try:
+        with extra("bigquery"):
+            from services.warehouse.bigquery import opening as bigquery  # noqa: PLC0415
+    except Blocked as blocked:
+        return Check((), (Setup(blocked.reason, str(blocked), "install it"),))
+    return Check(tuple(bigquery.asked(source, models)), await bigquery.problems(source, models))
 
 
 async def _postgres(source: PostgresSource, models: Sequence[Model]) -> Check:

@@ -16,7 +16,13 @@ from services.warehouse.checkpoints import Checkpoints
 from services.warehouse.connecting import ChangeWriter, Connector, Served, Tools
 from services.warehouse.delta.connector import DeltaConnector
 from services.warehouse.domain.canonical import Digests
-from services.warehouse.domain.source import DeltaSource, PostgresSource, SqlSource
+from services.warehouse.domain.source import (
+    BigQuerySource,
+    DeltaSource,
+    PostgresSource,
+    SqlSource,
+)
+from services.warehouse.extras import extra
 from services.warehouse.plan import Job
 from services.warehouse.postgres.connector import PostgresConnector
 from services.warehouse.removal import remove
@@ -82,12 +88,20 @@ async def _removed(job: Job, served: Served) -> None:
 
 
 def connector_of(job: Job, tools: Tools) -> Connector:
-    """The one for the type of this source."""
+    """The one for the type of this source.
+
+    Raises:
+        Blocked: the library that it needs is not installed.
+    """
     match job.source:
         case PostgresSource():
             return PostgresConnector(job.source, job.models, tools)
         case DeltaSource():
             return DeltaConnector(job.source, job.models, tools)
+        case BigQuerySource():
+            with extra("bigquery"):
+                from services.warehouse.bigquery.connector import BigQueryConnector  # noqa: PLC0415
+            return BigQueryConnector(job.source, job.models, tools)
         case SqlSource():
             return SqlConnector(job.source, job.models, tools)
         case _:

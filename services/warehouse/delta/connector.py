@@ -11,16 +11,17 @@ import structlog
 from services.runtime.stage import Blocked
 from services.warehouse import metrics
 from services.warehouse.connecting import Tools
-from services.warehouse.delta.opening import by_relation, columns_of, key_of, opened
+from services.warehouse.delta.opening import opened
 from services.warehouse.delta.position import TableState
 from services.warehouse.delta.table import Table, parts
 from services.warehouse.delta.trouble import AGAIN, GONE, StorageAway
 from services.warehouse.domain.change import Change
-from services.warehouse.domain.delta.feed import Shape, changes_of, position, row_of_snapshot
+from services.warehouse.domain.feed import Shape, changes_of, position, row_of_snapshot
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import DeltaSource
 from services.warehouse.domain.wire import Refused
 from services.warehouse.postgres.trouble import Trouble
+from services.warehouse.relations import by_relation, columns_of, key_of
 
 log = structlog.get_logger()
 

@@ -9,35 +9,7 @@ from services.warehouse.delta.trouble import StorageAway
 from services.warehouse.domain.asked import Asked, Setup
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import DeltaSource
-
-
-def by_relation(models: Sequence[Model]) -> Mapping[str, Sequence[Model]]:
-    """The models of each table."""
-    found: dict[str, list[Model]] = {}
-    for model in models:
-        found.setdefault(model.origin, []).append(model)
-    return found
-
-
-def columns_of(models: Sequence[Model]) -> tuple[str, ...]:
-    """What the models of one table use, the key among it."""
-    used = frozenset[str]().union(*(model.used for model in models))
-    return tuple(sorted(used | set(key_of(models))))
-
-
-def key_of(models: Sequence[Model]) -> tuple[str, ...]:
-    """
-    Raises:
-        Blocked: the models of one table do not agree.
-    """
-    keys = {model.key for model in models}
-    if len(keys) > 1 or not all(keys):
-        raise Blocked(
-            "key_column_missing",
-            f"a Delta table has no key of its own: every model of {models[0].origin} must name"
-            " the same columns as its `key`",
-        )
-    return keys.pop()
+from services.warehouse.relations import by_relation, columns_of, key_of
 
 
 def opened(source: DeltaSource, models: Sequence[Model]) -> Table:

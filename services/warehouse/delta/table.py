@@ -15,8 +15,8 @@ from services.runtime.secrets import resolve
 from services.runtime.stage import Blocked
 from services.warehouse.delta.trouble import AGAIN, understood
 from services.warehouse.domain.change import Note
-from services.warehouse.domain.delta.feed import FeedRow
 from services.warehouse.domain.delta.values import UNREPRESENTABLE, Form, read
+from services.warehouse.domain.feed import FeedRow
 
 KIND, VERSION, AT = "_change_type", "_commit_version", "_commit_timestamp"
 FEED = "delta.enableChangeDataFeed"

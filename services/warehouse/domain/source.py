@@ -1,6 +1,7 @@
 """The workspace kind `source` of the types that read rows: what is connected to, and how."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
@@ -157,12 +158,71 @@ class DeltaSource(WarehouseSource):
         return self.tables.get(relation, under)
 
 
+class BigQuerySource(WarehouseSource):
+    """Tables of BigQuery, whose changes are read by intervals of time."""
+
+    type: Literal["bigquery"]
+    project: Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,100}$")]
+    """Who pays for the queries; the tables lie in it too, unless `tables` says otherwise."""
+    location: Annotated[str, Field(min_length=1)]
+    """Of the datasets, as `EU` or `europe-west3`."""
+    mode: Literal["changes", "appends", "time_travel"]
+    """`changes` wants `enable_change_history` of the table; `appends` sees only rows that are
+    added; `time_travel` compares the whole table with its past."""
+    credentials: Annotated[str, Field(min_length=1)] | None = None
+    """Key of a service account, the whole JSON as `env:NAME` or `file:PATH`."""
+    api_endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    """A private endpoint; without `credentials` it is asked without any."""
+    tables: Mapping[str, Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+){1,2}$")]] = {}
+    """Relation → `dataset.table` or `project.dataset.table`, for those with other names."""
+    poll_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    lag_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None
+    """How far behind BigQuery's clock reading ends, for what is not seen at once: 660 for
+    `changes`, else 10."""
+    step_seconds: Annotated[int, Field(ge=1, le=604_800)] = 86_400
+    """Longest interval that a query spans; time travel always spans all that is left."""
+    rows_at_once: Annotated[int, Field(ge=1)] = 10_000
+    """Rows of a page of an answer, and most that are held in memory."""
+    maximum_bytes_billed: Annotated[int, Field(ge=1)] = 10 << 30
+    """A query that would read more is refused by BigQuery, and costs nothing."""
+    query_timeout_s: Annotated[int, Field(ge=1, le=21_600)] = 600
+    generation: Annotated[int, Field(ge=1)] = 1
+    """Raised by a person to have every table read anew, after history of it was lost."""
+
+    @model_validator(mode="after")
+    def _says_who_asks(self) -> Self:
+        if self.credentials is None and self.api_endpoint is None:
+            raise ValueError("give the key of a service account: `credentials`")
+        return self
+
+    @property
+    def lag(self) -> timedelta:
+        """How far behind BigQuery's clock an interval ends."""
+        given = self.lag_seconds
+        return timedelta(seconds=_LAG_SECONDS[self.mode] if given is None else given)
+
+    @property
+    def step(self) -> timedelta | None:
+        """Longest interval of a query, if there is a longest."""
+        return None if self.mode == "time_travel" else timedelta(seconds=self.step_seconds)
+
+    def address(self, relation: str) -> tuple[str, ...]:
+        """Project, dataset and name of a relation's table."""
+        parts = tuple(self.tables.get(relation, relation).split("."))
+        return parts if len(parts) == 3 else (self.project, *parts)
+
+
+_LAG_SECONDS: Mapping[str, int] = MappingProxyType(
+    {"changes": 660, "appends": 10, "time_travel": 10}
+)
+
 SOURCES: Mapping[str, type[WarehouseSource]] = MappingProxyType(
     {
         "debezium": DebeziumSource,
         "postgres": PostgresSource,
         "sql": SqlSource,
         "delta": DeltaSource,
+        "bigquery": BigQuerySource,
     }
 )
 """Type → its document."""

@@ -12,8 +12,8 @@ import pytest
 from services.warehouse.delta.connector import _never_back
 from services.warehouse.delta.table import BUCKETS, parts
 from services.warehouse.domain.change import Change, Note
-from services.warehouse.domain.delta.feed import FeedRow, Shape, changes_of
 from services.warehouse.domain.delta.values import UNREPRESENTABLE, Form, read
+from services.warehouse.domain.feed import FeedRow, Kind, Shape, changes_of
 from services.warehouse.domain.source import DeltaSource
 from services.warehouse.domain.wire import Refused
 
@@ -28,7 +28,7 @@ SHAPE = Shape(
 )
 
 
-def feed(*rows: tuple[str, int, Any, str]) -> list[FeedRow]:
+def feed(*rows: tuple[Kind, int, Any, str]) -> list[FeedRow]:
     return [
         FeedRow(kind, version, {"id": id_, "plan": plan}, Counter())
         for kind, version, id_, plan in rows

@@ -1,16 +1,20 @@
-"""Rows of the change data feed, brought together by key: what each version did to each row."""
+"""Rows of a table's change feed, brought together by key: what each version did to each row.
+
+A version is any number that grows: that of a Delta table, or microseconds of BigQuery's clock.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from services.warehouse.domain.canonical import canonical
 from services.warehouse.domain.change import Change, Columns, Note, Op
 from services.warehouse.domain.wire import Refused
 
-BEFORE = frozenset({"delete", "update_preimage"})
-"""Kinds of row that say what was; `insert` and `update_postimage` say what is."""
+Kind = Literal["insert", "delete", "update_preimage", "update_postimage"]
+BEFORE: frozenset[Kind] = frozenset({"delete", "update_preimage"})
+"""Kinds of row that say what was; the others say what is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Shape:
 class FeedRow:
     """One row of the feed."""
 
-    kind: str
+    kind: Kind
     version: int
     values: Columns
     notes: Counter[Note]
@@ -48,6 +52,21 @@ class _Pair:
 def position(version: int, *, is_there: bool) -> str:
     """Of a row that is there behind that of one that went, for a version has no order in it."""
     return f"{version:020d}.{is_there:d}"
+
+
+def whole_keys(rows: Sequence[FeedRow], shape: Shape) -> int:
+    """How many of the rows, sorted by version and key, come before those of the last key, of
+    which more may follow."""
+    if not rows:
+        return 0
+    last = _of_row(rows[-1], shape)
+    return next(
+        n for n in range(len(rows), -1, -1) if n == 0 or _of_row(rows[n - 1], shape) != last
+    )
+
+
+def _of_row(row: FeedRow, shape: Shape) -> tuple[int, Columns]:
+    return row.version, _key(row.values, shape)
 
 
 def row_of_snapshot(
@@ -111,7 +130,7 @@ def _said(pair: _Pair, shape: Shape, at: int, read_at: int) -> Iterator[Change |
     (row,) = pair.after
     if pair.before != row.values:
         yield _change(
-            "insert" if pair.before is None else "update",
+            "insert" if pair.before is None and row.kind == "insert" else "update",
             shape,
             pair.version,
             at=at,

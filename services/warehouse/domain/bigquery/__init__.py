@@ -1,0 +1,1 @@
+"""BigQuery: what its tables are asked, and what the values are."""
