@@ -25,6 +25,7 @@ class Customers:
     """The table `customers` in a dataset of its own."""
 
     def __init__(self, address: str) -> None:
+        self.endpoint = address
         self.client = bigquery.Client(
             project=PROJECT,
             credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]

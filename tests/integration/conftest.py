@@ -16,6 +16,7 @@ from deploy.local.errors import MissingPrerequisite
 from deploy.local.kafka import Kafka, kafka_server
 from deploy.local.rungs import kafka_bootstrap, postgres_dsn
 from tests.integration.activator_house import Processes
+from tests.integration.bigquery_server.server import bigquery_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ class KafkaAddress:
 @dataclass(frozen=True, slots=True)
 class PostgresAddress:
     dsn: str
+
+
+@dataclass(frozen=True, slots=True)
+class BigQueryAddress:
+    endpoint: str
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +53,17 @@ def module_kafka() -> Iterator[Kafka]:
     """The same for all tests of a module, which leave it running."""
     with _skipped_when_missing(), _data_dir() as directory, kafka_server(directory) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def bigquery() -> Iterator[BigQueryAddress]:
+    """The emulator that all tests share, each with a dataset of its own."""
+    with (
+        _skipped_when_missing(),
+        _data_dir() as directory,
+        bigquery_server(directory) as endpoint,
+    ):
+        yield BigQueryAddress(endpoint)
 
 
 @pytest.fixture(scope="session")

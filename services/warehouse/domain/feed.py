@@ -12,7 +12,9 @@ from services.warehouse.domain.canonical import canonical
 from services.warehouse.domain.change import Change, Columns, Note, Op
 from services.warehouse.domain.wire import Refused
 
-Kind = Literal["insert", "delete", "update_preimage", "update_postimage"]
+Kind = Literal["insert", "delete", "update", "update_preimage", "update_postimage"]
+"""`update` where the feed does not say what was; without its preimage, a postimage is of a key that
+changed."""
 BEFORE: frozenset[Kind] = frozenset({"delete", "update_preimage"})
 """Kinds of row that say what was; the others say what is."""
 
@@ -130,7 +132,7 @@ def _said(pair: _Pair, shape: Shape, at: int, read_at: int) -> Iterator[Change |
     (row,) = pair.after
     if pair.before != row.values:
         yield _change(
-            "insert" if pair.before is None and row.kind == "insert" else "update",
+            "insert" if pair.before is None and row.kind != "update" else "update",
             shape,
             pair.version,
             at=at,

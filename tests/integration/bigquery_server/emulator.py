@@ -31,20 +31,20 @@ COMMITS = """
     WHERE snapshot_time < TIMESTAMPTZ '{end}' ORDER BY snapshot_id
 """
 PAST = """(
-    SELECT *, TO_JSON_STRING(t) AS text
+    SELECT *, TO_JSON_STRING(t) AS afflux_text
     FROM (SELECT * FROM {table} FOR SYSTEM_TIME AS OF TIMESTAMP_MICROS({at})) AS t
 )"""
 NOW_ONLY = """
-    SELECT n.* EXCEPT (text), IF(o.id IS NULL, 'INSERT', 'UPDATE') AS _CHANGE_TYPE,
+    SELECT n.* EXCEPT (afflux_text), IF(o.id IS NULL, 'INSERT', 'UPDATE') AS _CHANGE_TYPE,
         TIMESTAMP_MICROS({at}) AS _CHANGE_TIMESTAMP
     FROM {now} n LEFT JOIN (SELECT DISTINCT id FROM {before}) o ON n.id = o.id
-    WHERE n.text NOT IN (SELECT text FROM {before})
+    WHERE n.afflux_text NOT IN (SELECT afflux_text FROM {before})
 """
 BEFORE_ONLY = """
-    SELECT o.* EXCEPT (text), 'DELETE' AS _CHANGE_TYPE,
+    SELECT o.* EXCEPT (afflux_text), 'DELETE' AS _CHANGE_TYPE,
         TIMESTAMP_MICROS({at}) AS _CHANGE_TIMESTAMP
     FROM {before} o LEFT JOIN {now} n ON n.id = o.id
-    WHERE n.id IS NULL AND o.text NOT IN (SELECT text FROM {now})
+    WHERE n.id IS NULL AND o.afflux_text NOT IN (SELECT afflux_text FROM {now})
 """
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -47,7 +47,8 @@ FAULTS = [
     ),
     (
         "kind: source\nid: web\ntype: oracle\n",
-        "3 source web: type: is no type of source; the types are debezium, postgres, sql, delta",
+        "3 source web: type: is no type of source;"
+        " the types are debezium, postgres, sql, delta, bigquery",
     ),
     (
         "kind: model\nid: orders\nrelation: crm.orders\nrows: event\n"

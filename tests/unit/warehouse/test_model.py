@@ -105,3 +105,31 @@ def test_s7_a_delta_table_needs_a_key_and_its_deletes_say_whose_they_were(tmp_pa
     assert faults(tmp_path, source, owner_outside) == []
     (said,) = faults(tmp_path, source, MODEL.replace("key: [id]\n", ""))
     assert said.startswith("a Delta table has no key of its own")
+
+
+BIGQUERY = """kind: source
+id: clinic
+type: bigquery
+project: acme
+location: EU
+credentials: env:KEY
+mode: %s
+"""
+
+
+def test_s6_a_table_of_bigquery_needs_a_key(tmp_path: Path) -> None:
+    source = BIGQUERY % "changes"
+    assert faults(tmp_path, source, MODEL) == []
+    (said,) = faults(tmp_path, source, MODEL.replace("key: [id]\n", ""))
+    assert said.startswith("a table of BigQuery has no key of its own")
+
+
+def test_s6_appends_are_refused_for_rows_that_are_updated(tmp_path: Path) -> None:
+    (said,) = faults(tmp_path, BIGQUERY % "appends", MODEL)
+    assert said.startswith("the source's mode `appends` sees no update")
+
+
+def test_s1_credentials_stand_in_no_file_of_the_workspace(tmp_path: Path) -> None:
+    source = (BIGQUERY % "changes").replace("env:KEY", "'{}'")
+    (said,) = faults(tmp_path, source, MODEL)
+    assert "env:NAME" in said

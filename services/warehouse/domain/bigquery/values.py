@@ -4,14 +4,13 @@ Read from the text and not from the library's values: its JSON and its floats lo
 """
 
 import base64
-import binascii
 import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -92,7 +91,7 @@ def refused(error: Undecodable, relation: str, read_at: int) -> Refused:
 
 
 _KINDS: Mapping[str, Kind] = MappingProxyType(
-    {"INSERT": "insert", "UPDATE": "update_postimage", "DELETE": "delete"}
+    {"INSERT": "insert", "UPDATE": "update", "DELETE": "delete"}
 )
 
 
@@ -118,7 +117,7 @@ def _value(raw: Any, column: Column, notes: Counter[Note]) -> Any:
         return _READERS.get(column.type, _text)(raw, notes)
     except Undecodable as error:
         raise Undecodable(error.rejected.reason, column.name) from None
-    except (ValueError, InvalidOperation, binascii.Error):
+    except (ArithmeticError, LookupError, ValueError):
         raise Undecodable("bad_type", column.name) from None
 
 
