@@ -1,8 +1,9 @@
 """One request on its way in, of whatever server."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from services.ingest.domain.door import Door
 
@@ -12,9 +13,11 @@ class Content(Protocol):
 
     async def readany(self) -> bytes: ...
 
+    def at_eof(self) -> bool:
+        """Whether all of it was read; False says nothing."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """A request to collect events from."""
 
     path: str

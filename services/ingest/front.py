@@ -32,6 +32,7 @@ JSON_HEADERS: Mapping[str, str] = {
     "Content-Type": "application/json; charset=utf-8",
     "Cache-Control": "no-store",
 }
+_NO_QUERY: Mapping[str, str] = {}
 _REQUEST_ID = re.compile(r"[!-~]{1,64}")
 _RETRY_AFTER_S = (20, 40)
 """Spread, so that the clients of an outage do not all come back at once."""
@@ -118,7 +119,8 @@ class Front:
     ) -> Answer:
         match route.purpose:
             case "collect":
-                await _continue(request)
+                if "Expect" in request.headers:
+                    await _continue(request)
                 return await self._collector.collect(
                     _arrival(request, route, request_id, received_at)
                 )
@@ -152,9 +154,10 @@ class Front:
 
 def request_id_of(headers: Mapping[str, str]) -> str:
     """The client's own if it is one, else a new one; the system's randomness is too dear for it."""
-    stated = headers.get("X-Request-Id", "")
-    is_usable = stated and _REQUEST_ID.fullmatch(stated)
-    return stated if is_usable else f"{random.getrandbits(128):032x}"
+    stated = headers.get("X-Request-Id")
+    if stated and _REQUEST_ID.fullmatch(stated):
+        return stated
+    return f"{random.getrandbits(128):032x}"
 
 
 def _report(bug: Exception, route: Route, request_id: str) -> None:
@@ -171,7 +174,7 @@ def _report(bug: Exception, route: Route, request_id: str) -> None:
 
 async def _continue(request: BaseRequest) -> None:
     """Some clients wait for leave to send a body."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    if request.headers["Expect"].lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
 
@@ -197,7 +200,7 @@ def _arrival(request: BaseRequest, route: Route, request_id: str, received_at: i
         received_at=received_at,
         request_id=request_id,
         headers=request.headers,
-        query=request.query,
+        query=request.query if request.rel_url.raw_query_string else _NO_QUERY,
         peer=request.remote,
         forwarded=",".join(request.headers.getall("X-Forwarded-For", ())),
         content=request.content,

@@ -101,7 +101,10 @@ class Collector:
     @property
     def lacks(self) -> Reason | None:
         """Without what no event can be taken now."""
-        if self.keys.table() is None:
+        return self._lacks(self.keys.table())
+
+    def _lacks(self, table: KeyTable | None) -> Reason | None:
+        if table is None:
             return "definitions"
         if not self.suppressed.ready:
             return "suppressed"
@@ -113,7 +116,8 @@ class Collector:
         Raises:
             Unavailable: not now; the client must send again.
         """
-        table, lacks = self.keys.table(), self.lacks
+        table = self.keys.table()
+        lacks = self._lacks(table)
         if table is None or lacks is not None:
             raise Unavailable(lacks or "definitions")
         with self.bodies.share() as share:
@@ -140,7 +144,7 @@ class Collector:
     def _gate(self, arrival: Arrival) -> Gate:
         return Gate(
             arrival.headers.get("Origin"),
-            bearer(arrival.headers.get("Authorization", "")),
+            bearer(arrival.headers.get("Authorization")),
             self.tokens.grant,
             self._spend,
         )
@@ -209,7 +213,8 @@ async def _body(arrival: Arrival, limit: int, share: Share) -> bytes:
     if arrival.door.form == "pixel":
         return pixel.body(arrival.query)
     body = Body(arrival.headers.get("Content-Encoding", ""), limit)
-    while chunk := await arrival.content.readany():
+    content = arrival.content
+    while not content.at_eof() and (chunk := await content.readany()):
         body.feed(chunk)
         share.grow_to(body.size)
     return body.end()

@@ -57,26 +57,21 @@ class Commit:
             self.done.set_result(reason)
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False, gc=False):
     """One record of a request; durable as soon as either the broker or the spool has it."""
 
-    __slots__ = ("_commit", "_is_durable", "is_stored", "outgoing", "position")
-
-    def __init__(
-        self, outgoing: Outgoing, commit: Commit, position: Position | None = None
-    ) -> None:
-        self.outgoing = outgoing
-        self.position = position
-        """Where it is in the spool, if it is there."""
-        self.is_stored = False
-        """The broker has acknowledged it."""
-        self._commit = commit
-        self._is_durable = False
+    outgoing: Outgoing
+    commit: Commit
+    position: Position | None = None
+    """Where it is in the spool, if it is there."""
+    is_stored: bool = False
+    """The broker has acknowledged it."""
+    is_durable: bool = False
 
     @property
     def is_wanted(self) -> bool:
         """False once its request was answered that nothing is stored: it will come again."""
-        return not self._commit.done.done()
+        return not self.commit.done.done()
 
     def stored(self) -> None:
         self.is_stored = True
@@ -87,9 +82,9 @@ class Entry:
         self._durable()
 
     def failed(self, reason: Reason) -> None:
-        self._commit.failed(reason)
+        self.commit.failed(reason)
 
     def _durable(self) -> None:
-        if not self._is_durable:
-            self._is_durable = True
-            self._commit.one_durable()
+        if not self.is_durable:
+            self.is_durable = True
+            self.commit.one_durable()

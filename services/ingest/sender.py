@@ -108,7 +108,7 @@ class Sender:
         since = time.monotonic()
         if not self._steady.is_set():
             await self._steady.wait()
-        size = sum(record.size for record in records)
+        size = sum([record.size for record in records])
         self._admit(size)
         commit = Commit(len(records), since, self._loop.create_future())
         self._commits.append(commit)

@@ -53,8 +53,10 @@ class Gate(msgspec.Struct, frozen=True):
             raise Refused("oauth_token_rejected")
 
 
-def bearer(authorization: str) -> str | None:
+def bearer(authorization: str | None) -> str | None:
     """The token in an Authorization header."""
+    if not authorization:
+        return None
     scheme, _, token = authorization.strip().partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 

@@ -61,9 +61,9 @@ class KeyTable:
 
 def key_outside_body(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
     """The key in a header, else in the query; `headers` looks names up without regard to case."""
-    basic = _basic(headers.get("Authorization", ""))
+    authorization = headers.get("Authorization")
     return (
-        _stated(basic)
+        _stated(_basic(authorization) if authorization else None)
         or _stated(headers.get("X-Write-Key"))
         or next((key for field in QUERY_FIELDS if (key := _stated(query.get(field)))), None)
     )
