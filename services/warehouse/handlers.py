@@ -1,7 +1,9 @@
 """What a change does to what is kept of its row, and the events that come of it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from schemas.records import Event
 from services.runtime.stage import Blocked
@@ -15,7 +17,14 @@ from services.warehouse.domain.mapping import (
     unlink_of,
 )
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.rows import BEHIND, Known, Progress, judge
+from services.warehouse.domain.rows import (
+    BEHIND,
+    FUTURE_MS,
+    TOLD_STEP_MS,
+    Known,
+    Progress,
+    judge,
+)
 from services.warehouse.store import Rows
 
 IsGone = Callable[[Known], bool]
@@ -34,17 +43,32 @@ class Taken:
     skipped: str | None = None
 
 
-def advanced(progress: Progress, change: Change) -> Progress:
+def advanced(progress: Progress, change: Change, *, received_at: int) -> Progress:
     """A full snapshot opens an epoch; its end, or the first change after it, closes it."""
-    if change.epoch is not None:
-        epoch = max(progress.epoch, change.epoch)
-        return Progress(epoch, change.snapshot in ("first", "read"), progress.cut)
+    found = _moved(progress, change)
+    if not found.told < change.committed_at <= received_at + FUTURE_MS:
+        return found
+    return msgspec.structs.replace(found, told=change.committed_at + TOLD_STEP_MS)
+
+
+def _moved(progress: Progress, change: Change) -> Progress:
     reads = change.snapshot in ("first", "read")
+    if change.epoch is not None:
+        if change.epoch > progress.epoch:
+            return _opened(progress, change.epoch, snapshotting=reads)
+        return msgspec.structs.replace(progress, snapshotting=reads)
     if reads and (change.snapshot == "first" or not progress.snapshotting):
-        return Progress(progress.epoch + 1, True)
-    if not reads and change.snapshot == "none" and change.op != "read":
-        return Progress(progress.epoch or 1, False, progress.cut)
-    return Progress(progress.epoch or 1, progress.snapshotting, progress.cut)
+        return _opened(progress, progress.epoch + 1, snapshotting=True)
+    closes = not reads and change.snapshot == "none" and change.op != "read"
+    return msgspec.structs.replace(
+        progress,
+        epoch=progress.epoch or 1,
+        snapshotting=progress.snapshotting and not closes,
+    )
+
+
+def _opened(progress: Progress, epoch: int, *, snapshotting: bool) -> Progress:
+    return Progress(epoch, snapshotting, told=progress.told, floor=progress.told)
 
 
 def take(change: Change, model: Model, rows: Rows, *, digests: Digests, received_at: int) -> Taken:
@@ -67,7 +91,7 @@ def take(change: Change, model: Model, rows: Rows, *, digests: Digests, received
     verdict = judge(known, progress.epoch, position)
     if verdict != "apply":
         return Taken(skipped=verdict)
-    place = _place(change, key, progress.epoch, position, received_at=received_at)
+    place = _place(change, key, progress, position, received_at=received_at)
     if change.op == "delete":
         return _deleted(change, model, rows, known, place)
     return _present(change, model, rows, known, place, digests=digests)
@@ -121,7 +145,7 @@ def truncate(
         progress = rows.progress(change.relation)
         cut = max(progress.cut, change.position)
         rows.save_progress(
-            change.relation, Progress(progress.epoch or 1, progress.snapshotting, cut)
+            change.relation, msgspec.structs.replace(progress, epoch=progress.epoch or 1, cut=cut)
         )
     return events
 
@@ -168,8 +192,7 @@ def _unlinked(change: Change, model: Model, place: Place, digests: Digests) -> t
     """The other half of a key change says nothing, so this one lets go of the old key."""
     if change.old_key is None:
         return ()
-    old = digests.key(change.old_key)
-    moved = _place(change, old, place.epoch, place.position, received_at=place.received_at)
+    moved = replace(place, key=digests.key(change.old_key))
     return _keyed(moved, unlink_of(model, moved, change))
 
 
@@ -197,12 +220,12 @@ class _Gone:
         for model in self._models:
             for number, key in found[model.id]:
                 rows, position = self._partitions[number], positions[number]
-                epoch = rows.progress(change.relation).epoch
-                place = _place(change, key, epoch, position, received_at=received_at)
+                progress = rows.progress(change.relation)
+                place = _place(change, key, progress, position, received_at=received_at)
                 events = events_of_forgotten(model, place)
                 if events is None:
                     raise _unresolved(change, model)
-                rows.bury(model.id, key, Known(epoch, position, None), received_at)
+                rows.bury(model.id, key, Known(place.epoch, position, None), received_at)
                 yield from _keyed(place, events)
 
     def _found(self, model: Model, is_gone: IsGone) -> Iterator[tuple[int, bytes]]:
@@ -238,14 +261,16 @@ def _unresolved(change: Change, model: Model) -> Blocked:
     )
 
 
-def _place(change: Change, key: bytes, epoch: int, position: str, *, received_at: int) -> Place:
+def _place(
+    change: Change, key: bytes, progress: Progress, position: str, *, received_at: int
+) -> Place:
     return Place(
         source=change.source,
         relation=change.relation,
         key=key,
-        epoch=epoch,
+        epoch=progress.epoch,
         position=position,
-        at=change.committed_at,
+        at=max(change.committed_at, progress.floor),
         received_at=received_at,
         historical=change.op == "read" or change.snapshot != "none",
     )

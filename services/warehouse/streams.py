@@ -19,6 +19,7 @@ from services.warehouse.domain.canonical import Digests
 from services.warehouse.domain.change import Change, Rejected, Skipped, Undecodable
 from services.warehouse.domain.debezium import Message, Row, Table, change_of, read
 from services.warehouse.domain.model import Model
+from services.warehouse.domain.rows import FUTURE_MS
 from services.warehouse.domain.source import DebeziumSource, WarehouseSource
 from services.warehouse.domain.wire import Refused, decode, seen_by
 from services.warehouse.handlers import Keyed, advanced, forget_older_epochs, take, truncate
@@ -26,8 +27,6 @@ from services.warehouse.standing import Standing
 from services.warehouse.store import Rows
 
 log = structlog.get_logger()
-
-FUTURE_MS = 86_400_000
 
 
 def stage_name(source: str, topic: str) -> str:
@@ -208,7 +207,7 @@ class RowStage:
     ) -> None:
         """The epoch goes on; at the end of a snapshot the rows that it did not show are gone."""
         before = rows.progress(change.relation)
-        after = advanced(before, change)
+        after = advanced(before, change, received_at=received.timestamp)
         if after == before and change.snapshot != "end":
             return
         rows.save_progress(change.relation, after)

@@ -6,6 +6,10 @@ import msgspec
 
 GRAVE_MS = 7 * 86_400_000
 """Of a deleted row its position is kept so long, against repeats."""
+FUTURE_MS = 86_400_000
+"""An instant so far ahead of our own clock is data and nothing else."""
+TOLD_STEP_MS = 1000
+"""By so much `told` is ahead at most, so that it need not be kept anew with every change."""
 BEHIND = "~"
 """Greater than every digit: a position right behind the one before it."""
 
@@ -27,7 +31,12 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0
     snapshotting: bool = False
     cut: str = ""
-    """Position of the last truncate: what lies at or before it is gone."""
+    """Position of the last truncate in this epoch: what lies at or before it is gone."""
+    told: int = 0
+    """No change that was taken bears a later instant; Unix milliseconds."""
+    floor: int = 0
+    """The same when the epoch began. What is said in it counts as of then at least: the rows of a
+    new snapshot count as of an instant before it, and must not lose against older epochs."""
 
 
 _known = msgspec.msgpack.Decoder(Known)

@@ -129,7 +129,6 @@ class TableReader:
 
     async def _end(self, session: Any, state: TableState, save: Step) -> None:
         until = await session.fetchval("select (pg_current_wal_insert_lsn() - '0/0')::int8")
-        now = await server_time(session)
         end = Change(
             source=self._source,
             relation=self._wanted.relation,
@@ -137,8 +136,8 @@ class TableReader:
             snapshot="end",
             epoch=state.epoch,
             position=read_position(state.attempt + 1),
-            committed_at=now,
-            read_at=now,
+            committed_at=state.read_at,
+            read_at=await server_time(session),
         )
         await self._tools.writer.write([end])
         state.complete, state.until = True, until

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from services.runtime.cycle import Transaction
 from services.runtime.stage import FOREIGN, Blocked, Received
 from services.runtime.store import PartitionStore
 from services.warehouse.domain.canonical import Digests
+from services.warehouse.domain.change import Change
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.rows import GRAVE_MS
+from services.warehouse.domain.postgres.rows import position, read_position
+from services.warehouse.domain.rows import GRAVE_MS, Progress
 from services.warehouse.domain.source import DebeziumSource
+from services.warehouse.handlers import advanced
 from services.warehouse.standing import Standing
 from services.warehouse.store import Rows
 from services.warehouse.streams import RowStage
@@ -97,8 +101,10 @@ def topic(tmp_path: Path) -> Iterator[Any]:
 
 
 def at(lsn: int, op: str = "u", key: int = 12, **given: Any) -> dict[str, Any]:
-    """A change at a log position; `row` changes columns, `snapshot` marks a read."""
+    """A change at a log position; `row` changes columns, `snapshot` marks a read, `source_ts` says
+    when it was committed."""
     source = {"lsn": LSN + lsn, "snapshot": given.pop("snapshot", "false")}
+    source["ts_ms"] = given.pop("source_ts", AT)
     row = {**PATIENT, "id": key, **given.pop("row", {})}
     rows = {"before": {"id": key}} if op == "d" else {} if op == "t" else {"after": row}
     return envelope(op, source=source, **rows, **given)
@@ -396,6 +402,41 @@ def test_s2_2_rows_that_a_new_snapshot_does_not_show_are_deleted(topic: Any) -> 
     expected = {f"clinic|ward.patients|{DIGESTS.key({'id': key}).hex()}" for key in (9, 20)}
     assert set(gone) == expected
     assert patients.take(at(61, "c", key=9), key={"id": 9})
+
+
+def test_s2_2_a_new_epoch_is_never_older_than_what_was_told_before(topic: Any) -> None:
+    """A snapshot counts as of an instant before it: here before the delete that it follows."""
+    patients = topic(model(identifiers={"patient": "$row"}), max_delete_share=1)
+    patients.take(at(1, "c"))
+    (gone,) = patients.take(at(2, "d", source_ts=AT + 500))
+    (back,) = patients.take(at(3, "r", snapshot="first", source_ts=AT - 60_000))
+    (news,) = patients.take(at(4, row={"plan": "tin"}, source_ts=AT + 400))
+    orders = [(event.timestamp, event.message_id) for event in (gone, back, news)]
+    assert orders == sorted(orders)
+    assert back.timestamp - gone.timestamp <= 1000
+
+
+def test_s10_an_instant_far_in_the_future_moves_no_later_epoch(topic: Any) -> None:
+    patients = topic()
+    patients.take(at(1, "c", source_ts=AT + 86_400_001))
+    (event,) = patients.take(at(3, "r", snapshot="first", row={"plan": "tin"}))
+    assert event.timestamp == AT
+
+
+def test_s2_2_a_truncate_hides_nothing_of_a_later_epoch() -> None:
+    cut = Progress(3, False, position(10**9, 1))
+    read = Change(
+        source="crm",
+        relation="crm.plans",
+        op="read",
+        snapshot="read",
+        epoch=4,
+        position=read_position(1),
+        committed_at=AT,
+        read_at=AT,
+    )
+    assert advanced(cut, read, received_at=AT).cut < read.position
+    assert advanced(cut, replace(read, epoch=3), received_at=AT).cut == cut.cut
 
 
 def test_s8_too_many_deletes_wait_for_a_person(topic: Any) -> None:
