@@ -36,8 +36,8 @@ check: setup ## format, lint, types, import walls; changes nothing
 test: setup ## every test, on a real broker and database
 	$(BIN)/pytest $(ARGS)
 
-soak: setup ## 20 000 state machines of the segmenter, and as many histories of everything random: hours
-	AFFLUX_MACHINES=20000 AFFLUX_EXAMPLES=20000 $(BIN)/pytest tests/unit/segmenter tests/unit/identity tests/integration/test_convergence.py $(ARGS)
+soak: setup ## 20 000 state machines of the segmenter, as many histories of everything random, a death at every await: hours
+	AFFLUX_MACHINES=20000 AFFLUX_EXAMPLES=20000 AFFLUX_AWAITS=1000000 $(BIN)/pytest tests/unit/segmenter tests/unit/identity tests/integration/test_convergence.py tests/integration/test_warehouse_awaits.py $(ARGS)
 
 unit: setup ## the tests without any server: seconds
 	$(BIN)/pytest tests/unit $(ARGS)

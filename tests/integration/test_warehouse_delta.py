@@ -53,7 +53,7 @@ class Reading:
 
     async def is_equal(self) -> bool:
         await asyncio.to_thread(self.replica.read)
-        return self.replica.rows(CUSTOMERS) == self.table.rows()
+        return self.replica.rows(self.source.models[0]) == self.table.rows()
 
     async def blocked(self) -> str:
         """The reason for which a connector stops."""
@@ -164,7 +164,7 @@ async def test_s7_snapshot_and_feed_under_writers_and_kills_equal_the_table(
     reading.table.create([(n, f"plan-{n % 5}", n) for n in range(6000)])
     for _ in range(KILLS):
         async with reading.source.running() as task:
-            await asyncio.to_thread(_write, reading.table, rng)
+            await asyncio.to_thread(write, reading.table, rng)
             await asyncio.sleep(rng.random() * 0.3)
             if task.done():
                 task.result()
@@ -173,7 +173,7 @@ async def test_s7_snapshot_and_feed_under_writers_and_kills_equal_the_table(
     assert {change.snapshot for change in reading.changes()} == {"read", "end", "none"}
 
 
-def _write(table: Customers, rng: random.Random) -> None:
+def write(table: Customers, rng: random.Random) -> None:
     key = rng.randrange(6000)
     match rng.choice(["insert", "update", "update", "delete", "merge", "overwrite", "move"]):
         case "insert":

@@ -269,7 +269,7 @@ async def test_s8_replica_equals_the_query_under_writers_and_kills(house: House)
     await house.database.execute(FILL.format(2_000))
     await house.open(max_delete_share=0.9)
     for number in range(KILLS):
-        writing = asyncio.create_task(_write(house.database, random.Random(SEED + number)))
+        writing = asyncio.create_task(write(house.database, random.Random(SEED + number)))
         async with house.source.running() as task:
             await asyncio.sleep(rng.random() * 0.4)
             if task.done():
@@ -286,7 +286,7 @@ async def test_s8_stamped_rows_under_writers_and_kills(house: House) -> None:
     await house.database.execute(FILL.format(2_000))
     await house.open(STAMPED | {"diff_every": "300ms"}, max_delete_share=0.9)
     for number in range(KILLS):
-        writing = asyncio.create_task(_write(house.database, random.Random(SEED + number)))
+        writing = asyncio.create_task(write(house.database, random.Random(SEED + number)))
         async with house.source.running() as task:
             await asyncio.sleep(rng.random() * 0.5)
             if task.done():
@@ -297,7 +297,7 @@ async def test_s8_stamped_rows_under_writers_and_kills(house: House) -> None:
     assert house.replica.letters == []
 
 
-async def _write(database: Database, rng: random.Random) -> None:
+async def write(database: Database, rng: random.Random) -> None:
     """Rows come, change, hide, change back, go and return."""
     for _ in range(6):
         at = rng.randrange(1, 2_500)

@@ -1,0 +1,112 @@
+"""A connector killed at any await of a run: the replica equals the table (warehouse-cdc §11).
+
+`make test` takes some of the awaits by the seed, `make soak` takes all of them.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from services.warehouse.domain.model import ROW
+from tests.integration import test_warehouse_delta as delta
+from tests.integration import test_warehouse_postgres as postgresql
+from tests.integration import test_warehouse_sql as sql
+from tests.integration.conftest import PostgresAddress
+from tests.integration.customer_database import Source, execute, until
+from tests.integration.dying_connector import Killer, killer
+from tests.integration.test_warehouse_postgres import BOTH_MODES, BOTH_VERSIONS
+
+clinic, server, house = postgresql.clinic, postgresql.server, sql.house
+reading, lake = postgresql.reading, delta.reading
+
+SEED = int(os.environ.get("AFFLUX_SEED", "7"))
+SAMPLES = int(os.environ.get("AFFLUX_AWAITS", "2"))
+"""Of the awaits; each where there are fewer."""
+MORE = 4
+"""Awaits behind the end of the work, in which it waits for what comes."""
+
+Step = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+async def dying(tmp_path: Path, postgres: PostgresAddress) -> AsyncIterator[Killer]:
+    async with killer(tmp_path, postgres.dsn) as found:
+        yield found
+
+
+async def _survives(
+    dying: Killer, source: Source, write: Step, is_equal: Callable[[], Awaitable[bool]]
+) -> None:
+    """From reading everything to following what changes, killed at one await after the other."""
+
+    async def done() -> None:
+        await until(is_equal, "the run is done")
+
+    await write()
+    awaits = await dying.counts(source, done) + MORE
+    chosen = random.Random(SEED).sample(range(1, awaits + 1), min(SAMPLES, awaits))
+    for number, at in enumerate(sorted(chosen), start=2):
+        source.source = source.source.model_copy(update={"generation": number})
+        writing = asyncio.ensure_future(write())
+        await dying.dies(source, at)
+        await writing
+        await write()
+        async with source.running() as task:
+            await until(is_equal, f"killed at {at} of {awaits}", task)
+
+
+@BOTH_VERSIONS
+@BOTH_MODES
+async def test_s11_postgres_killed_at_every_await_equals_the_table(
+    dying: Killer, reading: postgresql.Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.warehouse.postgres.trouble.FIRST_WAIT_S", 0.05)
+    dsn, source = reading.clinic.dsn, reading.source
+    rng = random.Random(SEED)
+
+    async def write() -> None:
+        await postgresql.write(dsn, rng, rounds=5)
+
+    fill = "insert into crm.customers select n, 'gold', n, 'x' from generate_series(1, 250) n"
+    await execute(dsn, fill)
+    source.source = source.source.model_copy(update={"max_delete_share": 1.0})
+    source.models = (postgresql.CUSTOMERS.model_copy(update={"identifiers": {"row": ROW}}),)
+    reading.replica.use(source)
+    await _survives(dying, source, write, reading.is_equal)
+    assert reading.replica.letters == []
+
+
+async def test_s11_queries_killed_at_every_await_equal_their_results(
+    dying: Killer, house: sql.House
+) -> None:
+    rng = random.Random(SEED)
+    await house.database.execute(sql.FILL.format(400))
+    await house.open(max_delete_share=1.0)
+
+    async def write() -> None:
+        await sql.write(house.database, rng)
+
+    await _survives(dying, house.source, write, house.is_equal)
+    assert house.replica.letters == []
+
+
+async def test_s11_delta_killed_at_every_await_equals_the_table(
+    dying: Killer, lake: delta.Reading
+) -> None:
+    rng = random.Random(SEED)
+    lake.table.create([(n, f"plan-{n % 5}", n) for n in range(400)])
+    source = lake.source
+    source.source = source.source.model_copy(update={"max_delete_share": 1.0})
+    source.models = (delta.CUSTOMERS.model_copy(update={"identifiers": {"row": ROW}}),)
+    lake.replica.use(source)
+
+    async def write() -> None:
+        for _ in range(2):
+            await asyncio.to_thread(delta.write, lake.table, rng)
+
+    await _survives(dying, source, write, lake.is_equal)
+    assert lake.replica.letters == []
