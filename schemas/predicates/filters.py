@@ -9,6 +9,8 @@ from schemas.predicates.shape import Piece
 from schemas.predicates.spans import ALWAYS, Span, overlap
 
 CONTEXT = "$context."
+BEYOND = 2**63
+"""Integers nearer to zero are as they are."""
 
 
 class Happened:
@@ -36,6 +38,8 @@ class EventPath:
         value = event.context if self.in_context else event.properties
         if len(self.parts) == 1 and type(value) is dict:  # nearly all, and at half the cost
             found = value.get(self.parts[0])
+            if type(found) is int and -BEYOND < found < BEYOND:
+                return found
             return values.settled(found) if type(found) is int or type(found) is float else found
         return values.at_path(value, self.parts)
 

@@ -15,6 +15,6 @@ def called(event: ProfileEvent) -> str | None:
 
 def properties_of(event: ProfileEvent, properties: Any) -> Any:
     """A page's or screen's own name wins over the property of that name."""
-    if event.name is None or event.type not in _CALLS:
+    if event.type == "track" or event.name is None or event.type not in _CALLS:
         return properties
     return {**(properties if type(properties) is dict else {}), "name": event.name}

@@ -55,7 +55,10 @@ class Intake:
                 self.profile.facts_changed()
 
     def _consent(self) -> None:
-        for key, said in consent_entries(self.content.context, self.at):
+        context = self.content.context
+        if type(context) is not dict or "consent" not in context:
+            return
+        for key, said in consent_entries(context, self.at):
             if self.profile.facts.state(key, said):
                 self.profile.facts_changed()
 

@@ -59,11 +59,13 @@ class History(msgspec.Struct, array_like=True, gc=False):
 
     def encode(self, since: int, now: int) -> bytes:
         """Its bytes at `now` in a profile that began at `since`; it is used up by that."""
-        if not self.base or now - self.base > FAR:
-            self.rebase(since + days_at(since, now) * DAY)
+        base = self.base
+        if not base or now - base > FAR:
+            base = since + days_at(since, now) * DAY
+            self.rebase(base)
         if self.due is not None:
-            self.due -= self.base
-        self.base = (self.base - since) // DAY
+            self.due -= base
+        self.base = (base - since) // DAY
         return _ENCODE(self)
 
 
