@@ -9,13 +9,15 @@ from typing import Any
 import asyncpg
 
 from services.identity.domain.normalise import NORMALISERS
+from services.identity.domain.rules import ALIAS
 from services.runtime.postgres import AWAY
 
 PROFILE_ID = re.compile(r"p_[a-z2-7]{26}")
 _TIMEOUT_S = 5.0
 _QUERY = (
     "select type, value, profile_id from identity.identifiers"
-    " where value = any($1) or (type = $2 and value = any($3)) order by type, value"
+    " where (value = any($1) or (type = $2 and value = any($3))) and type <> $4"
+    " order by type, value"
 )
 
 
@@ -75,7 +77,7 @@ async def _holders(dsn: str, text: str) -> list[Held]:
             "set AFFLUX_POSTGRES_DSN, or write a profile id"
         ) from error
     try:
-        rows = await connection.fetch(_QUERY, spellings(text), kind, spellings(rest))
+        rows = await connection.fetch(_QUERY, spellings(text), kind, spellings(rest), ALIAS)
     except asyncpg.UndefinedTableError as error:
         raise NotFound("no identifiers are known yet") from error
     finally:

@@ -11,7 +11,9 @@ from services.activator.migrations import STEPS as ACTIVATOR
 from services.control.cli import run
 from services.identity.cache import Cache
 from services.identity.domain.batch import Incoming
+from services.identity.domain.extract import Carried
 from services.identity.domain.ids import profile_id
+from services.identity.domain.merge import Limits
 from services.identity.handlers import erase, resolve
 from services.identity.migrations import STEPS
 from services.identity.store import PostgresIdentities
@@ -37,12 +39,12 @@ ERASURE = ErasureRequested(
 )
 
 
-async def play(dsn: str, *events: Incoming) -> None:
+async def play(dsn: str, *events: Incoming, within: Limits | None = None) -> None:
     pool = await connect(dsn, size=1)
     await pool.execute("drop schema if exists identity cascade")
     await pool.execute("drop schema if exists activator cascade")
     await migrate(pool, "identity", STEPS)
-    await resolve(events, PostgresIdentities(pool, 0), Cache(100), limits())
+    await resolve(events, PostgresIdentities(pool, 0), Cache(100), within or limits())
     await pool.close()
 
 
@@ -95,6 +97,63 @@ def test_s5_a_refusal_is_shown_where_it_was_refused(
     card = json.loads(shown(capsys, "u2", "--json"))
     (refused,) = card["refused"]
     assert (refused["value"], refused["reason"], refused["message_id"]) == ("a1", "limit", "m4")
+
+
+def test_s5_what_a_folded_profile_brought_keeps_its_own_story(
+    dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(
+        play(
+            dsn,
+            event("e8", at=100, message="m1"),
+            event("e9", at=500, message="m2"),
+            event("u1 a1", at=1_000, message="m3"),
+            event("u2 a1", at=2_000, message="m4"),
+            event("u2 e9", at=3_000, message="m5"),
+            event("u2 e8", at=4_000, message="m6"),
+        )
+    )
+    card = json.loads(shown(capsys, "u2", "--json"))
+    assert card["profile_id"] == profile_id(identifier("e8"))
+    assert [(i["value"], i["first_seen"], i["message_id"]) for i in card["identifiers"]] == [
+        ("e8", 100, "m1"),
+        ("e9", 500, "m2"),
+        ("u2", 2_000, "m4"),
+    ]
+    assert [(f["profile_id"], f["at"], f["cause"]) for f in card["folded"]] == [
+        (profile_id(identifier("u2")), 3_000, "m5"),
+        (profile_id(identifier("e9")), 4_000, "m6"),
+    ]
+    assert [(r["value"], r["at"], r["message_id"]) for r in card["refused"]] == [
+        ("a1", 2_000, "m4")
+    ]
+
+
+def test_s5_the_mark_of_an_alias_is_neither_shown_nor_found(
+    dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(play(dsn, event("u1", at=1_000, message="m1", previous="x1")))
+    card = json.loads(shown(capsys, "x1", "--json"))
+    assert [(i["type"], i["value"]) for i in card["identifiers"]] == [
+        ("anonymous_id", "x1"),
+        ("user_id", "u1"),
+    ]
+    assert run(["profile", "alias:x1"]) == 2
+    assert "no profile has this identifier" in capsys.readouterr().err
+
+
+def test_s5_an_identifier_of_two_types_is_asked_for_by_its_type(
+    dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stated = event("u1", at=1_000, message="m1", previous="x1")
+    other = Incoming(Carried((Identifier("user_id", "x1"), identifier("e2"))), "web", "m2", 500)
+    full = event("e2 p2 a2", at=400, message="m0")
+    asyncio.run(play(dsn, full, stated, other, within=limits(max_identifiers=4)))
+    assert run(["profile", "x1"]) == 2
+    assert "write anonymous_id:… or user_id:…" in capsys.readouterr().err
+    for kind, creator in (("anonymous_id", "u1"), ("user_id", "e2")):
+        card = json.loads(shown(capsys, f"{kind}:x1", "--json"))
+        assert card["profile_id"] == profile_id(identifier(creator))
 
 
 def test_s3_a_merged_id_is_answered_with_its_survivor(
