@@ -47,7 +47,11 @@ def _unfit(document: Document, model: Model, source: Document) -> Iterator[Fault
 
 
 _KEYLESS: Mapping[str, str] = MappingProxyType(
-    {"delta": "a Delta table", "bigquery": "a table of BigQuery"}
+    {
+        "delta": "a Delta table",
+        "bigquery": "a table of BigQuery",
+        "snowflake": "a table of Snowflake",
+    }
 )
 
 

@@ -15,6 +15,7 @@ from services.warehouse.domain.source import (
     DebeziumSource,
     DeltaSource,
     PostgresSource,
+    SnowflakeSource,
     SqlSource,
     WarehouseSource,
 )
@@ -51,6 +52,8 @@ async def check(source: WarehouseSource, models: Sequence[Model]) -> Check:
             return Check(statements, await asyncio.to_thread(_delta, source, models))
         case BigQuerySource():
             return await _bigquery(source, models)
+        case SnowflakeSource():
+            return await _snowflake(source, models)
         case SqlSource():
             found = await sql.problems(source, models)
             return Check(tuple(sql.asked(source)), found)
@@ -69,6 +72,15 @@ async def _bigquery(source: BigQuerySource, models: Sequence[Model]) -> Check:
     except Blocked as blocked:
         return Check((), (Setup(blocked.reason, str(blocked), "install it"),))
     return Check(tuple(bigquery.asked(source, models)), await bigquery.problems(source, models))
+
+
+async def _snowflake(source: SnowflakeSource, models: Sequence[Model]) -> Check:
+    try:
+        with extra("snowflake"):
+            from services.warehouse.snowflake import opening as snowflake  # noqa: PLC0415
+    except Blocked as blocked:
+        return Check((), (Setup(blocked.reason, str(blocked), "install it"),))
+    return Check(tuple(snowflake.asked(source, models)), await snowflake.problems(source, models))
 
 
 async def _postgres(source: PostgresSource, models: Sequence[Model]) -> Check:

@@ -20,6 +20,7 @@ from services.warehouse.domain.source import (
     BigQuerySource,
     DeltaSource,
     PostgresSource,
+    SnowflakeSource,
     SqlSource,
 )
 from services.warehouse.extras import extra
@@ -102,6 +103,12 @@ def connector_of(job: Job, tools: Tools) -> Connector:
             with extra("bigquery"):
                 from services.warehouse.bigquery.connector import BigQueryConnector  # noqa: PLC0415
             return BigQueryConnector(job.source, job.models, tools)
+        case SnowflakeSource():
+            with extra("snowflake"):
+                from services.warehouse.snowflake.connector import (  # noqa: PLC0415
+                    SnowflakeConnector,
+                )
+            return SnowflakeConnector(job.source, job.models, tools)
         case SqlSource():
             return SqlConnector(job.source, job.models, tools)
         case _:

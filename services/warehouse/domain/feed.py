@@ -1,6 +1,6 @@
 """Rows of a table's change feed, brought together by key: what each version did to each row.
 
-A version is any number that grows: that of a Delta table, or microseconds of BigQuery's clock.
+A version is any number that grows: that of a Delta table, or microseconds of a warehouse's clock.
 """
 
 from collections import Counter
@@ -41,13 +41,16 @@ class FeedRow:
     version: int
     values: Columns
     notes: Counter[Note]
+    other_key: Columns | None = None
+    """Of the same row on the other side of the version, where the feed tells: another one than
+    its own is a change of the key."""
 
 
 @dataclass(slots=True)
 class _Pair:
     version: int
     key: Columns
-    before: Columns | None = None
+    before: FeedRow | None = None
     after: list[FeedRow] = field(default_factory=list)
 
 
@@ -106,7 +109,7 @@ def changes_of(
         key = _key(row.values, shape)
         pair = pairs.setdefault((row.version, canonical(key)), _Pair(row.version, key))
         if row.kind in BEFORE:
-            pair.before = row.values
+            pair.before = row
         else:
             pair.after.append(row)
     for pair in sorted(pairs.values(), key=lambda pair: pair.version):
@@ -117,6 +120,7 @@ def _said(pair: _Pair, shape: Shape, at: int, read_at: int) -> Iterator[Change |
     if len(pair.after) > 1:
         yield Refused(shape.relation, "duplicate_key", None, read_at)
         return
+    before = None if pair.before is None else pair.before.values
     if not pair.after:
         yield _change(
             "delete",
@@ -126,22 +130,31 @@ def _said(pair: _Pair, shape: Shape, at: int, read_at: int) -> Iterator[Change |
             read_at=read_at,
             notes=Counter(),
             key=pair.key,
-            before=pair.before,
+            before=before,
+            forgets=pair.before is not None and _moved(pair.before, pair) is not None,
         )
         return
     (row,) = pair.after
-    if pair.before != row.values:
+    old_key = _moved(row, pair)
+    if before != row.values or old_key is not None:
         yield _change(
-            "insert" if pair.before is None and row.kind != "update" else "update",
+            "insert" if before is None and row.kind != "update" else "update",
             shape,
             pair.version,
             at=at,
             read_at=read_at,
             notes=row.notes,
             key=pair.key,
-            before=pair.before,
+            old_key=old_key,
+            before=before,
             after=row.values,
         )
+
+
+def _moved(row: FeedRow, pair: _Pair) -> Columns | None:
+    """The key that the row has on the other side, if it is another."""
+    other = row.other_key
+    return None if other is None or canonical(other) == canonical(pair.key) else other
 
 
 def _change(

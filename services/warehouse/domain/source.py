@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from services.warehouse.domain.debezium import PLACEHOLDER, Dialect, Format
+from services.warehouse.domain.snowflake.names import parts_of
 
 
 def _own_kafka(given: Any) -> None:
@@ -216,6 +217,56 @@ _LAG_SECONDS: Mapping[str, int] = MappingProxyType(
     {"changes": 660, "appends": 10, "time_travel": 10}
 )
 
+
+class SnowflakeSource(WarehouseSource):
+    """Tables of Snowflake, whose changes are read by intervals of time."""
+
+    type: Literal["snowflake"]
+    account: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,255}$")]
+    """Its identifier, `organization-account`."""
+    user: Annotated[str, Field(min_length=1)]
+    role: Annotated[str, Field(min_length=1)] | None = None
+    """The user's default role where it is left out."""
+    warehouse: Annotated[str, Field(min_length=1)] | None = None
+    """Runs the queries, and is paid for; the user's default where it is left out."""
+    database: Annotated[str, Field(min_length=1)]
+    """Upper case unless it is in quotes, like every name there."""
+    private_key: Annotated[str, Field(min_length=1)] | None = None
+    """Of the user, PEM, `env:NAME` or `file:PATH`."""
+    private_key_passphrase: Annotated[str, Field(min_length=1)] | None = None
+    """Where the key has one, `env:NAME` or `file:PATH`."""
+    password: Annotated[str, Field(min_length=1)] | None = None
+    """Instead of a key, `env:NAME` or `file:PATH`."""
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = None
+    """Of a private link; else the account says where."""
+    mode: Literal["changes", "time_travel"]
+    """`changes` wants CHANGE_TRACKING of the table; `time_travel` compares the whole table with
+    its past."""
+    tables: Mapping[str, Annotated[str, Field(min_length=1)]] = {}
+    """Relation → `schema.table` or `database.schema.table`, for those with other names."""
+    poll_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    lag_seconds: Annotated[int, Field(ge=0, le=3600)] = 10
+    """How far behind Snowflake's clock reading ends, for what is not seen at once."""
+    rows_at_once: Annotated[int, Field(ge=1)] = 10_000
+    """Most rows that are taken of an answer at once."""
+    query_timeout_s: Annotated[int, Field(ge=1, le=604_800)] = 3600
+    generation: Annotated[int, Field(ge=1)] = 1
+    """Raised by a person to have every table read anew, after history of it was lost."""
+
+    @model_validator(mode="after")
+    def _says_who_asks(self) -> Self:
+        if (self.private_key is None) == (self.password is None):
+            raise ValueError("give the user's `private_key`, or its `password`")
+        if self.private_key_passphrase is not None and self.private_key is None:
+            raise ValueError("`private_key_passphrase` is for a `private_key`")
+        return self
+
+    def address(self, relation: str) -> tuple[str, ...]:
+        """Database, schema and name of a relation's table, as they are written."""
+        parts = parts_of(self.tables.get(relation, relation))
+        return parts if len(parts) == 3 else (self.database, *parts)
+
+
 SOURCES: Mapping[str, type[WarehouseSource]] = MappingProxyType(
     {
         "debezium": DebeziumSource,
@@ -223,6 +274,7 @@ SOURCES: Mapping[str, type[WarehouseSource]] = MappingProxyType(
         "sql": SqlSource,
         "delta": DeltaSource,
         "bigquery": BigQuerySource,
+        "snowflake": SnowflakeSource,
     }
 )
 """Type → its document."""

@@ -133,3 +133,15 @@ def test_s1_credentials_stand_in_no_file_of_the_workspace(tmp_path: Path) -> Non
     source = (BIGQUERY % "changes").replace("env:KEY", "'{}'")
     (said,) = faults(tmp_path, source, MODEL)
     assert "env:NAME" in said
+
+
+def test_s5_a_table_of_snowflake_needs_a_key(tmp_path: Path) -> None:
+    source = (
+        "kind: source\nid: clinic\ntype: snowflake\naccount: acme\nuser: AFFLUX\ndatabase: shop\n"
+        "mode: changes\npassword: env:LAKE\n"
+    )
+    assert faults(tmp_path, source, MODEL) == []
+    (said,) = faults(tmp_path, source, MODEL.replace("key: [id]\n", ""))
+    assert said.startswith("a table of Snowflake has no key of its own")
+    literal = source.replace("env:LAKE", "literally")
+    assert faults(tmp_path, literal, MODEL) != []

@@ -1,0 +1,1 @@
+"""Rows of Snowflake: how they are asked for, and what their values are."""

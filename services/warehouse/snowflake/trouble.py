@@ -1,0 +1,95 @@
+"""What Snowflake's refusals mean: a person is needed, or try again."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+from snowflake.connector.errors import Error, ProgrammingError
+
+from services.runtime.stage import Blocked
+
+AGAIN = "raise `generation` of the source to have its tables read anew and compared"
+
+
+class SnowflakeAway(OSError):
+    """Snowflake refuses or is not there; trying again may help."""
+
+    def __init__(self, sentence: str, sqlstate: str | None = None) -> None:
+        super().__init__(sentence)
+        self.sqlstate = sqlstate
+        """As PostgreSQL would call it, for whoever counts how long that goes on."""
+
+
+@contextmanager
+def understood(relation: str) -> Iterator[None]:
+    """Around every call of the library. No sentence holds Snowflake's own, which may quote a row.
+
+    Raises:
+        Blocked: waiting does not help; the reason says what a person has to look at.
+        SnowflakeAway: anything else.
+    """
+    try:
+        yield
+    except Error as error:
+        raise _meaning(error, relation) from None
+    except (OSError, TimeoutError) as error:
+        raise SnowflakeAway(f"no connection ({type(error).__name__})") from None
+
+
+def blocked(reason: str, relation: str) -> Blocked:
+    """For one of the reasons of `SENTENCES`."""
+    return Blocked(reason, f"{relation}: {SENTENCES[reason]}")
+
+
+def _meaning(error: Error, relation: str) -> Blocked | SnowflakeAway:
+    text = str(error.msg).lower()
+    for mark, reason in _MARKS:
+        if mark in text:
+            return blocked(reason, relation)
+    if any(mark in text for mark in _DENIED):
+        return SnowflakeAway("the credentials are refused", "28000")
+    number, state = error.errno or 0, error.sqlstate or ""
+    if number in _REASONS:
+        return blocked(_REASONS[number], relation)
+    if number == _INSUFFICIENT_PRIVILEGES:
+        return SnowflakeAway("the role lacks a privilege", "42501")
+    if isinstance(error, ProgrammingError) and state[:2] in ("22", "42"):
+        return blocked("query_refused", relation)
+    return SnowflakeAway(f"Snowflake says {number:06d} ({type(error).__name__})")
+
+
+_MARKS: tuple[tuple[str, str], ...] = (
+    ("time travel data is not available", "history_expired"),
+    ("beyond the allowed time travel period", "history_expired"),
+    ("change tracking", "tracking_missing"),
+)
+"""Part of the text, for several things share a number → reason."""
+_DENIED = (
+    "incorrect username or password",
+    "jwt token is invalid",
+    "user access disabled",
+    "is not allowed to access snowflake",
+)
+_REASONS: Mapping[int, str] = MappingProxyType(
+    {2003: "table_missing", 2043: "table_missing", 606: "warehouse_missing"}
+)
+_INSUFFICIENT_PRIVILEGES = 3001
+
+SENTENCES: Mapping[str, str] = MappingProxyType(
+    {
+        "table_missing": "there is no such table or view in the database of the source, or the role"
+        " may not see it",
+        "table_recreated": f"it was made anew, and what became of its rows is not known: {AGAIN}",
+        "not_a_table": "it is a view, and the mode time_travel would compare it with itself: take"
+        " the mode changes, or model the tables behind it",
+        "history_expired": "changes that were not read yet are older than what the table keeps"
+        f" (DATA_RETENTION_TIME_IN_DAYS): {AGAIN}",
+        "tracking_disabled": "its change tracking is not enabled: its owner sets CHANGE_TRACKING",
+        "tracking_missing": "its change tracking was off for a part of what was not read yet:"
+        f" {AGAIN}",
+        "warehouse_missing": "no warehouse runs the queries: name one in `warehouse` of the source,"
+        " and grant the role its use",
+        "query_refused": "Snowflake refuses the query: afflux source check",
+    }
+)
+"""Reason → what it means, behind the relation."""

@@ -1,0 +1,54 @@
+"""Environments for servers whose packages clash with ours: made once, for all clones."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from deploy.local.errors import MissingPrerequisite
+from deploy.local.jars import cache_directory
+
+UV = str(Path(sys.executable).with_name("uv"))
+
+
+def python_of(name: str, requirements: Path) -> Path:
+    """The interpreter of the environment with exactly these packages.
+
+    Raises:
+        MissingPrerequisite: it cannot be made here.
+    """
+    stamp = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    made = cache_directory(os.environ) / f"{name}-{stamp}"
+    if not made.is_dir():
+        _make(name, made, requirements)
+    return _python(made)
+
+
+def _make(name: str, made: Path, requirements: Path) -> None:
+    """In a directory of its own, then renamed: whoever comes first wins, and both are right."""
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=made.parent, prefix="making-") as scratch:
+        fresh = Path(scratch) / "environment"
+        _run(name, "venv", "--no-python-downloads", "--python", sys.executable, str(fresh))
+        python = str(_python(fresh))
+        _run(name, "pip", "sync", "--python", python, "--require-hashes", str(requirements))
+        try:
+            fresh.rename(made)
+        except OSError:
+            if not made.is_dir():
+                raise
+
+
+def _run(name: str, *arguments: str) -> None:
+    ran = subprocess.run((UV, *arguments, "--quiet"), capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        said = (ran.stderr.strip() or ran.stdout.strip()).splitlines()
+        raise MissingPrerequisite(
+            f"the environment of {name} cannot be made: {said[-1] if said else ran.returncode}"
+        )
+
+
+def _python(environment: Path) -> Path:
+    return environment / "bin" / "python"
