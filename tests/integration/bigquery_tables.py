@@ -34,6 +34,8 @@ class Customers:
         self.dataset = f"crm_{uuid.uuid4().hex[:8]}"
         self.name = f"{self.dataset}.customers"
         self.client.create_dataset(self.dataset)
+        self._rows: dict[bytes, dict[str, Any]] | None = None
+        """As they were asked for, until something is written: whoever waits asks often."""
 
     def create(self, *rows: Row, schema: Sequence[bigquery.SchemaField] = SCHEMA) -> None:
         self.client.create_table(bigquery.Table(f"{PROJECT}.{self.name}", schema=schema))
@@ -68,7 +70,10 @@ class Customers:
         )
 
     def run(self, statement: str) -> list[Any]:
-        return list(self.client.query(statement).result())
+        found = list(self.client.query(statement).result())
+        if not statement.startswith("SELECT"):
+            self._rows = None
+        return found
 
     def now(self) -> float:
         """By the emulator's clock, Unix seconds."""
@@ -77,6 +82,11 @@ class Customers:
 
     def rows(self) -> dict[bytes, dict[str, Any]]:
         """Key digest → traits that a replica of it must have."""
+        if self._rows is None:
+            self._rows = self._replica()
+        return self._rows
+
+    def _replica(self) -> dict[bytes, dict[str, Any]]:
         digests = Digests(TENANT_KEY)
         found = self.run(f"SELECT id, plan, visits FROM {self.name} WHERE id IS NOT NULL")
         return {

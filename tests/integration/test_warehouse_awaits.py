@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.warehouse.domain.model import ROW
+from tests.integration import test_warehouse_bigquery as bigquery_source
 from tests.integration import test_warehouse_delta as delta
 from tests.integration import test_warehouse_postgres as postgresql
 from tests.integration import test_warehouse_sql as sql
@@ -22,6 +23,7 @@ from tests.integration.test_warehouse_postgres import BOTH_MODES, BOTH_VERSIONS
 
 clinic, server, house = postgresql.clinic, postgresql.server, sql.house
 reading, lake = postgresql.reading, delta.reading
+dwh = bigquery_source.reading
 
 SEED = int(os.environ.get("AFFLUX_SEED", "7"))
 SAMPLES = int(os.environ.get("AFFLUX_AWAITS", "2"))
@@ -110,3 +112,21 @@ async def test_s11_delta_killed_at_every_await_equals_the_table(
 
     await _survives(dying, source, write, lake.is_equal)
     assert lake.replica.letters == []
+
+
+@pytest.mark.parametrize("dwh", bigquery_source.UNDER_WRITERS, indirect=True, ids=str)
+async def test_s11_bigquery_killed_at_every_await_equals_the_table(
+    dying: Killer, dwh: bigquery_source.Reading
+) -> None:
+    rng = random.Random(SEED)
+    dwh.table.create(*((n, f"plan-{n % 5}", n) for n in range(bigquery_source.ROWS)))
+    source = dwh.source
+    source.source = source.source.model_copy(update={"max_delete_share": 1.0})
+    source.models = (bigquery_source.CUSTOMERS.model_copy(update={"identifiers": {"row": ROW}}),)
+    dwh.replica.use(source)
+
+    async def write() -> None:
+        await asyncio.to_thread(bigquery_source.write, dwh.table, rng)
+
+    await _survives(dying, source, write, dwh.is_equal)
+    assert dwh.replica.letters == []
