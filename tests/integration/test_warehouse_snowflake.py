@@ -412,8 +412,8 @@ async def test_s1_nothing_but_reading_statements_is_sent(
     reading.source.source = reading.source.source.model_copy(update={"rows_at_once": 1})
     await reading.read_all()
     assert (await check(reading.source.source, [CUSTOMERS])).found == []
-    ours = [each for each in _sent(emulator)[known:] if "CURRENT_TIMESTAMP()" not in each[:40]]
-    assert len(ours) > 6
+    ours = _sent(emulator)[known:]
+    assert sum("METADATA$ACTION" in each or " MINUS " in each for each in ours) > 1
     assert [each for each in ours if not each.startswith(READING_STATEMENTS)] == []
 
 

@@ -94,11 +94,13 @@ def _column(name: str, found: Found, relation: str) -> Column | None:
 def asked(source: SnowflakeSource, models: Sequence[Model]) -> Iterator[Asked]:
     """Of the administrator, and of the owner of each table."""
     role, database = quoted(folded(source.role or "afflux")), quoted(folded(source.database))
+    user = quoted(folded(source.user))
+    yield Asked(f"CREATE ROLE {role}", "it is granted what follows, and nothing else")
     yield Asked(
-        f"CREATE USER {quoted(source.user)} TYPE = SERVICE DEFAULT_ROLE = {role}"
-        " RSA_PUBLIC_KEY = '…'",
+        f"CREATE USER {user} TYPE = SERVICE DEFAULT_ROLE = {role} RSA_PUBLIC_KEY = '…'",
         "a user of its own, with a key and no password, can be taken back",
     )
+    yield Asked(f"GRANT ROLE {role} TO USER {user}", "the user has this role alone")
     if source.warehouse is not None:
         yield Asked(
             granted(f"USAGE ON WAREHOUSE {quoted(folded(source.warehouse))}", role),
