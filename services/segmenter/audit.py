@@ -1,13 +1,14 @@
 """Recomputes memberships from the log by SQL, at one cut, and compares them with the stream's."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 
 from confluent_kafka import Consumer, TopicPartition
 
+from schemas.records import BuildCalled, SegmentDefined
 from schemas.topics import PROFILE_EVENTS
 from services.runtime.kafka import reader
 from services.runtime.past import reach
@@ -26,7 +27,7 @@ from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import Segment
 from services.segmenter.domain.sql.condition import Conditions, paths
 from services.segmenter.in_force import register_after, standing_register
-from services.segmenter.lives import Lives, everyone, read_lives, sample
+from services.segmenter.lives import Lives, everyone, read_lives, registered_since, sample
 from services.segmenter.recompute import Recomputation
 from services.segmenter.transitions import decided_among
 
@@ -86,6 +87,9 @@ def audit(
             decided = _decided(bootstrap, lives, manner)
             still_there = lingering(decided, lives.ended, only)
             still_open = compare(still_open, decided, found)
+        if still_open:
+            later = registered_since(bootstrap, lives.positions)
+            still_open = not_overtaken(still_open, lives, later, newest, found)
         conclude(still_open, still_there, found)
     return found
 
@@ -120,6 +124,42 @@ def asked(
                 known = [life for life in there if life.profile_id in answers]
                 found.of(segment.id).unknown += len(there) - len(known)
                 yield from (Question(life, segment.id, answers[life.profile_id]) for life in known)
+
+
+def not_overtaken(
+    still_open: Iterable[Question],
+    lives: Lives,
+    later: Mapping[int, Sequence[SegmentDefined | BuildCalled]],
+    newest: Mapping[str, Segment],
+    found: Audit,
+) -> list[Question]:
+    """Without those that ask about a version which another has replaced since.
+
+    An edit is brought to the profiles one after the other. Whom the next one finds first goes
+    from the version before both to the newest: what the one between would have said is nowhere.
+    """
+    replaced = set(_replaced(lives, later, newest))
+    staying = []
+    for question in still_open:
+        if (question.life.partition, question.segment_id) in replaced:
+            found.of(question.segment_id).behind += 1
+        else:
+            staying.append(question)
+    return staying
+
+
+def _replaced(
+    lives: Lives,
+    later: Mapping[int, Sequence[SegmentDefined | BuildCalled]],
+    newest: Mapping[str, Segment],
+) -> Iterator[tuple[int, str]]:
+    """Partitions and segments whose own condition, or one they refer to, is another by now."""
+    for register, partitions in _registers(lives, newest):
+        placed = Catalogue.of(register).placed
+        for partition in partitions:
+            in_force = register_after(register, later.get(partition, ())).in_force
+            fresh = {n for n, each in in_force.items() if each.generation > register.generation}
+            yield from ((partition, n) for n, each in placed.items() if each.reaches & fresh)
 
 
 def _paths(registers: Iterable[Register]) -> frozenset[str]:

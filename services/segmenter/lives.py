@@ -5,7 +5,7 @@ are within whose, then for the records of those concerned. What is skipped is no
 """
 
 import struct
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -106,6 +106,25 @@ def read_lives(
         if count % _TOLD_EVERY == 0:
             progress(count)
     return _gathered(logs, ends, _cut_off(held, began))
+
+
+def registered_since(
+    bootstrap: str, positions: Mapping[int, int]
+) -> Mapping[int, Sequence[SegmentDefined | BuildCalled]]:
+    """Partition → what has said since these positions which versions are in force there.
+
+    Raises:
+        UnknownTopic: there is no log.
+        KafkaException: the broker went away.
+    """
+    found: dict[int, list[SegmentDefined | BuildCalled]] = {}
+    ends = reach(bootstrap, PROFILE_EVENTS.name).ends
+    for message in read_past(bootstrap, PROFILE_EVENTS.name, ends, start=positions):
+        number, record = message.partition(), decoded_if(message, named(()))
+        assert number is not None
+        if isinstance(record, SegmentDefined | BuildCalled):
+            found.setdefault(number, []).append(record)
+    return found
 
 
 def _read_merges(

@@ -17,8 +17,9 @@ from services.segmenter.domain.history import Pair, standing_at
 from services.segmenter.domain.lives import Life
 
 Verdict = Literal["equal", "different", "behind", "overflow"]
-"""`behind`: nothing can be said, because an edit was still being brought to the profiles, or a
-decision fell into the very millisecond of the cut."""
+"""`behind`: nothing can be said, because an edit was still being brought to the profiles (and may
+never have reached this one, if another followed), or a decision fell into the very millisecond of
+the cut."""
 
 _BY_DEFINITION = ("edit", "archive", "resume")
 

@@ -10,9 +10,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.records import MembershipChanged, ProfileEvent, ProfileMerged
+from schemas.records import (
+    BuildCalled,
+    MembershipChanged,
+    ProfileEvent,
+    ProfileMerged,
+    SegmentDefined,
+)
 from services.segmenter import audit as auditing
-from services.segmenter.audit import asked
+from services.segmenter.audit import asked, not_overtaken
 from services.segmenter.domain.audit import Audit, compare, conclude, lingering, told
 from services.segmenter.domain.lives import PartitionLog, lives
 from services.segmenter.domain.sql.reach import looks_back_to
@@ -106,15 +112,28 @@ def lives_until(log: Log, cut: list[int]) -> Lives:
     )
 
 
+def registered_behind(log: Log, cut: list[int]) -> dict[int, list[SegmentDefined | BuildCalled]]:
+    """What says behind a cut which versions are in force."""
+    return {
+        number: [
+            received.record
+            for received in records[cut[number] :]
+            if isinstance(received.record, SegmentDefined | BuildCalled)
+        ]
+        for number, records in enumerate(log.records)
+    }
+
+
 @pytest.mark.parametrize("seed", range(STORIES))
 def test_s8_an_audit_at_any_cut_finds_no_difference(seed: int) -> None:
     story = Story(Random(f"audit {seed}"))
     decided = told(story.log.changes, {})
     for cut in story.cuts[-4:]:
-        found = Audit()
-        still_open = compare(asked(lives_until(story.log, cut), {}, found), decided, found)
-        assert still_open == []
-        assert lingering(decided, lives_until(story.log, cut).ended) == []
+        found, lives_then = Audit(), lives_until(story.log, cut)
+        still_open = compare(asked(lives_then, {}, found), decided, found)
+        later = registered_behind(story.log, cut)
+        assert not_overtaken(still_open, lives_then, later, {}, found) == []
+        assert lingering(decided, lives_then.ended) == []
         assert found.differences == []
     assert _audited(story.log, story.log.changes).compared > 0
 
@@ -132,6 +151,31 @@ def test_s8_an_audit_finds_a_decision_that_is_missing_or_wrong() -> None:
         assert (difference.profile_id, difference.segment_id) == ("p_0", "s")
         assert (difference.stream, difference.recomputed) == (False, True)
     assert _audited(log, [], limit=0).segments["s"].overflowed == 1
+
+
+@pytest.mark.parametrize("segment_id", ["s", "t"])
+def test_s8_a_version_that_another_overtook_is_no_difference(segment_id: str) -> None:
+    """It had not reached everybody when the next one came, and said the same as the first."""
+    log = Log({"s": {"event": "Z"}, "t": {"in_segment": "s"}}, start=histories.START)
+    for number, who in enumerate(PEOPLE * 4):
+        happen(log, f"{who}{number}", 0, 0)
+    log.settle()
+    log.define("s", {"not": {"event": "Z"}})
+    for partition in range(PARTITIONS):
+        log.turn(partition, 10)
+    cut = [len(records) for records in log.records]
+    for partition in range(PARTITIONS):
+        log.turn(partition, 10)
+    log.define("s", {"event": "Z"})
+    log.clock += 1
+    log.settle()
+    found, lives_then, decided = Audit(), lives_until(log, cut), told(log.changes, {})
+    still_open = compare(asked(lives_then, {}, found, segment_id), decided, found)
+    assert still_open
+    assert not_overtaken(still_open, lives_then, {}, {}, found) == still_open
+    later = registered_behind(log, cut)
+    assert not_overtaken(still_open, lives_then, later, {}, found) == []
+    assert found.segments[segment_id].behind >= len(still_open)
 
 
 def test_s8_an_audit_finds_who_was_merged_and_is_still_a_member() -> None:
