@@ -36,7 +36,8 @@ class Body:
             raise Refused("unsupported_encoding")
         self._encoding = _ENCODINGS[declared]
         self._limit = limit
-        self._wire = bytearray()
+        self._wire: bytes | bytearray = b""
+        """Bytes as long as it is one piece, which then is never copied."""
         self._inflated = bytearray()
         self._inflate: zlib._Decompress | None = None
         self._sniffed = False
@@ -47,12 +48,16 @@ class Body:
         Raises:
             Refused: too much, or not what its encoding says.
         """
-        self._wire += chunk
+        if self._wire:
+            self._wire = bytearray(self._wire) if isinstance(self._wire, bytes) else self._wire
+            self._wire += chunk
+        else:
+            self._wire = chunk
         if not self._sniffed and len(self._wire) >= len(_GZIP_MAGIC):
             self._sniff()
         if self._inflate is not None:
-            self._expand(bytes(self._wire))
-            self._wire.clear()
+            wire, self._wire = bytes(self._wire), b""
+            self._expand(wire)
         elif len(self._wire) > self._limit:
             raise Refused("payload_too_large", bytes(self._wire))
 
