@@ -17,6 +17,7 @@ from deploy.local.kafka import Kafka, kafka_server
 from deploy.local.rungs import kafka_bootstrap, postgres_dsn
 from tests.integration.activator_house import Processes
 from tests.integration.bigquery_server.server import bigquery_server
+from tests.integration.snowflake_server.server import SnowflakeEmulator, snowflake_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,17 @@ def bigquery() -> Iterator[BigQueryAddress]:
         bigquery_server(directory) as endpoint,
     ):
         yield BigQueryAddress(endpoint)
+
+
+@pytest.fixture(scope="session")
+def snowflake() -> Iterator[SnowflakeEmulator]:
+    """The emulator that all tests share, each with a schema of its own."""
+    with (
+        _skipped_when_missing(),
+        _data_dir() as directory,
+        snowflake_server(directory) as emulator,
+    ):
+        yield emulator
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from services.warehouse.domain.model import ROW
 from tests.integration import test_warehouse_bigquery as bigquery_source
 from tests.integration import test_warehouse_delta as delta
 from tests.integration import test_warehouse_postgres as postgresql
+from tests.integration import test_warehouse_snowflake as snowflake_source
 from tests.integration import test_warehouse_sql as sql
 from tests.integration.conftest import PostgresAddress
 from tests.integration.customer_database import Source, execute, until
@@ -23,7 +24,7 @@ from tests.integration.test_warehouse_postgres import BOTH_MODES, BOTH_VERSIONS
 
 clinic, server, house = postgresql.clinic, postgresql.server, sql.house
 reading, lake = postgresql.reading, delta.reading
-dwh = bigquery_source.reading
+dwh, frozen = bigquery_source.reading, snowflake_source.reading
 
 SEED = int(os.environ.get("AFFLUX_SEED", "7"))
 SAMPLES = int(os.environ.get("AFFLUX_AWAITS", "2"))
@@ -130,3 +131,21 @@ async def test_s11_bigquery_killed_at_every_await_equals_the_table(
 
     await _survives(dying, source, write, dwh.is_equal)
     assert dwh.replica.letters == []
+
+
+@pytest.mark.parametrize("frozen", [snowflake_source.UNDER_WRITERS], indirect=True, ids=str)
+async def test_s11_snowflake_killed_at_every_await_equals_the_table(
+    dying: Killer, frozen: snowflake_source.Reading
+) -> None:
+    rng = random.Random(SEED)
+    frozen.table.create(*((n, f"plan-{n % 5}", n) for n in range(snowflake_source.ROWS)))
+    source = frozen.source
+    source.source = source.source.model_copy(update={"max_delete_share": 1.0})
+    source.models = (snowflake_source.CUSTOMERS.model_copy(update={"identifiers": {"row": ROW}}),)
+    frozen.replica.use(source)
+
+    async def write() -> None:
+        await asyncio.to_thread(snowflake_source.write, frozen.table, rng)
+
+    await _survives(dying, source, write, frozen.is_equal)
+    assert frozen.replica.letters == []

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from deploy.local.errors import MissingPrerequisite
 from services.warehouse.domain.snowflake.statements import Read, interval, snapshot
 from services.warehouse.domain.snowflake.values import Column, row_of, type_name
 from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.snowflake.client import session
-from tests.integration.snowflake_server.server import Emulator, snowflake_server
+from tests.integration.snowflake_server.server import SnowflakeEmulator
 from tests.integration.snowflake_tables import DATABASE, Customers
 
 TYPES: dict[str, tuple[str, list[tuple[str, Any]]]] = {
@@ -83,17 +82,13 @@ Answers = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def answers(snowflake: SnowflakeEmulator) -> Answers:
     """What each way of reading says of the one table, row by row."""
-    try:
-        with snowflake_server(tmp_path_factory.mktemp("snowflake")) as emulator:
-            return asyncio.run(_answers(emulator))
-    except MissingPrerequisite as missing:
-        pytest.skip(str(missing))
+    return asyncio.run(_answers(snowflake))
 
 
-async def _answers(emulator: Emulator) -> Answers:
-    table = Customers(emulator.address)
+async def _answers(snowflake: SnowflakeEmulator) -> Answers:
+    table = Customers(snowflake.address)
     table.create(
         columns={
             "ID": "NUMBER",
@@ -108,7 +103,7 @@ async def _answers(emulator: Emulator) -> Answers:
     address = (DATABASE, table.schema, "CUSTOMERS")
     changes, time_travel = (Read(address, COLUMNS, 1, mode) for mode in ("changes", "time_travel"))
     table.close()
-    async with session(_source(emulator)) as asking:
+    async with session(_source(snowflake)) as asking:
         return {
             what: [
                 row_of(COLUMNS, row[-len(COLUMNS) :])[0]
@@ -131,7 +126,7 @@ def _row(number: int) -> str:
     return f"SELECT {', '.join((str(number), str(number), *values))}"
 
 
-def _source(emulator: Emulator) -> SnowflakeSource:
+def _source(snowflake: SnowflakeEmulator) -> SnowflakeSource:
     return SnowflakeSource.model_validate(
         {
             "id": "lake",
@@ -140,7 +135,7 @@ def _source(emulator: Emulator) -> SnowflakeSource:
             "user": "afflux",
             "password": "a secret",
             "database": DATABASE,
-            "endpoint": emulator.address,
+            "endpoint": snowflake.address,
             "mode": "changes",
         }
     )

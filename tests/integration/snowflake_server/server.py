@@ -15,7 +15,7 @@ PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Emulator:
+class SnowflakeEmulator:
     """One that answers."""
 
     address: str
@@ -24,7 +24,7 @@ class Emulator:
 
 
 @contextmanager
-def snowflake_server(directory: Path) -> Iterator[Emulator]:
+def snowflake_server(directory: Path) -> Iterator[SnowflakeEmulator]:
     """
     Raises:
         MissingPrerequisite: it cannot be had here.
@@ -37,7 +37,7 @@ def snowflake_server(directory: Path) -> Iterator[Emulator]:
         )
         try:
             _wait_for(port, process)
-            yield Emulator(f"http://127.0.0.1:{port}", statements)
+            yield SnowflakeEmulator(f"http://127.0.0.1:{port}", statements)
         finally:
             process.kill()
             process.wait()
