@@ -24,7 +24,7 @@ from services.runtime.settings import read
 from services.runtime.stage import Blocked
 from services.warehouse import metrics
 from services.warehouse.connecting import Served
-from services.warehouse.connector import connect_source, remove_source
+from services.warehouse.connector import connect_source, pause_source, remove_source
 from services.warehouse.domain.canonical import Digests
 from services.warehouse.domain.source import DebeziumSource
 from services.warehouse.plan import Job, jobs
@@ -36,7 +36,8 @@ from services.warehouse.streams import RowStage
 log = structlog.get_logger()
 
 USAGE = (
-    "usage: python -m services.warehouse [reader SOURCE TOPIC | connector SOURCE | remover SOURCE]"
+    "usage: python -m services.warehouse"
+    " [reader SOURCE TOPIC | connector SOURCE | pauser SOURCE | remover SOURCE]"
 )
 LOOK_EVERY_S = 1.0
 
@@ -50,6 +51,8 @@ def command() -> None:
             main("warehouse", partial(_serve, f"{source_id}/{topic}", _read))
         case ["connector", source_id]:
             main("warehouse", partial(_serve, source_id, connect_source))
+        case ["pauser", source_id]:
+            main("warehouse", partial(_serve, source_id, pause_source))
         case ["remover", source_id]:
             main("warehouse", partial(_serve, source_id, remove_source))
         case _:

@@ -1,6 +1,7 @@
 """What a connector is given, and what it must be: it reads one source and says what changed."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,11 @@ from services.warehouse.domain.change import Change
 from services.warehouse.domain.wire import Refused, encode
 from services.warehouse.settings import WarehouseSettings
 from services.warehouse.standing import Standing
+
+
+def next_epoch(known: int = 0) -> int:
+    """Of a full snapshot: above every one before it, also where nothing is known of those."""
+    return max(int(time.time()), known + 1)
 
 
 class ChangeWriter:

@@ -24,6 +24,7 @@ from services.warehouse.domain.source import (
     SqlSource,
 )
 from services.warehouse.extras import extra
+from services.warehouse.pause import pause
 from services.warehouse.plan import Job
 from services.warehouse.postgres.connector import PostgresConnector
 from services.warehouse.removal import remove
@@ -47,6 +48,16 @@ def connect_source(job: Job, served: Served) -> None:
         LostDatabase, KafkaException: begin again at the checkpoint.
     """
     asyncio.run(_until_stopped(_connected(job, served)))
+
+
+def pause_source(job: Job, served: Served) -> None:
+    """Watch what is held back, until SIGTERM or SIGINT.
+
+    Raises:
+        Blocked: it was too much.
+    """
+    served.health.ready()
+    asyncio.run(_until_stopped(pause(job.source, served.standing)))
 
 
 def remove_source(job: Job, served: Served) -> None:

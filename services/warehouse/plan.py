@@ -16,9 +16,9 @@ from services.warehouse.domain.source import SOURCES, DebeziumSource, WarehouseS
 
 log = structlog.get_logger()
 
-Role = Literal["reader", "connector", "remover"]
-"""A reader makes events of what is in a topic; a connector fills the topic of its source; a remover
-takes back what we have at a source that was removed."""
+Role = Literal["reader", "connector", "pauser", "remover"]
+"""A reader makes events of what is in a topic; a connector fills the topic of its source; a pauser
+watches a source that is paused; a remover takes back what we have at a source that was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Job:
 
 
 def jobs(snapshot: Snapshot) -> Mapping[str, Job]:
-    """Name → process; empty without a live source of rows."""
+    """Name → process; empty without a source of rows."""
     models = [_model(d) for (kind, _), d in sorted(snapshot.items()) if kind == "model"]
     found = [
         job
@@ -53,8 +53,14 @@ def jobs(snapshot: Snapshot) -> Mapping[str, Job]:
             source, tuple(m for m in models if m is not None and m.source == source.id)
         )
     ]
+    paused = [
+        Job("pauser", source, ())
+        for state in ("live", "paused")
+        for source in _sources(snapshot, state)
+        if state == "paused" or not source.enabled
+    ]
     removed = [Job("remover", source, ()) for source in _sources(snapshot, "archived")]
-    return {job.name: job for job in (*found, *removed)}
+    return {job.name: job for job in (*found, *paused, *removed)}
 
 
 def _jobs(source: WarehouseSource, models: tuple[Model, ...]) -> Iterator[Job]:

@@ -4,8 +4,9 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-State = Literal["checking", "snapshotting", "streaming", "waiting", "blocked"]
-"""`waiting`: for the next run of a schedule, or for something that is away and will be back."""
+State = Literal["checking", "snapshotting", "streaming", "waiting", "paused", "blocked"]
+"""`waiting`: for the next run of a schedule, or for something that is away and will be back.
+`paused` by a person."""
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from schemas.topics import changes
 from services.runtime.kafka import client
 from services.runtime.stage import Blocked
 from services.warehouse.connecting import ChangeWriter
+from services.warehouse.pause import pause
 from services.warehouse.postgres.position import Checkpoint
 from services.warehouse.postgres.progress import POSITION
 from services.warehouse.removal import remove
@@ -322,6 +323,38 @@ async def test_s4_6_a_snapshot_stops_at_the_ceiling_of_held_back_log(reading: Re
     limited = {"snapshot_wal_bytes": 1}
     reading.source.source = reading.source.source.model_copy(update=limited)
     assert await blocked(reading) == "snapshot_wal"
+
+
+async def test_s4_7_a_long_pause_in_which_log_grows_is_an_alarm(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dsn, source = reading.clinic.dsn, reading.source
+    await _read_once(reading)
+    monkeypatch.setattr("services.warehouse.pause.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("services.warehouse.pause.LONG_S", 0.5)
+    await execute(dsn, "create table public.noise (n int)", "checkpoint")
+    pausing = asyncio.create_task(pause(source.source, source.standing))
+    said = ""
+
+    def is_told() -> bool:
+        nonlocal said
+        said += capsys.readouterr().out
+        return "paused for long" in said
+
+    try:
+        await asyncio.sleep(1)
+        assert source.standing.state == "paused"
+        assert not is_told()
+        await execute(dsn, "insert into public.noise select generate_series(1, 9000)", "checkpoint")
+        await until(is_told, "the warning", pausing)
+        assert REGISTRY.get_sample_value("afflux_warehouse_alarming_bytes")
+        limited = source.source.model_copy(update={"wal_drop_bytes": 1})
+        with pytest.raises(Blocked) as found:
+            await asyncio.wait_for(pause(limited, source.standing), 30)
+        assert found.value.reason == "slot_dropped"
+    finally:
+        pausing.cancel()
+        await asyncio.gather(pausing, return_exceptions=True)
 
 
 async def test_s4_7_a_removed_source_drops_its_slot(reading: Reading, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from services.runtime.stage import Blocked
 from services.warehouse import metrics
-from services.warehouse.connecting import Tools
+from services.warehouse.connecting import Tools, next_epoch
 from services.warehouse.delta.opening import opened
 from services.warehouse.delta.position import TableState
 from services.warehouse.delta.table import Table, parts
@@ -102,7 +102,7 @@ class DeltaConnector:
         state = TableState(
             generation=self._source.generation,
             table_id=table.id,
-            epoch=max(int(time.time()), 0 if known is None else known.epoch + 1),
+            epoch=next_epoch(0 if known is None else known.epoch),
             columns=columns_of(self._models[table.relation]),
             version=table.version,
             committed_at=max(committed_at, 0 if known is None else known.committed_at),

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from services.runtime.stage import Blocked
-from services.warehouse.connecting import Tools
+from services.warehouse.connecting import Tools, next_epoch
 from services.warehouse.domain.change import Undecodable
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.postgres.rows import Wanted
@@ -30,14 +30,13 @@ from services.warehouse.postgres.watch import (
     AGAIN,
     TooMuchRetained,
     Watch,
+    drop_slot,
     publication_missing,
     slot_lost,
 )
 
 log = structlog.get_logger()
 
-SLOT_FREE_S = 0.1
-"""Between two looks at whether our own connection has left the slot."""
 _CREATE = """
 select (lsn - '0/0')::int8 from pg_create_logical_replication_slot($1, 'pgoutput')
 """
@@ -74,7 +73,7 @@ class PostgresConnector:
                 try:
                     await self._work(session, trouble)
                 except TooMuchRetained as over:
-                    await self._drop_slot(session, over.retained)
+                    await drop_slot(session, self._source, over.retained)
                 finally:
                     session.terminate()
             except AWAY as error:
@@ -108,26 +107,6 @@ class PostgresConnector:
         mode = Streamer if self._source.mode == "stream" else Poller
         progress = Progress(position, self._tools.checkpoints)
         await mode(self._source, session, follower, progress, watch, self._tools).run()
-
-    async def _drop_slot(self, session: Any, retained: int) -> None:
-        """The database's disk matters more than our stream.
-
-        Raises:
-            Blocked: always, for what follows is lost.
-        """
-        drop = (
-            "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
-            " where slot_name = $1 and not active"
-        )
-        dropped: list[Any] = []
-        while not dropped:
-            await asyncio.sleep(SLOT_FREE_S)
-            dropped = await session.fetch(drop, self._source.slot_name)
-        raise Blocked(
-            "slot_dropped",
-            f"the slot held back {retained} bytes of the database's log, more than"
-            " `wal_drop_bytes`, and was dropped: raise `generation` to read everything anew",
-        )
 
     async def _checked(self, session: Any) -> Mapping[str, Table]:
         """
@@ -272,7 +251,7 @@ class PostgresConnector:
         known = await self._known(wanted.relation)
         if columns <= set(known.columns) and published == known.published:
             return known
-        epoch = max(int(time.time()), known.epoch + 1)
+        epoch = next_epoch(known.epoch)
         return TableState(epoch=epoch, published=published, columns=tuple(sorted(columns)))
 
     async def _known(self, relation: str) -> TableState:

@@ -1,8 +1,9 @@
 """Looks at the publication and the slot while changes are read: both can go without a word."""
 
+import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 
@@ -11,10 +12,13 @@ from services.warehouse import metrics
 from services.warehouse.connecting import Tools
 from services.warehouse.domain.source import PostgresSource
 from services.warehouse.postgres import catalog
+from services.warehouse.standing import Standing
 
 log = structlog.get_logger()
 
 LOOK_EVERY_S = 10.0
+SLOT_FREE_S = 0.1
+"""Between two looks at whether our own connection has left the slot."""
 AGAIN = "raise `generation` of the source to have its tables read anew"
 
 
@@ -44,9 +48,8 @@ class Watch:
         self._source = source
         self._session = session
         self._numbers = numbers
-        self._tools = tools
+        self._scales = Scales(source, tools.standing)
         self._looked = time.monotonic()
-        self._weighed: tuple[float, int] | None = None
 
     async def now_and_then(self) -> None:
         """Look, if that was some seconds ago; raises what `look` does."""
@@ -69,11 +72,25 @@ class Watch:
         slot = await catalog.slot(self._session, self._source.slot_name)
         if slot is None or slot.wal_status == "lost":
             raise slot_lost(self._source)
-        self._weigh(slot)
+        self._scales.weigh(slot)
 
-    def _weigh(self, slot: catalog.Slot) -> None:
+
+class Scales:
+    """How much log our slot holds back, and what follows from it."""
+
+    def __init__(self, source: PostgresSource, standing: Standing) -> None:
+        self._source = source
+        self._standing = standing
+        self._weighed: tuple[float, int] | None = None
+
+    def weigh(self, slot: catalog.Slot) -> int:
+        """The bytes.
+
+        Raises:
+            TooMuchRetained: the slot must be dropped.
+        """
         retained, most = slot.retained or 0, self._source.wal_drop_bytes
-        self._tools.standing.retained_bytes = retained
+        self._standing.retained_bytes = retained
         metrics.RETAINED_BYTES.set(retained)
         if most is not None and retained >= most:
             raise TooMuchRetained(retained)
@@ -88,6 +105,7 @@ class Watch:
                 lost_in_s=self._lost_in_s(retained, slot.spare),
             )
         self._weighed = time.monotonic(), retained
+        return retained
 
     def _lost_in_s(self, retained: int, spare: int | None) -> int | None:
         """If the log grows on as since the last look; None where that is no danger."""
@@ -96,6 +114,27 @@ class Watch:
         then, before = self._weighed
         grown = retained - before
         return round(max(spare, 0) * (time.monotonic() - then) / grown) if grown > 0 else None
+
+
+async def drop_slot(session: Any, source: PostgresSource, retained: int) -> NoReturn:
+    """The database's disk matters more than our stream.
+
+    Raises:
+        Blocked: always, for what follows is lost.
+    """
+    drop = (
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
+        " where slot_name = $1 and not active"
+    )
+    dropped: list[Any] = []
+    while not dropped:
+        await asyncio.sleep(SLOT_FREE_S)
+        dropped = await session.fetch(drop, source.slot_name)
+    raise Blocked(
+        "slot_dropped",
+        f"the slot held back {retained} bytes of the database's log, more than"
+        " `wal_drop_bytes`, and was dropped: raise `generation` to read everything anew",
+    )
 
 
 def publication_missing(source: PostgresSource) -> Blocked:

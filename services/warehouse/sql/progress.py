@@ -1,11 +1,11 @@
 """Where one model stands."""
 
-import time
 from typing import Literal
 
 import msgspec
 
 from services.warehouse.checkpoints import Checkpoints
+from services.warehouse.connecting import next_epoch
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.sql.layout import mapping_of
 
@@ -51,7 +51,7 @@ class Progresses:
 
 def fresh(model: Model, generation: int, before: Progress | None) -> Progress:
     """Of a model of which nothing was told yet in this generation."""
-    epoch = max(int(time.time()), before.epoch + 1 if before else 0)
+    epoch = next_epoch(before.epoch if before else 0)
     run = before.run if before else 0
     return Progress(generation, epoch, mapping_of(model), run)
 

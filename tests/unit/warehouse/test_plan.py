@@ -45,14 +45,25 @@ def test_a_database_has_a_connector_and_a_reader_of_what_it_writes() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        defined("source", SOURCE, "paused"),
-        defined("source", SOURCE | {"enabled": False}),
         defined("source", SOURCE | {"format": "of tomorrow"}),
         defined("source", {"kind": "source", "id": "web", "write_keys": ["env:KEY"]}),
     ],
 )
 def test_without_a_live_source_of_rows_nothing_is_read(source: Definition) -> None:
     assert jobs(snapshot(source)) == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        defined("source", SOURCE, "paused"),
+        defined("source", SOURCE | {"enabled": False}),
+        defined("source", SOURCE | {"enabled": False}, "paused"),
+    ],
+)
+def test_s2_6_a_paused_source_is_only_watched(source: Definition) -> None:
+    (job,) = jobs(snapshot(source)).values()
+    assert job.arguments == ("pauser", "clinic")
 
 
 def test_what_is_kept_of_a_removed_source_is_taken_back() -> None:
