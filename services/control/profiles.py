@@ -85,8 +85,8 @@ _REFUSED = """
 select distinct on (r.type, r.value, r.reason)
     r.type, r.value, r.reason, r.at, r.source_id, r.message_id
 from identity.refusals r
-where r.profile_id = $1
-   or r.profile_id in (select id from identity.profiles where merged_into = $1)
+where r.type <> $2 and (r.profile_id = $1
+   or r.profile_id in (select id from identity.profiles where merged_into = $1))
 order by r.type, r.value, r.reason, r.at
 """
 _SEGMENTS = """
@@ -128,7 +128,7 @@ async def _read(connection: Any, asked: str) -> Card:
         **dict(profile),
         identifiers=[Linked(*row) for row in await connection.fetch(_IDENTIFIERS, id_, ALIAS)],
         folded=[Folded(*row) for row in await connection.fetch(_FOLDED, id_)],
-        refused=[Refused(*row) for row in await connection.fetch(_REFUSED, id_)],
+        refused=[Refused(*row) for row in await connection.fetch(_REFUSED, id_, ALIAS)],
         segments=[row[0] for row in await connection.fetch(_SEGMENTS, id_)] if has_views else None,
     )
 

@@ -122,10 +122,22 @@ def _breach(
     others = [i for i, p in held.items() if p is not None and p.id != profiles[0].id]
     if others and sum(p.merges for p in profiles) + len(profiles) - 1 > limits.max_merges:
         return "max_merges", others
-    most = max((sum(p.counts.values()) for p in profiles), default=0)
-    if sum(union.values()) > max(limits.max_identifiers, most):
-        return "max_identifiers", others or [i for i, p in held.items() if p is None][-1:]
+    most = max((_size(p.counts) for p in profiles), default=0)
+    if _size(union) > max(limits.max_identifiers, most):
+        return "max_identifiers", others or _last_new(held)
     return None
+
+
+def _last_new(held: Held) -> Sequence[Identifier]:
+    """The weakest identifier that nobody holds; a previous id takes its mark along."""
+    new = [i for i, holder in held.items() if holder is None]
+    last = [i for i in new if i.type != ALIAS][-1]
+    return [last, *(i for i in new if i.type == ALIAS and i.value == last.value)]
+
+
+def _size(counts: Mapping[str, int]) -> int:
+    """How many identifiers these are; the marks of aliases are none."""
+    return sum(count for type_, count in counts.items() if type_ != ALIAS)
 
 
 def _profiles(held: Held) -> list[Profile]:

@@ -7,6 +7,7 @@ from services.identity.domain.batch import Incoming
 from services.identity.domain.extract import Carried
 from services.identity.domain.ids import profile_id
 from services.identity.domain.merge import plan_links
+from services.identity.domain.rules import ALIAS
 from tests.unit.identity.people import World, carried, event, identifier, limits
 
 
@@ -155,6 +156,17 @@ def test_s2_4_an_alias_is_not_exempt_from_caps() -> None:
     assert [(r.identifier, r.reason) for r in plan.refusals] == [
         (identifier("u1"), "max_identifiers")
     ]
+
+
+def test_s2_4_the_mark_of_an_alias_takes_no_room_under_the_cap() -> None:
+    world = World(limits(max_identifiers=3)).play(event("u1", previous="x1"), event("u1 e1"))
+    assert world.groups() == {frozenset({"user_id:u1", "anonymous_id:x1", "email:e1"})}
+
+
+def test_s2_4_a_previous_id_that_a_cap_refuses_leaves_no_mark() -> None:
+    world = World(limits(max_identifiers=2)).play(event("u1 e1"), event("u1", previous="x1"))
+    assert world.groups() == {frozenset({"user_id:u1", "email:e1"})}
+    assert not [held for held in world.snapshot.graph.holders if held.type == ALIAS]
 
 
 def test_s2_4_other_identifiers_of_an_alias_are_under_the_limits() -> None:
