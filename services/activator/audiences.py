@@ -86,7 +86,7 @@ class Audiences:
         if calls.verify is None:
             return
         answer = await self._asked(partial(calls.verify, audience))
-        self._check(answer)
+        await self._check(answer)
         if calls.is_closed(answer):
             raise Absent(Reading(Outcome.CONFIG, "audience_restricted", answer.status))
 
@@ -111,7 +111,7 @@ class Audiences:
         while True:
             answer = await self._asked(lookup.request)
             if answer.status not in calls.absent:
-                self._check(answer)
+                await self._check(answer)
             found = lookup.read(answer)
             if found is not None or not lookup.goes_on:
                 return found
@@ -122,7 +122,7 @@ class Audiences:
             found = await self._found(audience, calls)
             if found is not None:
                 return found
-        self._check(answer)
+        await self._check(answer)
         made = calls.created(answer, audience)
         if made is None and calls.unmade is not None:
             raise Absent(Reading(Outcome.CONFIG, calls.unmade, answer.status))
@@ -147,7 +147,7 @@ class Audiences:
     def _group(self) -> Group:
         return self._line.limiter.group(self._instance.endpoint("create_audience"))
 
-    def _check(self, answer: Answer) -> None:
+    async def _check(self, answer: Answer) -> None:
         endpoint = self._instance.endpoint("create_audience")
         assert endpoint is not None
         asked = Asked(
@@ -157,7 +157,7 @@ class Audiences:
             now=self._clock.now(),
         )
         (reading,) = readings(answer.response, asked)
-        self._line.heed(reading, self._group)
+        await self._line.heed(reading, self._group)
         if reading.outcome not in SENT:
             raise Absent(_for_all(reading))
 

@@ -120,7 +120,7 @@ class Caller:
             answered = await self._line.ask(build, group)
         except (NoToken, Paused):
             return None
-        self._line.heed(read_status(answered, self._clock.now()), group)
+        await self._line.heed(read_status(answered, self._clock.now()), group)
         return answered
 
     async def _made(self, tasks: Sequence[Task], found: Mapping[Key, Called]) -> dict[Key, Called]:
@@ -291,7 +291,7 @@ class Caller:
             audience_age=_age(batch.audience, now),
         )
         found = readings(answered, asked)
-        until = self._adjusted(answered, found, group, now)
+        until = await self._adjusted(answered, found, group, now)
         self._count_unattributed(answered, found)
         job = await self._learned(answered, batch, found)
         return [
@@ -306,7 +306,7 @@ class Caller:
             for entry, reading in zip(batch.entries, found, strict=True)
         ]
 
-    def _adjusted(
+    async def _adjusted(
         self,
         answered: Response | Failure,
         found: Sequence[Reading],
@@ -320,9 +320,9 @@ class Caller:
             group.slower()
         throttled = [one for one in found if one.outcome is Outcome.THROTTLED]
         if throttled:
-            return self._line.heed(throttled[0], group, wish.pause if wish else None)
+            return await self._line.heed(throttled[0], group, wish.pause if wish else None)
         if wish is not None and wish.pause is not None:
-            group.throttled(wish.pause)
+            await group.throttled(wish.pause)
         elif any(one.outcome in SENT for one in found):
             group.answered()
         return None

@@ -1,6 +1,7 @@
-"""What was used of the ceilings of destinations, in PostgreSQL: a restart grants no more."""
+"""What was used of the ceilings of destinations, and the pauses that they have asked for, in
+PostgreSQL: a restart grants no more."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,10 @@ on conflict (destination_id, ceiling, since) do update set calls = excluded.call
 """
 _FORGET = """
 delete from activator.ceilings where destination_id = $1 and ceiling = any($2) and since < $3
+"""
+_PAUSE = """
+insert into activator.pauses (destination_id, name, until) values ($1, $2, $3)
+on conflict (destination_id, name) do update set until = excluded.until
 """
 
 
@@ -39,3 +44,14 @@ class Ceilings:
                 _USE, self._id, names, [u.since for u in used], [u.calls for u in used]
             )
             await connection.execute(_FORGET, self._id, names, forgotten_before)
+
+    async def pauses(self) -> Mapping[str, datetime]:
+        """The last of each group of calls, by its name; over or not."""
+        rows = await self._pool.fetch(
+            "select name, until from activator.pauses where destination_id = $1", self._id
+        )
+        return dict(rows)
+
+    async def pause(self, name: str, until: datetime) -> None:
+        """This group of calls rests until then."""
+        await self._pool.execute(_PAUSE, self._id, name, until)

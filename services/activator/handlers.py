@@ -98,8 +98,8 @@ class Deliverer:
         return 1 + int(self._random() * (2**62 - 1))
 
     async def open(self) -> None:
-        """Take over what was used of the ceilings, and the pause that is in force; end it if the
-        definition has changed since."""
+        """Take over what the platform has granted and asked for, and the pause that is in force;
+        end it if the definition has changed since."""
         await self._limiter.recall()
         await self._take_over_pause()
 

@@ -1,7 +1,7 @@
 """Keeps the calls of one destination under its ceilings, and still while it asked for a pause."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -36,11 +36,12 @@ class Full(Paused):
 
 
 class Group:
-    """Calls under the same ceilings, and their common pause; `name` is for the ceilings that are
-    kept."""
+    """Calls under the same ceilings, and their common pause; kept under `name`."""
 
     def __init__(self, rates: Sequence[Rate], clock: Clock, usage: Usage, name: str = "") -> None:
         self._clock = clock
+        self._usage = usage
+        self._name = name
         self._windows = [
             Window(f"{name} {rate.scope} {rate.per_s:g}".strip(), rate, clock, usage)
             for rate in rates
@@ -52,8 +53,9 @@ class Group:
         self._full_until: datetime | None = None
         self._pause = FIRST_PAUSE
 
-    def recall(self, used: Sequence[Used]) -> None:
-        """Take over what predecessors have used."""
+    def recall(self, used: Sequence[Used], pauses: Mapping[str, datetime]) -> None:
+        """Take over what predecessors have used, and the pause that they were asked for."""
+        self._until = pauses.get(self._name)
         for window in self._windows:
             window.recall(used)
 
@@ -85,9 +87,9 @@ class Group:
         for window in self._windows:
             window.count()
 
-    def throttled(self, hint: timedelta | None, most: timedelta | None = None) -> datetime:
-        """The destination asked to slow down. Without a hint each pause is twice the last; with
-        `most` as well, beginning with the hint."""
+    async def throttled(self, hint: timedelta | None, most: timedelta | None = None) -> datetime:
+        """The destination asked to slow down; a successor knows it too when this returns. Without
+        a hint each pause is twice the last; with `most` as well, beginning with the hint."""
         now, pause = self._clock.now(), hint
         if pause is None or most is not None:
             if (until := self._asked_until) is not None:
@@ -95,8 +97,9 @@ class Group:
             ceiling = most or LONGEST_PAUSE
             pause = min(max(pause or FIRST_PAUSE, self._pause), ceiling)
             self._pause = min(2 * pause, ceiling)
-        self._until = max(now + pause, self._until or now)
-        return self._until
+        until = self._until = max(now + pause, self._until or now)
+        await self._usage.pause(self._name, until)
+        return until
 
     def answered(self) -> None:
         """A call went through: the next pause without a hint is short again."""
@@ -139,10 +142,11 @@ class Limiter:
         }
 
     async def recall(self) -> None:
-        """Take over what the processes before this one have used; once, before the first call."""
-        used = await self._usage.used()
+        """Take over what the processes before this one have used, and the pauses that they were
+        asked for; once, before the first call."""
+        used, pauses = await self._usage.used(), await self._usage.pauses()
         for group in (self._common, *self._own.values()):
-            group.recall(used)
+            group.recall(used, pauses)
 
     @property
     def until(self) -> datetime | None:

@@ -65,7 +65,7 @@ class Line:
         async with group.slot():
             return await self.client.send(request)
 
-    def heed(
+    async def heed(
         self, reading: Reading, group: Group, hinted: timedelta | None = None
     ) -> datetime | None:
         """Pause if that is what an answer asks for; until when."""
@@ -73,4 +73,4 @@ class Line:
             return None
         metrics.PAUSES.labels(self.instance.id).inc()
         wait = wait_of(reading, hinted, self.clock.now())
-        return group.throttled(wait, reading.pause_most)
+        return await group.throttled(wait, reading.pause_most)

@@ -160,4 +160,12 @@ STEPS = (
         primary key (destination_id, ceiling, since)
     );
     """,
+    """
+    create table activator.pauses (
+        destination_id text not null,
+        name text not null,
+        until timestamptz not null,
+        primary key (destination_id, name)
+    );
+    """,
 )

@@ -2,7 +2,7 @@
 a row has made them."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -33,11 +33,16 @@ class Used:
 
 
 class Usage(Protocol):
-    """Where it is kept what one destination has used; `ceilings.py` keeps it in PostgreSQL."""
+    """Where it is kept what one destination has used, and the pauses that it has asked for;
+    `ceilings.py` keeps it in PostgreSQL."""
 
     async def used(self) -> Sequence[Used]: ...
 
     async def use(self, used: Sequence[Used], forgotten_before: datetime) -> None: ...
+
+    async def pauses(self) -> Mapping[str, datetime]: ...
+
+    async def pause(self, name: str, until: datetime) -> None: ...
 
 
 class Window:

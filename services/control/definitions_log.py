@@ -18,6 +18,7 @@ from schemas.records import Definition
 from schemas.topics import DEFINITIONS
 from services.control.changes import Change, Key, Plan
 from services.runtime.kafka import client, reader
+from services.runtime.unfinished import transactional_producer
 
 TRANSACTIONAL_ID = "afflux-apply"
 PATIENCE_S = 60.0
@@ -96,10 +97,11 @@ def write_changes(bootstrap: str, decide: Decide, waiting: Callable[[], None]) -
 
 
 def _attempt(bootstrap: str, decide: Decide) -> Plan:
-    producer = Producer(
-        client(bootstrap) | {"transactional.id": TRANSACTIONAL_ID, "transaction.timeout.ms": 10_000}
+    producer = transactional_producer(
+        client(bootstrap)
+        | {"transactional.id": TRANSACTIONAL_ID, "transaction.timeout.ms": 10_000},
+        _CALL_S,
     )
-    producer.init_transactions(_CALL_S)
     plan = decide(read_definitions(bootstrap))
     if plan.changes:
         _commit(producer, plan.changes)

@@ -13,6 +13,7 @@ from services.runtime.loop_clients import plain_config, producer_config
 from services.runtime.partitions import Partitions
 from services.runtime.position import FORMAT, LOCAL_KEY, POSITION_KEY, Local, Position, encode
 from services.runtime.settings import RuntimeSettings
+from services.runtime.unfinished import finish, transactional_producer
 
 log = structlog.get_logger()
 
@@ -78,8 +79,8 @@ class Committer:
     def __init__(self, stage: str, settings: RuntimeSettings, partitions: Partitions) -> None:
         self._changelog = changelog(stage).name
         self._partitions = partitions
-        self._producer = Producer(producer_config(stage, settings))
-        self._producer.init_transactions(COMMIT_TIMEOUT_S)
+        self._config = producer_config(stage, settings)
+        self._producer = transactional_producer(self._config, COMMIT_TIMEOUT_S)
         self._ahead = Ahead(settings)
 
     def commit(self, transaction: Transaction, moved: set[int], membership: object) -> None:
@@ -100,6 +101,14 @@ class Committer:
             raise
         self._write(transaction, ends)
         transaction.count()
+
+    def finish_hanging(self) -> None:
+        """End what a broker that went away may have left open of committed transactions.
+
+        Raises:
+            Undecided, KafkaException: see `unfinished.finish`.
+        """
+        finish(self._config["bootstrap.servers"], self._config["transactional.id"])
 
     def _transact(
         self, transaction: Transaction, touched: set[int], membership: object

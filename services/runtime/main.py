@@ -17,6 +17,7 @@ from services.runtime.position import NewerState, OlderState
 from services.runtime.postgres import NewerDatabase
 from services.runtime.restore import StateDiffers
 from services.runtime.secrets import UnresolvedSecret
+from services.runtime.unfinished import Undecided
 
 log = structlog.get_logger()
 
@@ -25,7 +26,15 @@ FAILED = 1
 REFUSED = 2
 """Starting again would end the same way: somebody has to act on the sentence first."""
 
-_MENDABLE = (StateDiffers, TooManyRejects, Gap, PortTaken, UnknownTopic, UnresolvedSecret)
+_MENDABLE = (
+    StateDiffers,
+    TooManyRejects,
+    Gap,
+    PortTaken,
+    UnknownTopic,
+    UnresolvedSecret,
+    Undecided,
+)
 _FINAL = (CannotOwn, NewerState, OlderState, NewerDatabase)
 
 

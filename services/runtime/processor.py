@@ -39,6 +39,8 @@ from services.runtime.store import Overlay
 log = structlog.get_logger()
 
 SILENCE_S = 5.0
+CALM_S = 15.0
+"""Without a sign of trouble from the broker, before we look what trouble has left."""
 
 
 def run(stage: Stage, settings: RuntimeSettings, health: Health) -> None:
@@ -92,7 +94,11 @@ class Worker:
         self._limit = RejectLimit()
         self._lag = Lag(stage.name)
         self._committer = Committer(stage.name, settings, self._partitions)
-        self._consumer = Consumer(consumer_config(stage.name, settings))
+        self._disturbed_at: float | None = None
+        """When the broker was last seen to be away, while it is not known what that has left."""
+        self._consumer = Consumer(
+            consumer_config(stage.name, settings) | {"error_cb": self._disturbed}
+        )
         self._handled = metrics.RECORDS.labels(stage.name, "handled")
         self._rejected = metrics.RECORDS.labels(stage.name, "rejected")
         self._repeated = metrics.RECORDS.labels(stage.name, "repeated")
@@ -137,6 +143,7 @@ class Worker:
             self._seconds.observe(time.monotonic() - self._began)
         else:
             self._stay_in_touch()
+        self._mend()
         self._lag.show(self._consumer, self._partitions.owned)
 
     def _wait(self, worked: float) -> float:
@@ -159,6 +166,15 @@ class Worker:
         if self._began - self._in_touch > SILENCE_S:
             self._consumer.list_topics(self._stage.inputs[0].name, timeout=2 * SILENCE_S)
             self._in_touch = self._began
+
+    def _disturbed(self, error: KafkaError) -> None:
+        self._disturbed_at = time.monotonic()
+
+    def _mend(self) -> None:
+        """After a broker was away: a transaction of ours may hang that we take for committed."""
+        if self._disturbed_at is not None and self._began - self._disturbed_at > CALM_S:
+            self._disturbed_at = None
+            self._committer.finish_hanging()
 
     def _taken(self, messages: Sequence[Message]) -> list[Raw]:
         """The records that are next; none of what was read before a rebalance."""

@@ -343,7 +343,7 @@ async def pool(postgres: PostgresAddress) -> AsyncIterator[Any]:
     await made.execute(
         "truncate activator.ledger, activator.delivery_log, activator.destination_states,"
         " activator.vendor_ids, activator.audiences, activator.jobs, activator.job_items,"
-        " activator.ceilings"
+        " activator.ceilings, activator.pauses"
     )
     yield made
     await made.close()

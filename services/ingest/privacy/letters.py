@@ -29,6 +29,7 @@ from services.runtime.kafka import (
     reader,
     wait_for_kafka,
 )
+from services.runtime.unfinished import transactional_producer
 
 MARK = "rewritten"
 WAIT_S = 30.0
@@ -89,15 +90,15 @@ class Letters:
 
     def _append(self, rewrite: Rewrite, matches: Matches) -> None:
         """All or nothing: one transaction, which also ends that of a predecessor who died."""
-        producer = Producer(
+        producer = transactional_producer(
             client(self.bootstrap)
             | {
                 "transactional.id": self.transactional_id,
                 "transaction.timeout.ms": TRANSACTION_MS,
                 "message.max.bytes": 4_000_000,
-            }
+            },
+            WAIT_S,
         )
-        producer.init_transactions(WAIT_S)
         producer.begin_transaction()
         for message in self._read(rewrite.partition, 0):
             if (message.offset() or 0) >= rewrite.until:

@@ -1,6 +1,6 @@
 """The ceiling of a destination: destinations.md §3 and §7, ruling 23."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -22,6 +22,7 @@ class Remembered:
     def __init__(self) -> None:
         self.parts: dict[tuple[str, datetime], Used] = {}
         self.written = 0
+        self.until: dict[str, datetime] = {}
 
     async def used(self) -> Sequence[Used]:
         return list(self.parts.values())
@@ -30,6 +31,12 @@ class Remembered:
         self.written += 1
         self.parts |= {(each.ceiling, each.since): each for each in used}
         self.parts = {k: u for k, u in self.parts.items() if u.since >= forgotten_before}
+
+    async def pauses(self) -> Mapping[str, datetime]:
+        return self.until
+
+    async def pause(self, name: str, until: datetime) -> None:
+        self.until[name] = until
 
 
 async def test_ruling_23_no_second_sees_more_calls_than_the_ceiling() -> None:
@@ -47,7 +54,7 @@ async def test_ruling_23_no_second_sees_more_calls_than_the_ceiling() -> None:
 async def test_s3_a_pause_lasts_as_long_as_was_asked_for() -> None:
     clock = SetClock()
     limiter = Group(RATES, clock, Remembered())
-    assert limiter.throttled(MINUTE) == START + MINUTE
+    assert await limiter.throttled(MINUTE) == START + MINUTE
     with pytest.raises(Paused) as paused:
         async with limiter.slot():
             pass
@@ -62,12 +69,12 @@ async def test_s3_without_a_hint_pauses_double_from_30_seconds_to_15_minutes() -
     limiter = Group(RATES, clock, Remembered())
     pauses = []
     for _ in range(7):
-        until = limiter.throttled(None)
+        until = await limiter.throttled(None)
         pauses.append((until - clock.now()).total_seconds())
         clock.advance(until - clock.now())
     assert pauses == [30, 60, 120, 240, 480, 900, 900]
     limiter.answered()
-    assert limiter.throttled(None) - clock.now() == timedelta(seconds=30)
+    assert await limiter.throttled(None) - clock.now() == timedelta(seconds=30)
 
 
 async def test_s5_2_a_day_that_is_used_up_pauses_for_15_minutes_doubling_to_an_hour() -> None:
@@ -75,26 +82,41 @@ async def test_s5_2_a_day_that_is_used_up_pauses_for_15_minutes_doubling_to_an_h
     limiter = Group(RATES, clock, Remembered())
     pauses = []
     for _ in range(4):
-        until = limiter.throttled(15 * MINUTE, 60 * MINUTE)
-        assert limiter.throttled(15 * MINUTE, 60 * MINUTE) == until
+        until = await limiter.throttled(15 * MINUTE, 60 * MINUTE)
+        assert await limiter.throttled(15 * MINUTE, 60 * MINUTE) == until
         pauses.append((until - clock.now()) / MINUTE)
         clock.advance(until - clock.now())
     assert pauses == [15, 30, 60, 60]
     limiter.answered()
-    assert limiter.throttled(15 * MINUTE, 60 * MINUTE) - clock.now() == 15 * MINUTE
+    assert await limiter.throttled(15 * MINUTE, 60 * MINUTE) - clock.now() == 15 * MINUTE
 
 
 async def test_s3_a_pause_without_a_hint_stays_within_15_minutes_whatever_came_before() -> None:
     clock = SetClock()
     limiter = Group(RATES, clock, Remembered())
     for _ in range(3):
-        clock.advance(limiter.throttled(15 * MINUTE, 60 * MINUTE) - clock.now())
-    assert limiter.throttled(None) - clock.now() == 15 * MINUTE
+        clock.advance(await limiter.throttled(15 * MINUTE, 60 * MINUTE) - clock.now())
+    assert await limiter.throttled(None) - clock.now() == 15 * MINUTE
+
+
+async def test_s3_a_successor_keeps_the_pause_of_the_calls_that_it_was_asked_for() -> None:
+    clock, usage = SetClock(), Remembered()
+    await Group(RATES, clock, usage, "POST /a").throttled(MINUTE)
+    same, other = (Group(RATES, clock, usage, name) for name in ("POST /a", "POST /b"))
+    for successor in (same, other):
+        successor.recall(await usage.used(), await usage.pauses())
+    assert (same.until, other.until) == (START + MINUTE, None)
+    with pytest.raises(Paused):
+        async with same.slot():
+            pass
+    clock.advance(MINUTE)
+    async with same.slot():
+        pass
 
 
 async def test_answers_to_calls_already_under_way_do_not_double_the_pause() -> None:
     limiter = Group(RATES, SetClock(), Remembered())
-    assert limiter.throttled(None) == limiter.throttled(None)
+    assert await limiter.throttled(None) == await limiter.throttled(None)
 
 
 async def test_s7_a_hint_halves_the_rate_and_it_recovers_by_a_tenth_a_minute() -> None:
@@ -135,11 +157,11 @@ async def test_ruling_23_a_successor_grants_only_what_is_left_of_the_day() -> No
         async with first.slot():
             clock.advance(MINUTE)
     second = Group(DAY, clock, usage)
-    second.recall(await usage.used())
+    second.recall(await usage.used(), await usage.pauses())
     assert await calls_until_full(second) in range(48, 51)
     assert usage.written < 150, "they are written down a hundredth of the ceiling at a time"
     third = Group(DAY, clock, usage)
-    third.recall(await usage.used())
+    third.recall(await usage.used(), await usage.pauses())
     assert await calls_until_full(third) == 0
     clock.advance(25 * HOUR)
     assert await calls_until_full(third) == 200
