@@ -108,7 +108,8 @@ async def house(postgres: PostgresAddress) -> AsyncIterator[House]:
     pool = await connect(postgres.dsn, size=2)
     await migrate(pool, "activator", STEPS)
     await pool.execute(
-        "truncate activator.ledger, activator.delivery_log, activator.destination_states"
+        "truncate activator.ledger, activator.delivery_log, activator.destination_states,"
+        " activator.ceilings, activator.pauses"
     )
     receiver = Receiver()
     async with running(receiver), SafeClient(allow_private=True, total_s=15) as client:
@@ -244,6 +245,17 @@ async def test_ruling_6_throttling_pauses_everything_and_counts_no_attempt(house
     assert await deliverer.retry_due() == 2
     assert len(house.receiver.calls) == 3
     assert (await house.entry())["attempts"] == 1
+
+
+async def test_ruling_6_a_sender_that_starts_anew_keeps_the_pause(house: House) -> None:
+    house.receiver.answers = [web.Response(status=429, headers={"Retry-After": "60"})]
+    await (await house.deliverer()).take([add()])
+    successor = await house.deliverer()
+    await successor.take([add("p_43")])
+    assert len(house.receiver.calls) == 1
+    house.clock.advance(timedelta(seconds=60))
+    assert await successor.retry_due() == 2
+    assert len(house.receiver.calls) == 3
 
 
 async def test_ruling_23_what_is_throttled_for_24_hours_is_given_up(house: House) -> None:
