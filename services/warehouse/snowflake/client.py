@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,6 +25,17 @@ from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.snowflake.trouble import SnowflakeAway, blocked, understood
 
 T = TypeVar("T")
+
+SESSION: Mapping[str, str | bool] = MappingProxyType(
+    {
+        "ABORT_DETACHED_QUERY": True,
+        "CLIENT_TELEMETRY_ENABLED": False,
+        "DATE_INPUT_FORMAT": "AUTO",
+        "TIMESTAMP_INPUT_FORMAT": "AUTO",
+        "QUOTED_IDENTIFIERS_IGNORE_CASE": False,
+    }
+)
+"""What our statements rely on, whatever the account or the user has set."""
 Row = Sequence[Any]
 
 LOGIN_S = 30
@@ -150,10 +162,9 @@ def connection_parameters(source: SnowflakeSource) -> Mapping[str, Any]:
         "log_imported_packages_in_telemetry": False,
         "application": "Afflux",
         "session_parameters": {
+            **SESSION,
             "STATEMENT_TIMEOUT_IN_SECONDS": source.query_timeout_s,
             "QUERY_TAG": f"afflux:{source.id}",
-            "ABORT_DETACHED_QUERY": True,
-            "CLIENT_TELEMETRY_ENABLED": False,
         },
     }
     given = {**given, **_endpoint(source.endpoint), **_secrets(source)}

@@ -58,6 +58,7 @@ ASKED = (
     '"ID" AS "ID", DATEDIFF(\'day\', \'1970-01-01\'::DATE, "BORN") AS "BORN",'
     ' DATE_PART(EPOCH_MICROSECOND, "seen At") AS "seen At", TO_JSON("MORE") AS "MORE"'
 )
+NAMED = 'METADATA$ACTION AS "afflux_action", METADATA$ROW_ID AS "afflux_row"'
 AT_BEGIN = "TIMESTAMP => '2026-09-21 14:13:20.000000 +0000'::TIMESTAMP_TZ"
 AT_END = "TIMESTAMP => '2026-09-21 14:18:20.000001 +0000'::TIMESTAMP_TZ"
 
@@ -70,28 +71,28 @@ GOLDEN: dict[str, tuple[str, str]] = {
     "snapshot": (snapshot(read(), BEGIN), f"SELECT {ASKED} FROM {TABLE} AT({AT_BEGIN})"),
     "changes": (
         interval(read(), BEGIN, END),
-        "SELECT METADATA$ACTION, COALESCE("
-        'LAG("ID") OVER (PARTITION BY METADATA$ROW_ID ORDER BY METADATA$ACTION),'
-        ' LEAD("ID") OVER (PARTITION BY METADATA$ROW_ID ORDER BY METADATA$ACTION)),'
+        'SELECT "afflux_action", COALESCE('
+        'LAG("ID") OVER (PARTITION BY "afflux_row" ORDER BY "afflux_action"),'
+        ' LEAD("ID") OVER (PARTITION BY "afflux_row" ORDER BY "afflux_action")),'
         ' "ID", "BORN", "seen At", "MORE"'
-        f" FROM (SELECT {ASKED}, METADATA$ACTION, METADATA$ROW_ID FROM {TABLE}"
+        f" FROM (SELECT {ASKED}, {NAMED} FROM {TABLE}"
         f" CHANGES(INFORMATION => DEFAULT) AT({AT_BEGIN}) END({AT_END}))"
-        ' ORDER BY "ID", METADATA$ACTION',
+        ' ORDER BY "ID", "afflux_action"',
     ),
     "time_travel": (
         interval(read("time_travel"), BEGIN, END),
-        'SELECT METADATA$ACTION, NULL, "ID", "BORN", "seen At", "MORE" FROM ('
-        'SELECT "ID", "BORN", "seen At", "MORE", \'DELETE\' AS METADATA$ACTION FROM'
+        'SELECT "afflux_action", NULL, "ID", "BORN", "seen At", "MORE" FROM ('
+        'SELECT "ID", "BORN", "seen At", "MORE", \'DELETE\' AS "afflux_action" FROM'
         f" (SELECT {ASKED} FROM {TABLE} AT({AT_BEGIN})"
         f" MINUS SELECT {ASKED} FROM {TABLE} AT({AT_END})) UNION ALL"
-        ' SELECT "ID", "BORN", "seen At", "MORE", \'INSERT\' AS METADATA$ACTION FROM'
+        ' SELECT "ID", "BORN", "seen At", "MORE", \'INSERT\' AS "afflux_action" FROM'
         f" (SELECT {ASKED} FROM {TABLE} AT({AT_END})"
         f" MINUS SELECT {ASKED} FROM {TABLE} AT({AT_BEGIN})))"
-        ' ORDER BY "ID", METADATA$ACTION',
+        ' ORDER BY "ID", "afflux_action"',
     ),
     "probe": (
         probe(read(), BEGIN + 1_000_000),
-        f"SELECT METADATA$ACTION FROM (SELECT {ASKED}, METADATA$ACTION, METADATA$ROW_ID FROM"
+        f'SELECT "afflux_action" FROM (SELECT {ASKED}, {NAMED} FROM'
         f" {TABLE} CHANGES(INFORMATION => DEFAULT) AT({AT_BEGIN})"
         " END(TIMESTAMP => '2026-09-21 14:13:21.000000 +0000'::TIMESTAMP_TZ)) LIMIT 1",
     ),
@@ -324,6 +325,7 @@ def test_s5_timeout_and_tag_are_connect_parameters(monkeypatch: pytest.MonkeyPat
     found = connection_parameters(source(password="env:LAKE_PASSWORD", query_timeout_s=77))
     assert found["session_parameters"]["STATEMENT_TIMEOUT_IN_SECONDS"] == 77
     assert found["session_parameters"]["QUERY_TAG"] == "afflux:lake"
+    assert found["session_parameters"]["QUOTED_IDENTIFIERS_IGNORE_CASE"] is False
     assert found["password"] == "a secret"
     assert "role" not in found
 

@@ -16,7 +16,8 @@ from services.warehouse.domain.snowflake.values import Column
 Mode = Literal["changes", "time_travel"]
 """By the table's change tracking, or by comparing it with its past."""
 
-ACTION, ROW_ID = "METADATA$ACTION", "METADATA$ROW_ID"
+ACTION, ROW = '"afflux_action"', '"afflux_row"'
+"""What the relation behind FROM calls METADATA$ACTION and METADATA$ROW_ID."""
 NOW = "SELECT DATE_PART(EPOCH_MICROSECOND, CURRENT_TIMESTAMP())"
 SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,7 +93,8 @@ def granted(what: str, role: str) -> str:
 
 def _changes(read: Read, begin: int, end: int) -> str:
     return (
-        f"SELECT {_asked(read)}, {ACTION}, {ROW_ID} FROM {_address(read.address)}"  # noqa: S608
+        f"SELECT {_asked(read)}, METADATA$ACTION AS {ACTION}, METADATA$ROW_ID AS {ROW}"  # noqa: S608
+        f" FROM {_address(read.address)}"
         f" CHANGES(INFORMATION => DEFAULT) AT(TIMESTAMP => {_instant(begin)})"
         f" END(TIMESTAMP => {_instant(end)})"
     )
@@ -119,7 +121,7 @@ _RELATIONS: Mapping[Mode, Callable[[Read, int, int], str]] = MappingProxyType(
 
 def _of_the_same_row(key: str) -> str:
     """A row has at most two lines, and DELETE stands before INSERT."""
-    over = f"OVER (PARTITION BY {ROW_ID} ORDER BY {ACTION})"
+    over = f"OVER (PARTITION BY {ROW} ORDER BY {ACTION})"
     return f"COALESCE(LAG({key}) {over}, LEAD({key}) {over})"
 
 
