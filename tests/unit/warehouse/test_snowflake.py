@@ -37,7 +37,7 @@ from services.warehouse.domain.snowflake.statements import (
     show,
     snapshot,
 )
-from services.warehouse.domain.snowflake.values import Column, row_of
+from services.warehouse.domain.snowflake.values import Column, row_of, type_name
 from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.extras import extra
 from services.warehouse.snowflake.client import Found, connection_parameters
@@ -236,6 +236,24 @@ def test_s5_a_column_of_a_type_that_is_not_read_blocks() -> None:
     with pytest.raises(Blocked, match="GEOGRAPHY") as blocked:
         _column("place", found, "crm.customers")
     assert blocked.value.reason == "column_type"
+
+
+TYPE_NAMES = [
+    ("NUMBER(38,0)", "NUMBER"),
+    ("FLOAT", "FLOAT"),
+    ("TIMESTAMP_NTZ(9)", "TIMESTAMP_NTZ"),
+    ("VARCHAR(16777216) COLLATE 'en-ci'", "VARCHAR COLLATE"),
+]
+
+
+@pytest.mark.parametrize(("described", "name"), TYPE_NAMES)
+def test_s5_types_are_known_by_their_names(described: str, name: str) -> None:
+    assert type_name(described) == name
+
+
+def test_s5_texts_are_compared_by_their_letters_whatever_their_collation() -> None:
+    column = Column("plan", "PLAN", "VARCHAR COLLATE")
+    assert column.asked == 'COLLATE("PLAN", \'utf8\') AS "PLAN"'
 
 
 def test_s5_the_end_of_an_interval_stays_until_it_is_read() -> None:
