@@ -13,8 +13,8 @@ from deploy.local.jars import cache_directory
 UV = str(Path(sys.executable).with_name("uv"))
 
 
-def python_of(name: str, requirements: Path) -> Path:
-    """The interpreter of the environment with exactly these packages.
+def python_of(name: str, requirements: Path, *, interpreter: str = sys.executable) -> Path:
+    """The interpreter of the environment with exactly these packages, for the one that is given.
 
     Raises:
         MissingPrerequisite: it cannot be made here.
@@ -22,16 +22,16 @@ def python_of(name: str, requirements: Path) -> Path:
     stamp = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     made = cache_directory(os.environ) / f"{name}-{stamp}"
     if not made.is_dir():
-        _make(name, made, requirements)
+        _make(name, made, requirements, interpreter)
     return _python(made)
 
 
-def _make(name: str, made: Path, requirements: Path) -> None:
+def _make(name: str, made: Path, requirements: Path, interpreter: str) -> None:
     """In a directory of its own, then renamed: whoever comes first wins, and both are right."""
     made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=made.parent, prefix="making-") as scratch:
         fresh = Path(scratch) / "environment"
-        _run(name, "venv", "--no-python-downloads", "--python", sys.executable, str(fresh))
+        _run(name, "venv", "--no-python-downloads", "--python", interpreter, str(fresh))
         python = str(_python(fresh))
         _run(name, "pip", "sync", "--python", python, "--require-hashes", str(requirements))
         try:

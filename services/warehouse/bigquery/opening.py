@@ -19,9 +19,9 @@ from services.warehouse.domain.bigquery.values import fingerprint
 from services.warehouse.domain.feed import Shape
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import BigQuerySource
+from services.warehouse.intervals import SECOND
 from services.warehouse.relations import by_relation, columns_of, key_of
 
-SECOND = 1_000_000
 DAY = 86_400
 
 
@@ -34,6 +34,15 @@ class Table:
     read: Read
     wanted: tuple[str, ...]
     """Columns that the models use; those of `read` are there."""
+
+    @property
+    def created(self) -> int:
+        """Microseconds since 1970."""
+        return self.found.created * 1000
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        return self.read.columns
 
     def shape(self, source: str, epoch: int) -> Shape:
         used = {name.lower() for name in self.wanted}
@@ -148,7 +157,7 @@ async def _of(
 async def _cost(session: Session, source: BigQuerySource, table: Table) -> Setup:
     """Of one look, after one was really made: policies on rows hide history and nothing else."""
     end = await session.now() - int(source.lag.total_seconds()) * SECOND
-    begin = max(end - source.poll_seconds * SECOND, table.found.created * 1000)
+    begin = max(end - source.poll_seconds * SECOND, table.created)
     if begin >= end:
         sentence = f"{table.relation} is too young to have a history: it is read when it has one"
         return Setup("cost", sentence, "check once more then", fatal=False)

@@ -20,7 +20,7 @@ from services.warehouse.domain.feed import Shape, changes_of, position, row_of_s
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import DeltaSource
 from services.warehouse.domain.wire import Refused
-from services.warehouse.postgres.trouble import Trouble
+from services.warehouse.patience import look_for_ever
 from services.warehouse.relations import by_relation, columns_of, key_of
 
 log = structlog.get_logger()
@@ -38,19 +38,18 @@ class DeltaConnector:
         self._behind: dict[str, int] = {}
 
     async def run(self) -> None:
-        """Look for new versions for ever; storage that is away is tried again, with patience."""
-        trouble = Trouble()
-        while True:
-            try:
-                await self._look()
-                trouble.over()
-                wait: float = self._source.poll_seconds
-            except StorageAway as error:
-                wait = trouble.met(error)
-                self._tools.standing.state = "waiting"
-                self._tools.standing.reason = f"the storage is away: {error}"
-                log.warning("the storage is away", error=str(error), retry_in_s=wait)
-            await asyncio.sleep(wait)
+        """Look for new versions for ever.
+
+        Raises:
+            Blocked: a person must decide.
+        """
+        await look_for_ever(
+            self._look,
+            every_s=self._source.poll_seconds,
+            away=StorageAway,
+            what="the storage",
+            standing=self._tools.standing,
+        )
 
     async def _look(self) -> None:
         """Once at each table, until nothing of it is new."""

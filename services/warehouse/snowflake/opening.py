@@ -35,6 +35,11 @@ class Table:
     """Columns that the models use; those of `read` are there."""
 
     @property
+    def created(self) -> int:
+        """Microseconds since 1970."""
+        return self.found.created
+
+    @property
     def present(self) -> tuple[str, ...]:
         return tuple(sorted(column.name for column in self.read.columns))
 

@@ -79,7 +79,6 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
     {
         "table_missing": "there is no such table or view in the database of the source, or the role"
         " may not see it",
-        "table_recreated": f"it was made anew, and what became of its rows is not known: {AGAIN}",
         "not_a_table": "it is a view, and the mode time_travel would compare it with itself: take"
         " the mode changes, or model the tables behind it",
         "history_expired": "changes that were not read yet are older than what the table keeps"

@@ -6,6 +6,7 @@ Everything else goes to the emulator as it came.
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -114,21 +115,23 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-def install_extensions(packages: Path) -> None:
+def install_extensions() -> None:
     """Into the home of this process, for the emulator loads them and cannot fetch them."""
+    packages = Path(duckdb.__file__).parent.parent
     installing = duckdb.connect()
     for extension in sorted(packages.glob("duckdb_extension_*/**/*.duckdb_extension")):
         installing.install_extension(str(extension))
 
 
+def main(port: str, directory: str, project: str) -> None:
+    os.environ["HOME"] = directory
+    install_extensions()
+    settings.data_dir, settings.default_project_id = Path(directory), project
+    TABLE_OPTIONS["enable_change_history"] = Option(
+        "enableChangeHistory", "BOOL", render=lambda value: str(value).lower()
+    )
+    uvicorn.run(Taught(), host="127.0.0.1", port=int(port), log_level="warning")
+
+
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["install"]:
-            install_extensions(Path(duckdb.__file__).parent.parent)
-        case ["serve", port, directory, project]:
-            settings.data_dir = Path(directory)
-            settings.default_project_id = project
-            TABLE_OPTIONS["enable_change_history"] = Option(
-                "enableChangeHistory", "BOOL", render=lambda value: str(value).lower()
-            )
-            uvicorn.run(Taught(), host="127.0.0.1", port=int(port), log_level="warning")
+    main(*sys.argv[1:])

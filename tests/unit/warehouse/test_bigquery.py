@@ -26,9 +26,7 @@ from pydantic import ValidationError
 
 from services.runtime.secrets import UnresolvedSecret
 from services.runtime.stage import Blocked
-from services.warehouse.bigquery.client import Answer, Session, label
-from services.warehouse.bigquery.connector import _changes, _told
-from services.warehouse.bigquery.position import TableState
+from services.warehouse.bigquery.client import Session, label
 from services.warehouse.bigquery.trouble import BigQueryAway, understood
 from services.warehouse.domain.bigquery.statements import (
     AT,
@@ -46,6 +44,8 @@ from services.warehouse.domain.feed import FeedRow, Shape
 from services.warehouse.domain.source import BigQuerySource
 from services.warehouse.domain.wire import Refused
 from services.warehouse.extras import extra
+from services.warehouse.intervals import TableState, changes
+from services.warehouse.intervals import told as told_by
 
 READ = Read(("acme", "crm", "customers"), ("id", "plan"), ("id",))
 BEGIN, END = 1_767_315_845_123_456, 1_767_315_905_000_000
@@ -205,8 +205,9 @@ def test_s10_what_cannot_be_read_names_its_column_and_no_value(
 
 
 def test_s10_an_operation_that_nobody_knows_is_rejected() -> None:
-    (found,) = feed(page(("RENAME", 1, 1, "a")), columns_of(FEED_SCHEMA), relation="r", read_at=9)
-    assert found == Refused("r", "unknown_op", None, 9)
+    (found,) = feed(page(("RENAME", 1, 1, "a")), columns_of(FEED_SCHEMA))
+    assert isinstance(found, Undecodable)
+    assert found.rejected.reason == "unknown_op"
 
 
 def test_s2_the_fingerprint_is_of_names_and_types_and_not_of_their_order() -> None:
@@ -229,8 +230,8 @@ def page(*told: tuple[str, int, int | None, str]) -> dict[str, Any]:
 
 
 def said(*told: tuple[str, int, int | None, str]) -> list[tuple[str, Any, Any]]:
-    read = feed(page(*told), columns_of(FEED_SCHEMA), relation="r", read_at=0)
-    found = _changes([row for row in read if isinstance(row, FeedRow)], SHAPE)
+    read = feed(page(*told), columns_of(FEED_SCHEMA))
+    found = changes([row for row in read if isinstance(row, FeedRow)], SHAPE)
     return [(c.op, _plan(c.before), _plan(c.after)) for c in found if isinstance(c, Change)]
 
 
@@ -278,12 +279,15 @@ def test_s6_where_a_page_ends_says_nothing(
     held: list[FeedRow] = []
     found: list[Change | Refused] = []
     for start, stop in pairwise(cuts):
-        answer = Answer(columns_of(FEED_SCHEMA), page(*told[start:stop]))
-        more, held = _told(answer, SHAPE, held)
+        more, held = told_by(read(told[start:stop]), SHAPE, held)
         found += more
-    found += _changes(held, SHAPE)
-    whole, rest = _told(Answer(columns_of(FEED_SCHEMA), page(*told)), SHAPE, [])
-    assert told_of(found) == told_of([*whole, *_changes(rest, SHAPE)])
+    found += changes(held, SHAPE)
+    whole, rest = told_by(read(told), SHAPE, [])
+    assert told_of(found) == told_of([*whole, *changes(rest, SHAPE)])
+
+
+def read(told: Sequence[tuple[str, int, int, str]]) -> list[FeedRow | Undecodable]:
+    return list(feed(page(*told), columns_of(FEED_SCHEMA)))
 
 
 def told_of(found: Sequence[Change | Refused]) -> list[Any]:
@@ -301,21 +305,21 @@ def state(at: int, end: int | None = None) -> TableState:
 @pytest.mark.parametrize(
     ("at", "limit", "step", "expected"),
     [
-        (0, 100, timedelta(microseconds=30), 30),
-        (90, 100, timedelta(microseconds=30), 100),
+        (0, 100, 30, 30),
+        (90, 100, 30, 100),
         (0, 100, None, 100),
         (100, 100, None, None),
-        (200, 100, timedelta(microseconds=30), None),
+        (200, 100, 30, None),
     ],
 )
 def test_s6_an_interval_ends_after_a_step_or_at_the_limit(
-    at: int, limit: int, step: timedelta | None, expected: int | None
+    at: int, limit: int, step: int | None, expected: int | None
 ) -> None:
     assert state(at).next_end(limit, step) == expected
 
 
 def test_s6_an_interval_that_was_begun_keeps_its_end() -> None:
-    assert state(0, end=7).next_end(100, timedelta(days=1)) == 7
+    assert state(0, end=7).next_end(100, 1) == 7
 
 
 def test_s6_the_end_lies_eleven_minutes_back_and_a_call_spans_a_day_both_settable() -> None:

@@ -40,9 +40,9 @@ from services.warehouse.domain.snowflake.statements import (
 from services.warehouse.domain.snowflake.values import Column, row_of, type_name
 from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.extras import extra
+from services.warehouse.intervals import TableState
 from services.warehouse.snowflake.client import Found, connection_parameters
 from services.warehouse.snowflake.opening import _column
-from services.warehouse.snowflake.position import TableState
 from services.warehouse.snowflake.trouble import SnowflakeAway, understood
 
 BEGIN, END = 1_790_000_000_000_000, 1_790_000_300_000_001
@@ -260,9 +260,9 @@ def test_s5_the_end_of_an_interval_stays_until_it_is_read() -> None:
     state = TableState(
         generation=1, mode="changes", created=0, epoch=1, wanted=(), present=(), at=100
     )
-    assert (state.next_end(100), state.next_end(200)) == (None, 200)
+    assert (state.next_end(100, None), state.next_end(200, None)) == (None, 200)
     state.end = 150
-    assert (state.next_end(100), state.next_end(200)) == (150, 150)
+    assert (state.next_end(100, None), state.next_end(200, None)) == (150, 150)
 
 
 REFUSALS: list[tuple[Error, str]] = [

@@ -18,7 +18,6 @@ from services.warehouse.domain.bigquery.statements import AT, KIND
 from services.warehouse.domain.change import Note, Undecodable
 from services.warehouse.domain.feed import FeedRow, Kind
 from services.warehouse.domain.json_input import clean, parse
-from services.warehouse.domain.wire import Refused
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,26 +67,15 @@ def rows(page: Mapping[str, Any], columns: Sequence[Column]) -> Iterator[Row | U
             yield error
 
 
-def feed(
-    page: Mapping[str, Any], columns: Sequence[Column], *, relation: str, read_at: int
-) -> Iterator[FeedRow | Refused]:
+def feed(page: Mapping[str, Any], columns: Sequence[Column]) -> Iterator[FeedRow | Undecodable]:
     """The rows of a page of an interval."""
     for row in rows(page, columns):
         if isinstance(row, Undecodable):
-            yield refused(row, relation, read_at)
+            yield row
             continue
         values, notes = row
         kind, at = _KINDS.get(values.pop(KIND)), values.pop(AT)
-        yield (
-            Refused(relation, "unknown_op", None, read_at)
-            if kind is None
-            else FeedRow(kind, at, values, notes)
-        )
-
-
-def refused(error: Undecodable, relation: str, read_at: int) -> Refused:
-    """A row that cannot be read."""
-    return Refused(relation, error.rejected.reason, error.rejected.column, read_at)
+        yield Undecodable("unknown_op") if kind is None else FeedRow(kind, at, values, notes)
 
 
 _KINDS: Mapping[str, Kind] = MappingProxyType(
