@@ -121,6 +121,7 @@ async def test_s4_7_after_a_failover_it_goes_on_and_after_a_restore_it_does_not(
 async def test_s4_7_another_system_under_the_same_name_blocks(
     reading: Reading, elsewhere: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await execute(reading.clinic.dsn, "insert into crm.customers values (1, 'gold')")
     await _is_read(reading)
     monkeypatch.setenv("CRM_DSN", elsewhere.reader)
     assert await blocked(reading) == "history_changed"
