@@ -27,7 +27,7 @@ reading, lake = postgresql.reading, delta.reading
 dwh, frozen = bigquery_source.reading, snowflake_source.reading
 
 SEED = int(os.environ.get("AFFLUX_SEED", "7"))
-SAMPLES = int(os.environ.get("AFFLUX_AWAITS", "2"))
+SAMPLES = int(os.environ.get("AFFLUX_AWAITS", "1"))
 """Of the awaits; each where there are fewer."""
 MORE = 4
 """Awaits behind the end of the work, in which it waits for what comes."""

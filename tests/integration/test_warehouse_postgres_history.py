@@ -31,7 +31,7 @@ from tests.integration.test_warehouse_postgres_trouble import blocked
 
 __all__ = ["clinic", "reading"]
 
-CRASHES = 4
+CRASHES = 2
 BOTH_VERSIONS = pytest.mark.parametrize("machine", ["18", "15"], indirect=True)
 
 

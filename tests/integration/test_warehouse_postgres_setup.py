@@ -107,7 +107,6 @@ async def test_s4_1_each_failure_is_named_with_its_remedy(
     assert all(problem.sentence and problem.remedy for problem in problems)
 
 
-@BOTH_VERSIONS
 @pytest.mark.parametrize(("statements", "reasons"), WRITABLE.values(), ids=WRITABLE)
 async def test_s4_2_what_makes_the_customers_writes_fail_is_told(
     clinic: Clinic, statements: Sequence[str], reasons: set[str]
