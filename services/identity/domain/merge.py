@@ -65,14 +65,23 @@ def plan_links(
     stands. The event must carry at least one identifier.
     """
     remaining = tuple(i for i in carried.identifiers if i not in refused)
-    stated = tuple(i for i in _stated(remaining, carried.previous, graph) if i not in refused)
+    said = _stated(carried.identifiers, carried.previous, graph)
+    stated = tuple(i for i in said if i not in refused)
     held = {i: graph.holder(i) for i in (*remaining, *stated)}
     refusals: list[Refusal] = []
     while (breach := _breach(held, stated, limits)) is not None:
         reason, dropped = breach
         refusals += [Refusal(i, reason) for i in dropped]
         held = {i: holder for i, holder in held.items() if i not in dropped}
-    return _plan(held, graph, tuple(refusals))
+    return _plan(held or _strongest(carried, graph), graph, tuple(refusals))
+
+
+def _strongest(carried: Carried, graph: Graph) -> Held:
+    """Where all was left out before: still the event is somebody's."""
+    all_of_it = carried.identifiers + carried.previous
+    known = [i for i in all_of_it if graph.holder(i) is not None]
+    strongest = (known or all_of_it)[0]
+    return {strongest: graph.holder(strongest)}
 
 
 def apply(plan: Plan, graph: Graph, created_at: int) -> None:
@@ -129,10 +138,10 @@ def _breach(
 
 
 def _last_new(held: Held) -> Sequence[Identifier]:
-    """The weakest identifier that nobody holds; a previous id takes its mark along."""
+    """The weakest identifier that nobody holds; an alias that is refused leaves no mark."""
     new = [i for i, holder in held.items() if holder is None]
-    last = [i for i in new if i.type != ALIAS][-1]
-    return [last, *(i for i in new if i.type == ALIAS and i.value == last.value)]
+    marks = [i for i in new if i.type == ALIAS]
+    return [[i for i in new if i.type != ALIAS][-1], *marks]
 
 
 def _size(counts: Mapping[str, int]) -> int:

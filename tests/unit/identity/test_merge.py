@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.records import Identifier
-from services.identity.domain.batch import Incoming
+from services.identity.domain.batch import Incoming, resolve_batch
 from services.identity.domain.extract import Carried
 from services.identity.domain.ids import profile_id
 from services.identity.domain.merge import plan_links
@@ -167,6 +167,17 @@ def test_s2_4_a_previous_id_that_a_cap_refuses_leaves_no_mark() -> None:
     world = World(limits(max_identifiers=2)).play(event("u1 e1"), event("u1", previous="x1"))
     assert world.groups() == {frozenset({"user_id:u1", "email:e1"})}
     assert not [held for held in world.snapshot.graph.holders if held.type == ALIAS]
+
+
+def test_s2_4_an_alias_of_which_all_was_refused_goes_where_it_went_before() -> None:
+    full = limits(max_identifiers=3)
+    world = World(full).play(event("u1", previous="x1"), event("u1 e1"), event("u2"))
+    stated = Incoming(Carried((Identifier("user_id", "x1"),), (identifier("u2"),)), "web", "m", 9)
+    went = [resolve_batch([stated], world.snapshot, full)[0][0].profile_id for _ in range(2)]
+    assert went == [world.profile_of("u1")] * 2
+    other = Incoming(Carried((Identifier("user_id", "x1"), identifier("e5"))), "web", "n", 9)
+    world.play(event("e5"), other)
+    assert resolve_batch([stated], world.snapshot, full)[0][0].profile_id == world.profile_of("e5")
 
 
 def test_s2_4_other_identifiers_of_an_alias_are_under_the_limits() -> None:
