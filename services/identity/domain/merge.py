@@ -65,8 +65,7 @@ def plan_links(
     stands. The event must carry at least one identifier.
     """
     remaining = tuple(i for i in carried.identifiers if i not in refused)
-    said = _stated(carried.identifiers, carried.previous, graph)
-    stated = tuple(i for i in said if i not in refused)
+    stated = tuple(i for i in _stated(remaining, carried.previous, graph) if i not in refused)
     held = {i: graph.holder(i) for i in (*remaining, *stated)}
     refusals: list[Refusal] = []
     while (breach := _breach(held, stated, limits)) is not None:
@@ -78,7 +77,8 @@ def plan_links(
 
 def _strongest(carried: Carried, graph: Graph) -> Held:
     """Where all was left out before: still the event is somebody's."""
-    all_of_it = carried.identifiers + carried.previous
+    marks = tuple(mark_of(i) for i in carried.identifiers if i.type == USER_ID)
+    all_of_it = carried.identifiers + marks + carried.previous
     known = [i for i in all_of_it if graph.holder(i) is not None]
     strongest = (known or all_of_it)[0]
     return {strongest: graph.holder(strongest)}

@@ -180,6 +180,11 @@ def test_s2_4_an_alias_of_which_all_was_refused_goes_where_it_went_before() -> N
     assert resolve_batch([stated], world.snapshot, full)[0][0].profile_id == world.profile_of("e5")
 
 
+def test_s2_4_a_mark_does_not_bring_back_a_user_who_was_refused() -> None:
+    world = World().play(event("u6 u3"), event("u4", previous="u3"), event("u6 u3"))
+    assert not world.together("u6", "u4")
+
+
 def test_s2_4_other_identifiers_of_an_alias_are_under_the_limits() -> None:
     world = World().play(event("u1"), event("u2"), event("u3 a3"))
     world.play(event("u2 a3", previous="u1"))
