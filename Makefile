@@ -33,8 +33,8 @@ check: setup ## format, lint, types, import walls; changes nothing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup ## every test, on a real broker and database
-	$(BIN)/pytest $(ARGS)
+test: setup ## every test, on real brokers and databases, two files at a time
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 30 $(ARGS)
 
 soak: setup ## 20 000 state machines of the segmenter, as many histories of everything random, a death at every await: hours
 	AFFLUX_MACHINES=20000 AFFLUX_EXAMPLES=20000 AFFLUX_AWAITS=1000000 $(BIN)/pytest tests/unit/segmenter tests/unit/identity tests/integration/test_convergence.py tests/integration/test_warehouse_awaits.py $(ARGS)
