@@ -99,9 +99,9 @@ def finish(bootstrap: str, transactional_id: str) -> int:
 
 
 async def _finish(bootstrap: str, transactional_id: str) -> int:
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, client_id="afflux-unfinished")
     deadline = time.monotonic() + PATIENCE_S
     while True:
+        client = AIOKafkaClient(bootstrap_servers=bootstrap, client_id="afflux-unfinished")
         try:
             await client.bootstrap()
             return await _ended(client, bootstrap, transactional_id)
