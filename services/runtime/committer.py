@@ -14,12 +14,15 @@ from services.runtime.partitions import Partitions
 from services.runtime.position import FORMAT, LOCAL_KEY, POSITION_KEY, Local, Position, encode
 from services.runtime.settings import RuntimeSettings
 from services.runtime.unfinished import finish, transactional_producer
+from services.runtime.watchdog import Watchdog
 
 log = structlog.get_logger()
 
 COMMIT_TIMEOUT_S = 20
 ABORT_TIMEOUT_S = 5
 AHEAD_TIMEOUT_S = 20
+LONGEST_S = 60.0
+"""A transaction that takes longer hangs in the client: the process ends, its successor goes on."""
 
 _GAPLESS = frozenset(topic.name for topic in TOPICS if not topic.transactional)
 
@@ -82,6 +85,7 @@ class Committer:
         self._config = producer_config(stage, settings)
         self._producer = transactional_producer(self._config, COMMIT_TIMEOUT_S)
         self._ahead = Ahead(settings)
+        self._watchdog = Watchdog(LONGEST_S)
 
     def commit(self, transaction: Transaction, moved: set[int], membership: object) -> None:
         """State, outputs and positions together or not at all.
@@ -94,11 +98,12 @@ class Committer:
         """
         touched = moved | transaction.overlays.keys() or {min(self._partitions.owned)}
         self._ahead.write([o for o in transaction.outputs if o[0] in _GAPLESS])
-        try:
-            ends = self._transact(transaction, touched, membership)
-        except KafkaException as error:
-            self._abort(error.args[0])
-            raise
+        with self._watchdog.lasting():
+            try:
+                ends = self._transact(transaction, touched, membership)
+            except KafkaException as error:
+                self._abort(error.args[0])
+                raise
         self._write(transaction, ends)
         transaction.count()
 

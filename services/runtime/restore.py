@@ -3,11 +3,14 @@
 The markers of one transaction reach the changelog and the offsets at different moments. So the
 changelog is read until the position in it equals the committed offset, never just to its end. And
 transactions without a new record (timers, ticks) change the state at the same offset, so that the
-number of the transaction, which travels as the offset's metadata, must be equal too.
+number of the transaction, which travels as the offset's metadata, must be equal too. A local copy
+that is ahead of it holds a transaction that the broker acknowledged and then took back
+(`unfinished.py`).
 """
 
 import time
 
+import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from services.runtime.kafka import reader
@@ -22,6 +25,8 @@ from services.runtime.position import (
     encode,
 )
 from services.runtime.store import PartitionStore
+
+log = structlog.get_logger()
 
 PATIENCE_S = 60
 STALE_S = 12 * 3600
@@ -52,6 +57,10 @@ def restore(
     position = decode_position(store.get(POSITION_KEY))
     if position.equals(committed):
         return position
+    if committed.cycle is not None and position.cycle > committed.cycle:
+        log.warning("the local copy holds what was taken back: it is made anew")
+        store.wipe()
+        local, position = Local(0, 0.0), decode_position(store.get(POSITION_KEY))
     consumer = Consumer(reader(bootstrap))
     try:
         consumer.assign([TopicPartition(changelog, partition, local.changelog_next)])

@@ -202,21 +202,32 @@ async def _end(client: Any, one: Hanging, is_commit: bool) -> None:
 
 
 def outcome(decisions: Sequence[Decision], one: Hanging) -> bool:
-    """Whether it was committed: by the last decision that was about its partition, for a later one
-    would have ended it.
+    """Whether the marker that is missing is that of a commit: as the last decision about the
+    partition says, for a later one would have ended it.
+
+    But where a later transaction was taken back in another of its partitions, the one that hung
+    there was taken back with it; then it is taken back as a whole, and decided again.
 
     Raises:
-        Undecided: there is none.
+        Undecided: there is no decision.
     """
-    for decision in reversed(decisions):
-        place = (one.topic, one.partition)
-        if decision.producer_id == one.producer_id and place in decision.partitions:
-            return decision.is_commit
-    raise Undecided(
-        f"{one.topic} {one.partition}: a transaction hangs and its coordinator's log no longer says"
-        " how it ended. `kafka-transactions.sh find-hanging` names it, `abort` ends it; what it"
-        " held is then decided again"
+    own = [each for each in decisions if each.producer_id == one.producer_id]
+    place = (one.topic, one.partition)
+    last = max((n for n, each in enumerate(own) if place in each.partitions), default=None)
+    if last is None:
+        raise Undecided(
+            f"{one.topic} {one.partition}: a transaction hangs and its coordinator's log no longer"
+            " says how it ended. `kafka-transactions.sh find-hanging` names it, `abort` ends it;"
+            " what it held is then decided again"
+        )
+    return own[last].is_commit and not any(
+        _is_taken_back(own[last + 1 :], other) for other in own[last].partitions
     )
+
+
+def _is_taken_back(later: Sequence[Decision], place: tuple[str, int]) -> bool:
+    following = next((each for each in later if place in each.partitions), None)
+    return following is not None and not following.is_commit
 
 
 def decisions_in_log(bootstrap: str, transactional_id: str) -> list[Decision]:

@@ -40,11 +40,18 @@ def test_the_last_decision_about_the_partition_counts() -> None:
     decisions = [
         Decision(3, False, frozenset({("t", 0)})),
         Decision(3, True, frozenset({("t", 0), ("t", 1)})),
-        Decision(3, False, frozenset({("t", 1)})),
         Decision(4, False, frozenset({("t", 0)})),
     ]
     assert outcome(decisions, hanging("t", 0)) is True
-    assert outcome(decisions, hanging("t", 1)) is False
+    assert outcome(decisions[:1], hanging("t", 0)) is False
+
+
+def test_what_hung_where_a_later_transaction_was_taken_back_is_taken_back_as_a_whole() -> None:
+    committed = Decision(3, True, frozenset({("t", 0), ("t", 1)}))
+    again = Decision(3, True, frozenset({("t", 1)}))
+    taken_back = Decision(3, False, frozenset({("t", 1)}))
+    assert outcome([committed, taken_back], hanging("t", 0)) is False
+    assert outcome([committed, again, taken_back], hanging("t", 0)) is True
 
 
 def test_without_a_decision_a_person_is_asked() -> None:
