@@ -5,14 +5,17 @@ from pathlib import Path
 from uuid import uuid4
 
 from confluent_kafka import Consumer, TopicPartition
+from msgspec.structs import replace
 
 from schemas.records import Tick
 from schemas.topics import EVENTS, PROFILE_EVENTS, Topic
 from services.runtime.health import Health
 from services.runtime.kafka import reader
+from services.runtime.position import POSITION_KEY, decode_position, encode
 from services.runtime.processor import Worker
 from services.runtime.settings import RuntimeSettings
 from services.runtime.stage import Cycle, Received, State
+from services.runtime.store import PartitionStore
 from tests.integration.conftest import KafkaAddress
 from tests.integration.counting_workers import wait_until
 from tests.integration.topics import recreate_topics
@@ -81,6 +84,24 @@ def test_r2_state_that_changed_without_input_is_restored_too(
         state_dir = tmp_path / directory
         live(stage, RuntimeSettings(kafka_bootstrap=kafka.bootstrap, state_dir=state_dir))
         assert stage.number == number
+
+
+def test_r2_a_local_copy_of_what_the_broker_has_taken_back_is_made_anew(
+    kafka: KafkaAddress, tmp_path: Path
+) -> None:
+    """An acknowledged transaction whose end the broker forgot may be taken back with the next."""
+    recreate_topics(kafka.bootstrap, (EVENTS, PROFILE_EVENTS), 2)
+    stage = Remembering()
+    settings = RuntimeSettings(kafka_bootstrap=kafka.bootstrap, state_dir=tmp_path)
+    live(stage, settings)
+    store = PartitionStore(tmp_path / f"{stage.name}-{settings.worker}" / "0")
+    position = decode_position(store.get(POSITION_KEY))
+    ahead = replace(position, cycle=position.cycle + 1)
+    store.write({POSITION_KEY: encode(ahead), b"number": b"9"})
+    store.close()
+    stage.committed_cycles = 0
+    live(stage, settings)
+    assert stage.number == 2
 
 
 def live(stage: Ticking, settings: RuntimeSettings) -> None:
