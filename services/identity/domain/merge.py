@@ -76,9 +76,9 @@ def plan_links(
 
 
 def _strongest(carried: Carried, graph: Graph) -> Held:
-    """Where all was left out before: still the event is somebody's."""
+    """Where all was left out before: still the event is somebody's, by a mark the first time."""
     marks = tuple(mark_of(i) for i in carried.identifiers if i.type == USER_ID)
-    all_of_it = carried.identifiers + marks + carried.previous
+    all_of_it = marks + carried.identifiers + carried.previous
     known = [i for i in all_of_it if graph.holder(i) is not None]
     strongest = (known or all_of_it)[0]
     return {strongest: graph.holder(strongest)}

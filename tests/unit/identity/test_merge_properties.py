@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.identity.domain.batch import Changes, Incoming, Resolved, resolve_batch
@@ -182,8 +182,21 @@ def test_s6_every_refusal_is_explained_and_the_rest_is_a_union_find(
     assert world.groups() == {frozenset(held) for held, _ in naive.people}
 
 
+def told(*events: str) -> list[Incoming]:
+    """`u4←u1` is an alias."""
+    parts = [each.partition("←") for each in events]
+    return [event(new, at=at, previous=old or None) for at, (new, _, old) in enumerate(parts)]
+
+
+ALL_LEFT_OUT_BUT_A_MARK = told(
+    *("e1 u7", "p8 e2 u6", "u4←u1", "p4 a4 a7", "u2←a2", "u7", "u4←a4", "e7 e5 p1", "u4←u6"),
+    *("p2", "u1 a8 p5 u2", "a1", "p1 e4 u4", "p8 e2 u6", "u1 a8 p5 u2", "u1 a8 p5 u2"),
+)
+
+
 @RELAXED
 @given(history=histories(), size=st.integers(1, 30))
+@example(history=ALL_LEFT_OUT_BUT_A_MARK, size=1)
 def test_s3_what_is_replayed_is_decided_as_before(history: list[Incoming], size: int) -> None:
     tight = limits(email=2, phone=1, anonymous_id=3, max_merges=3, max_identifiers=8)
     world = World(tight)
