@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from schemas.records import Identifier
@@ -76,9 +77,10 @@ def plan_links(
 
 
 def _strongest(carried: Carried, graph: Graph) -> Held:
-    """Where all was left out before: still the event is somebody's, by a mark the first time."""
-    marks = tuple(mark_of(i) for i in carried.identifiers if i.type == USER_ID)
-    all_of_it = marks + carried.identifiers + carried.previous
+    """Where all was left out before: still the event is somebody's. A user id that nobody holds may
+    have a mark, and that of the strongest was what remained the first time."""
+    marked = [(i, mark_of(i)) if i.type == USER_ID else (i,) for i in carried.identifiers]
+    all_of_it = (*chain.from_iterable(marked), *carried.previous)
     known = [i for i in all_of_it if graph.holder(i) is not None]
     strongest = (known or all_of_it)[0]
     return {strongest: graph.holder(strongest)}
