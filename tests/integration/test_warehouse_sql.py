@@ -31,7 +31,6 @@ from services.warehouse.sql.progress import Progress, Progresses
 from tests.integration.conftest import KafkaAddress, PostgresAddress
 from tests.integration.customer_database import (
     PASSWORD,
-    ROLE,
     TENANT_KEY,
     Replica,
     Source,
@@ -65,6 +64,10 @@ class Database(Protocol):
     async def execute(self, *statements: str) -> None: ...
 
     async def fetch(self, query: str) -> list[Any]: ...
+
+
+ROLE = "afflux_models"
+"""Not that of the suites which follow the log: roles are the whole server's."""
 
 
 class PostgresDatabase:
