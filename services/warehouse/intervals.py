@@ -25,6 +25,7 @@ from services.warehouse.domain.feed import (
     whole_keys,
 )
 from services.warehouse.domain.model import Model
+from services.warehouse.domain.source import AGAIN
 from services.warehouse.domain.wire import Refused
 from services.warehouse.relations import by_relation
 
@@ -183,8 +184,7 @@ class Intervals(Generic[T]):
             return await self._begin(history, table, limit, known)
         raise Blocked(
             "table_recreated",
-            f"{table.relation} was made anew, and what became of its rows is not known: raise"
-            " `generation` of the source to have its tables read anew",
+            f"{table.relation} was made anew, and what became of its rows is not known: {AGAIN}",
         )
 
     def _goes_on(self, table: T, known: TableState) -> bool:

@@ -20,6 +20,13 @@ def columns_of(models: Sequence[Model]) -> tuple[str, ...]:
     return tuple(sorted(used | set(key_of(models))))
 
 
+def key_missing(relation: str, column: str | None) -> Blocked:
+    """A model's key is not whole in its table."""
+    return Blocked(
+        "key_column_missing", f"{relation} has no column {column}, which its model names in the key"
+    )
+
+
 def key_of(models: Sequence[Model]) -> tuple[str, ...]:
     """
     Raises:

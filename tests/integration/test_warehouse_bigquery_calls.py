@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from services.warehouse.bigquery.client import Session
-from services.warehouse.bigquery.trouble import BigQueryAway
 from services.warehouse.domain.source import BigQuerySource
+from services.warehouse.patience import SourceAway
 from tests.integration.customer_database import until
 
 JOBS = "/bigquery/v2/projects/acme/jobs"
@@ -172,7 +172,7 @@ async def test_s6_denied_access_is_told_without_what_bigquery_says_of_it(
     api: Api, endpoint: str
 ) -> None:
     api.refusal = (403, "accessDenied")
-    with pytest.raises(BigQueryAway) as found:
+    with pytest.raises(SourceAway) as found:
         await asked(session(endpoint))
     assert found.value.sqlstate == "42501"
     assert "ann@example.com" not in str(found.value)

@@ -15,10 +15,11 @@ from google.oauth2.service_account import Credentials as ServiceAccount
 
 from services.runtime.secrets import UnresolvedSecret, resolve
 from services.runtime.stage import Blocked
-from services.warehouse.bigquery.trouble import BigQueryAway, understood
+from services.warehouse.bigquery.trouble import understood
 from services.warehouse.domain.bigquery.statements import NOW
 from services.warehouse.domain.bigquery.values import Column, columns_of
 from services.warehouse.domain.source import BigQuerySource
+from services.warehouse.patience import SourceAway
 
 T = TypeVar("T")
 Page = Mapping[str, Any]
@@ -99,7 +100,7 @@ class Session:
 
         Raises:
             Blocked: waiting does not help.
-            BigQueryAway: try again.
+            SourceAway: try again.
         """
         id_ = f"afflux_{uuid.uuid4().hex}"
         try:
@@ -143,7 +144,7 @@ class Session:
 
     async def _cancel(self, id_: str) -> None:
         """Nobody waits for it any more, so that it should not cost either."""
-        with suppress(Blocked, BigQueryAway, TimeoutError):
+        with suppress(Blocked, SourceAway, TimeoutError):
             async with asyncio.timeout(CANCEL_S):
                 await self._call("a query", self._client.cancel_job, id_)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from services.runtime.stage import Blocked
 from services.warehouse.bigquery.client import Session
 from services.warehouse.bigquery.opening import Table, check_history, opened
-from services.warehouse.bigquery.trouble import BigQueryAway, history_expired
+from services.warehouse.bigquery.trouble import history_expired
 from services.warehouse.connecting import Tools
 from services.warehouse.domain.bigquery.statements import interval, snapshot
 from services.warehouse.domain.bigquery.values import Row, feed, rows
@@ -42,7 +42,6 @@ class BigQueryConnector:
             await look_for_ever(
                 lambda: self._intervals.look(history),
                 every_s=self._source.poll_seconds,
-                away=BigQueryAway,
                 what="BigQuery",
                 standing=self._standing,
             )

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from services.runtime.secrets import UnresolvedSecret
 from services.runtime.stage import Blocked
 from services.warehouse.bigquery.client import Found, Session
-from services.warehouse.bigquery.trouble import BigQueryAway, history_disabled
-from services.warehouse.domain.asked import Asked, Setup
+from services.warehouse.bigquery.trouble import history_disabled
+from services.warehouse.domain.asked import Asked, Setup, drifted
 from services.warehouse.domain.bigquery.statements import (
     Read,
     enable_history,
@@ -20,7 +20,8 @@ from services.warehouse.domain.feed import Shape
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import BigQuerySource
 from services.warehouse.intervals import SECOND
-from services.warehouse.relations import by_relation, columns_of, key_of
+from services.warehouse.patience import SourceAway
+from services.warehouse.relations import by_relation, columns_of, key_missing, key_of
 
 DAY = 86_400
 
@@ -63,7 +64,7 @@ async def opened(session: Session, source: BigQuerySource, models: Sequence[Mode
 
     Raises:
         Blocked: it cannot be followed.
-        BigQueryAway: try again.
+        SourceAway: try again.
     """
     relation, key, wanted = models[0].origin, key_of(models), columns_of(models)
     if source.mode == "appends" and any(model.rows != "event" for model in models):
@@ -77,10 +78,7 @@ async def opened(session: Session, source: BigQuerySource, models: Sequence[Mode
     if not found.is_table:
         raise Blocked("not_a_table", f"{relation} is a view or the like, which has no history")
     if lacking := [name for name in key if name.lower() not in found.columns]:
-        raise Blocked(
-            "key_column_missing",
-            f"{relation} has no column {lacking[0]}, which its model names in the key",
-        )
+        raise key_missing(relation, lacking[0])
     there = tuple(name for name in wanted if name.lower() in found.columns)
     return Table(relation, found, Read(address, there, key), wanted)
 
@@ -89,7 +87,7 @@ async def check_history(session: Session, source: BigQuerySource, table: Table) 
     """
     Raises:
         Blocked: the table does not keep what the mode reads.
-        BigQueryAway: try again.
+        SourceAway: try again.
     """
     if source.mode != "changes":
         return
@@ -144,14 +142,12 @@ async def _of(
         yield await _cost(session, source, table)
     except Blocked as blocked:
         yield Setup(blocked.reason, str(blocked), _REMEDIES[blocked.reason])
-    except BigQueryAway as error:
+    except SourceAway as error:
         sentence = f"{models[0].origin} cannot be read: {error}"
         yield Setup("unreachable", sentence, _REMEDIES["unreachable"])
     else:
-        for name in table.wanted:
-            if name not in table.read.columns:
-                sentence = f"{table.relation} has no column {name}"
-                yield Setup("schema_drift", sentence, _REMEDIES["schema_drift"], fatal=False)
+        for problem in drifted(table.relation, table.wanted, table.present):
+            yield problem
 
 
 async def _cost(session: Session, source: BigQuerySource, table: Table) -> Setup:
@@ -185,7 +181,6 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
         "billing_disabled": "link a billing account to the project",
         "query_refused": "compare the models with the table",
         "key_column_missing": "mend `key` of the models",
-        "schema_drift": "mend the models: what is mapped from it stays as it is",
         "unreachable": "mend `credentials` or `api_endpoint` of the source, or let the account in",
     }
 )

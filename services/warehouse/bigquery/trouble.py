@@ -8,17 +8,8 @@ from google.api_core.exceptions import GoogleAPICallError, NotFound
 from google.auth.exceptions import GoogleAuthError, TransportError
 
 from services.runtime.stage import Blocked
-
-AGAIN = "raise `generation` of the source to have its tables read anew"
-
-
-class BigQueryAway(OSError):
-    """BigQuery refuses or is not there; trying again may help."""
-
-    def __init__(self, sentence: str, sqlstate: str | None = None) -> None:
-        super().__init__(sentence)
-        self.sqlstate = sqlstate
-        """As PostgreSQL would call it, for whoever counts how long that goes on."""
+from services.warehouse.domain.source import AGAIN
+from services.warehouse.patience import SourceAway
 
 
 @contextmanager
@@ -27,22 +18,22 @@ def understood(relation: str) -> Iterator[None]:
 
     Raises:
         Blocked: waiting does not help; the reason says what a person has to look at.
-        BigQueryAway: anything else.
+        SourceAway: anything else.
     """
     try:
         yield
     except GoogleAPICallError as error:
         raise _meaning(error, relation) from None
     except TransportError as error:
-        raise BigQueryAway(f"no connection ({type(error).__name__})") from None
+        raise SourceAway(f"no connection ({type(error).__name__})") from None
     except GoogleAuthError as error:
         sentence = f"the credentials are refused ({type(error).__name__})"
-        raise BigQueryAway(sentence, "28000") from None
+        raise SourceAway(sentence, "28000") from None
     except (OSError, TimeoutError) as error:
-        raise BigQueryAway(f"no connection ({type(error).__name__})") from None
+        raise SourceAway(f"no connection ({type(error).__name__})") from None
 
 
-def _meaning(error: GoogleAPICallError, relation: str) -> Blocked | BigQueryAway:
+def _meaning(error: GoogleAPICallError, relation: str) -> Blocked | SourceAway:
     code = _reason(error)
     if isinstance(error, NotFound):
         return Blocked("table_missing", f"{relation}: {_SENTENCES['table_missing']}")
@@ -52,7 +43,7 @@ def _meaning(error: GoogleAPICallError, relation: str) -> Blocked | BigQueryAway
         text = str(error).lower()
         marked = (reason for mark, reason in _MARKS if mark in text)
         return _blocked(next(marked, "query_refused"), relation)
-    return BigQueryAway(f"BigQuery says {code}", _SQLSTATES.get(code))
+    return SourceAway(f"BigQuery says {code}", _SQLSTATES.get(code))
 
 
 def _reason(error: GoogleAPICallError) -> str:

@@ -14,11 +14,11 @@ from services.warehouse.connecting import Tools, next_epoch
 from services.warehouse.delta.opening import opened
 from services.warehouse.delta.position import TableState
 from services.warehouse.delta.table import Table, parts
-from services.warehouse.delta.trouble import AGAIN, GONE, StorageAway
+from services.warehouse.delta.trouble import GONE
 from services.warehouse.domain.change import Change
 from services.warehouse.domain.feed import Shape, changes_of, position, row_of_snapshot
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.source import DeltaSource
+from services.warehouse.domain.source import AGAIN, DeltaSource
 from services.warehouse.domain.wire import Refused
 from services.warehouse.patience import look_for_ever
 from services.warehouse.relations import by_relation, columns_of, key_of
@@ -46,7 +46,6 @@ class DeltaConnector:
         await look_for_ever(
             self._look,
             every_s=self._source.poll_seconds,
-            away=StorageAway,
             what="the storage",
             standing=self._tools.standing,
         )

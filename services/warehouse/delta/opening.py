@@ -5,11 +5,11 @@ from types import MappingProxyType
 
 from services.runtime.stage import Blocked
 from services.warehouse.delta.table import FEED, Table
-from services.warehouse.delta.trouble import StorageAway
-from services.warehouse.domain.asked import Asked, Setup
+from services.warehouse.domain.asked import Asked, Setup, drifted
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import DeltaSource
-from services.warehouse.relations import by_relation, columns_of, key_of
+from services.warehouse.patience import SourceAway
+from services.warehouse.relations import by_relation, columns_of, key_missing, key_of
 
 
 def opened(source: DeltaSource, models: Sequence[Model]) -> Table:
@@ -17,7 +17,7 @@ def opened(source: DeltaSource, models: Sequence[Model]) -> Table:
 
     Raises:
         Blocked: it cannot be followed.
-        StorageAway: try again.
+        SourceAway: try again.
         UnresolvedSecret: a reference among the source's options points at nothing.
     """
     relation, key = models[0].origin, key_of(models)
@@ -26,10 +26,7 @@ def opened(source: DeltaSource, models: Sequence[Model]) -> Table:
         raise Blocked("table_missing", f"the source does not say where {relation} is")
     table = Table(relation, address, source.storage_options)
     if lacking := [name for name in key if name not in table.columns]:
-        raise Blocked(
-            "key_column_missing",
-            f"{relation} has no column {lacking[0]}, which its model names in the key",
-        )
+        raise key_missing(relation, lacking[0])
     return table
 
 
@@ -53,14 +50,11 @@ def problems(source: DeltaSource, models: Sequence[Model]) -> Iterator[Setup]:
             table = opened(source, own)
         except Blocked as blocked:
             yield Setup(blocked.reason, str(blocked), _REMEDIES[blocked.reason])
-        except StorageAway as error:
+        except SourceAway as error:
             sentence = f"the storage of {own[0].origin} cannot be reached: {error}"
             yield Setup("unreachable", sentence, _REMEDIES["unreachable"])
         else:
-            for name in columns_of(own):
-                if name not in table.columns:
-                    sentence = f"{table.relation} has no column {name}"
-                    yield Setup("schema_drift", sentence, _REMEDIES["schema_drift"], fatal=False)
+            yield from drifted(table.relation, columns_of(own), table.columns)
 
 
 _REMEDIES: Mapping[str, str] = MappingProxyType(
@@ -69,7 +63,6 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
         "feed_disabled": f"alter table … set tblproperties ({FEED} = true)",
         "feature_unsupported": "switch these features off for the table, and rewrite it",
         "key_column_missing": "mend `key` of the models",
-        "schema_drift": "mend the models: what is mapped from it stays as it is",
         "unreachable": "mend `storage_options` of the source, or let the account in",
     }
 )

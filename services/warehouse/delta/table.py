@@ -13,10 +13,11 @@ from deltalake import DeltaTable
 
 from services.runtime.secrets import resolve
 from services.runtime.stage import Blocked
-from services.warehouse.delta.trouble import AGAIN, understood
+from services.warehouse.delta.trouble import understood
 from services.warehouse.domain.change import Note
 from services.warehouse.domain.delta.values import UNREPRESENTABLE, Form, read
 from services.warehouse.domain.feed import FeedRow
+from services.warehouse.domain.source import AGAIN
 
 KIND, VERSION, AT = "_change_type", "_commit_version", "_commit_timestamp"
 FEED = "delta.enableChangeDataFeed"
@@ -43,7 +44,7 @@ class Table:
         """
         Raises:
             Blocked: it is not there or cannot be followed.
-            StorageAway: try again.
+            SourceAway: try again.
             UnresolvedSecret: a reference among the options points at nothing.
         """
         self.relation = relation
@@ -78,7 +79,7 @@ class Table:
         """When its version was committed, Unix milliseconds.
 
         Raises:
-            Blocked, StorageAway: as for the table.
+            Blocked, SourceAway: as for the table.
         """
         with understood(self.relation):
             return int(self._table.history(1)[0]["timestamp"])
@@ -90,7 +91,7 @@ class Table:
 
         Raises:
             Blocked: the version or its files are gone.
-            StorageAway: try again.
+            SourceAway: try again.
         """
         for batch in self._scan(version, columns):
             yield _rows(batch)
@@ -118,7 +119,7 @@ class Table:
 
         Raises:
             Blocked: the versions or their files are gone.
-            StorageAway: try again.
+            SourceAway: try again.
         """
         wanted = [*map(_quoted, columns), KIND, VERSION]
         for batch in self._feed(first, last, columns=wanted, predicate=self._within(key, buckets)):

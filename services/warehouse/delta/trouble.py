@@ -6,14 +6,11 @@ from contextlib import contextmanager
 from deltalake.exceptions import DeltaProtocolError, TableNotFoundError
 
 from services.runtime.stage import Blocked
+from services.warehouse.domain.source import AGAIN
+from services.warehouse.patience import SourceAway
 
 GONE = frozenset({"table_missing", "version_missing", "files_vacuumed"})
 """Reasons that concern versions that are past; a newer one may still be read."""
-AGAIN = "raise `generation` of the source to have its tables read anew"
-
-
-class StorageAway(OSError):
-    """The storage refuses or is not there; trying again may help."""
 
 
 @contextmanager
@@ -22,7 +19,7 @@ def understood(relation: str) -> Iterator[None]:
 
     Raises:
         Blocked: waiting does not help; the reason says what a person has to look at.
-        StorageAway: anything else.
+        SourceAway: anything else.
     """
     try:
         yield
@@ -37,7 +34,7 @@ def understood(relation: str) -> Iterator[None]:
         for marks, reason, sentence in _MEANINGS:
             if all(mark in text for mark in marks):
                 raise Blocked(reason, f"{relation}: {sentence}: {AGAIN}") from None
-        raise StorageAway(text.partition(":")[0][:80]) from error
+        raise SourceAway(text.partition(":")[0][:80]) from error
 
 
 _MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (

@@ -1,5 +1,6 @@
 """What is asked of the administrator of a customer's system, and what was found there."""
 
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -22,6 +23,18 @@ class Setup:
     """Most often a statement for the administrator; Afflux itself never runs it."""
     fatal: bool = True
     """Whether nothing can be read before it is mended."""
+
+
+def drifted(relation: str, wanted: Iterable[str], there: Container[str]) -> Iterator[Setup]:
+    """Columns that the models of a table use and that it does not have."""
+    for name in wanted:
+        if name not in there:
+            yield Setup(
+                "schema_drift",
+                f"{relation} has no column {name}",
+                "mend the models: what is mapped from it stays as it is",
+                fatal=False,
+            )
 
 
 DEBEZIUM = (

@@ -22,6 +22,10 @@ def _own_kafka(given: Any) -> None:
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 
+AGAIN = "raise `generation` of the source to have its tables read anew"
+"""What a person does where changes were lost."""
+
+
 class WarehouseSource(BaseModel):
     """What all of them have."""
 

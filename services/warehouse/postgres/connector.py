@@ -14,7 +14,7 @@ from services.warehouse.connecting import Tools, next_epoch
 from services.warehouse.domain.change import Undecodable
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.postgres.rows import Wanted
-from services.warehouse.domain.source import PostgresSource
+from services.warehouse.domain.source import AGAIN, PostgresSource
 from services.warehouse.postgres import catalog
 from services.warehouse.postgres.catalog import Decoders, Slot, Table
 from services.warehouse.postgres.checks import problems
@@ -27,13 +27,13 @@ from services.warehouse.postgres.snapshot import TableReader, shown
 from services.warehouse.postgres.stream import Streamer
 from services.warehouse.postgres.trouble import AWAY, Trouble
 from services.warehouse.postgres.watch import (
-    AGAIN,
     TooMuchRetained,
     Watch,
     drop_slot,
     publication_missing,
     slot_lost,
 )
+from services.warehouse.relations import key_missing
 
 log = structlog.get_logger()
 
@@ -217,7 +217,7 @@ class PostgresConnector:
                     tools=self._tools,
                 )
             except Undecodable as error:
-                raise _no_key(relation, error) from None
+                raise key_missing(relation, error.rejected.column) from None
             began = time.monotonic()
             await reader.read(
                 session,
@@ -266,11 +266,3 @@ class PostgresConnector:
 
 def _table_name(relation: str) -> str:
     return f"table:{relation}"
-
-
-def _no_key(relation: str, error: Undecodable) -> Blocked:
-    column = error.rejected.column
-    return Blocked(
-        "key_column_missing",
-        f"{relation} has no column {column}, which its model names in the key",
-    )

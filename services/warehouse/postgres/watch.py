@@ -10,7 +10,7 @@ import structlog
 from services.runtime.stage import Blocked
 from services.warehouse import metrics
 from services.warehouse.connecting import Tools
-from services.warehouse.domain.source import PostgresSource
+from services.warehouse.domain.source import AGAIN, PostgresSource
 from services.warehouse.postgres import catalog
 from services.warehouse.standing import Standing
 
@@ -19,7 +19,6 @@ log = structlog.get_logger()
 LOOK_EVERY_S = 10.0
 SLOT_FREE_S = 0.1
 """Between two looks at whether our own connection has left the slot."""
-AGAIN = "raise `generation` of the source to have its tables read anew"
 
 
 class TooMuchRetained(Exception):

@@ -22,7 +22,8 @@ from services.runtime.stage import Blocked
 from services.warehouse.domain.snowflake.names import folded, meant
 from services.warehouse.domain.snowflake.statements import NOW, describe, show
 from services.warehouse.domain.source import SnowflakeSource
-from services.warehouse.snowflake.trouble import SnowflakeAway, blocked, understood
+from services.warehouse.patience import SourceAway
+from services.warehouse.snowflake.trouble import blocked, understood
 
 T = TypeVar("T")
 
@@ -105,7 +106,7 @@ class Session:
 
         Raises:
             Blocked: waiting does not help.
-            SnowflakeAway: try again.
+            SourceAway: try again.
         """
         cursor = self._connection.cursor()
         try:
@@ -131,14 +132,14 @@ async def session(source: SnowflakeSource) -> AsyncIterator[Session]:
 
     Raises:
         UnresolvedSecret: a reference to a secret points at nothing of use.
-        SnowflakeAway: try again.
+        SourceAway: try again.
     """
     connect = partial(snowflake.connector.connect, **connection_parameters(source))
     connection = await _call(source.id, connect)
     try:
         yield Session(connection, source.rows_at_once)
     finally:
-        with suppress(Blocked, SnowflakeAway, TimeoutError):
+        with suppress(Blocked, SourceAway, TimeoutError):
             async with asyncio.timeout(CANCEL_S):
                 await _call(source.id, partial(connection.close, retry=False))
 

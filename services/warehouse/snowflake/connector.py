@@ -17,7 +17,7 @@ from services.warehouse.intervals import Row as Shown
 from services.warehouse.patience import look_for_ever
 from services.warehouse.snowflake.client import Row, Session, session
 from services.warehouse.snowflake.opening import Table, opened
-from services.warehouse.snowflake.trouble import SnowflakeAway, blocked
+from services.warehouse.snowflake.trouble import blocked
 
 DAY = 86_400 * SECOND
 
@@ -41,7 +41,6 @@ class SnowflakeConnector:
         await look_for_ever(
             self._look,
             every_s=self._source.poll_seconds,
-            away=SnowflakeAway,
             what="Snowflake",
             standing=self._standing,
         )

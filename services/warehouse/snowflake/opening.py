@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from services.runtime.secrets import UnresolvedSecret
 from services.runtime.stage import Blocked
-from services.warehouse.domain.asked import Asked, Setup
+from services.warehouse.domain.asked import Asked, Setup, drifted
 from services.warehouse.domain.feed import Shape
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.snowflake.names import folded, meant, quoted
@@ -19,9 +19,10 @@ from services.warehouse.domain.snowflake.statements import (
 )
 from services.warehouse.domain.snowflake.values import TYPES, Column, fingerprint, type_name
 from services.warehouse.domain.source import SnowflakeSource
-from services.warehouse.relations import by_relation, columns_of, key_of
+from services.warehouse.patience import SourceAway
+from services.warehouse.relations import by_relation, columns_of, key_missing, key_of
 from services.warehouse.snowflake.client import Found, Session, session
-from services.warehouse.snowflake.trouble import SENTENCES, SnowflakeAway, blocked
+from services.warehouse.snowflake.trouble import SENTENCES, blocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ async def opened(asking: Session, source: SnowflakeSource, models: Sequence[Mode
 
     Raises:
         Blocked: it cannot be followed.
-        SnowflakeAway: try again.
+        SourceAway: try again.
     """
     relation, key, wanted = models[0].origin, key_of(models), columns_of(models)
     found = await asking.table(source.address(relation), relation)
@@ -73,10 +74,7 @@ async def opened(asking: Session, source: SnowflakeSource, models: Sequence[Mode
     columns = [column for name in names if (column := _column(name, found, relation)) is not None]
     there = {column.name for column in columns}
     if lacking := [name for name in key if name not in there]:
-        raise Blocked(
-            "key_column_missing",
-            f"{relation} has no column {lacking[0]}, which its model names in the key",
-        )
+        raise key_missing(relation, lacking[0])
     return Table(
         relation, found, Read(found.address, tuple(columns), len(key), source.mode), wanted
     )
@@ -137,7 +135,7 @@ async def problems(source: SnowflakeSource, models: Sequence[Model]) -> Sequence
                 for own in by_relation(models).values()
                 async for problem in _of(asking, source, own)
             ]
-    except (UnresolvedSecret, SnowflakeAway) as error:
+    except (UnresolvedSecret, SourceAway) as error:
         sentence = f"Snowflake cannot be reached: {error}"
         return (Setup("unreachable", sentence, _REMEDIES["unreachable"]),)
 
@@ -155,10 +153,8 @@ async def _of(
     except Blocked as found:
         yield Setup(found.reason, str(found), _REMEDIES[found.reason])
     else:
-        for name in table.wanted:
-            if name not in table.present:
-                sentence = f"{table.relation} has no column {name}"
-                yield Setup("schema_drift", sentence, _REMEDIES["schema_drift"], fatal=False)
+        for problem in drifted(table.relation, table.wanted, table.present):
+            yield problem
 
 
 _REMEDIES: Mapping[str, str] = MappingProxyType(
@@ -172,7 +168,6 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
         "warehouse_missing": "name a `warehouse` in the source, and grant the role its use",
         "column_type": "mend the models, or read a view",
         "key_column_missing": "mend `key` of the models",
-        "schema_drift": "mend the models: what is mapped from it stays as it is",
         "unreachable": "mend `account`, `user` or the secret of the source, or let the role in",
     }
 )

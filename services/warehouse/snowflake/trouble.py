@@ -7,17 +7,8 @@ from types import MappingProxyType
 from snowflake.connector.errors import Error, ProgrammingError
 
 from services.runtime.stage import Blocked
-
-AGAIN = "raise `generation` of the source to have its tables read anew and compared"
-
-
-class SnowflakeAway(OSError):
-    """Snowflake refuses or is not there; trying again may help."""
-
-    def __init__(self, sentence: str, sqlstate: str | None = None) -> None:
-        super().__init__(sentence)
-        self.sqlstate = sqlstate
-        """As PostgreSQL would call it, for whoever counts how long that goes on."""
+from services.warehouse.domain.source import AGAIN
+from services.warehouse.patience import SourceAway
 
 
 @contextmanager
@@ -26,14 +17,14 @@ def understood(relation: str) -> Iterator[None]:
 
     Raises:
         Blocked: waiting does not help; the reason says what a person has to look at.
-        SnowflakeAway: anything else.
+        SourceAway: anything else.
     """
     try:
         yield
     except Error as error:
         raise _meaning(error, relation) from None
     except (OSError, TimeoutError) as error:
-        raise SnowflakeAway(f"no connection ({type(error).__name__})") from None
+        raise SourceAway(f"no connection ({type(error).__name__})") from None
 
 
 def blocked(reason: str, relation: str) -> Blocked:
@@ -41,21 +32,21 @@ def blocked(reason: str, relation: str) -> Blocked:
     return Blocked(reason, f"{relation}: {SENTENCES[reason]}")
 
 
-def _meaning(error: Error, relation: str) -> Blocked | SnowflakeAway:
+def _meaning(error: Error, relation: str) -> Blocked | SourceAway:
     text = str(error.msg).lower()
     for mark, reason in _MARKS:
         if mark in text:
             return blocked(reason, relation)
     if any(mark in text for mark in _DENIED):
-        return SnowflakeAway("the credentials are refused", "28000")
+        return SourceAway("the credentials are refused", "28000")
     number, state = error.errno or 0, error.sqlstate or ""
     if number in _REASONS:
         return blocked(_REASONS[number], relation)
     if number == _INSUFFICIENT_PRIVILEGES:
-        return SnowflakeAway("the role lacks a privilege", "42501")
+        return SourceAway("the role lacks a privilege", "42501")
     if isinstance(error, ProgrammingError) and state[:2] in ("22", "42"):
         return blocked("query_refused", relation)
-    return SnowflakeAway(f"Snowflake says {number:06d} ({type(error).__name__})")
+    return SourceAway(f"Snowflake says {number:06d} ({type(error).__name__})")
 
 
 _MARKS: tuple[tuple[str, str], ...] = (
@@ -82,10 +73,10 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "not_a_table": "it is a view, and the mode time_travel would compare it with itself: take"
         " the mode changes, or model the tables behind it",
         "history_expired": "changes that were not read yet are older than what the table keeps"
-        f" (DATA_RETENTION_TIME_IN_DAYS): {AGAIN}",
+        f" (DATA_RETENTION_TIME_IN_DAYS): {AGAIN} and compared",
         "tracking_disabled": "its change tracking is not enabled: its owner sets CHANGE_TRACKING",
         "tracking_missing": "its change tracking was off for a part of what was not read yet:"
-        f" {AGAIN}",
+        f" {AGAIN} and compared",
         "warehouse_missing": "no warehouse runs the queries: name one in `warehouse` of the source,"
         " and grant the role its use",
         "query_refused": "Snowflake refuses the query: afflux source check",

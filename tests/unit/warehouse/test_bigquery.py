@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from services.runtime.secrets import UnresolvedSecret
 from services.runtime.stage import Blocked
 from services.warehouse.bigquery.client import Session, label
-from services.warehouse.bigquery.trouble import BigQueryAway, understood
+from services.warehouse.bigquery.trouble import understood
 from services.warehouse.domain.bigquery.statements import (
     AT,
     KIND,
@@ -46,6 +46,7 @@ from services.warehouse.domain.wire import Refused
 from services.warehouse.extras import extra
 from services.warehouse.intervals import TableState, changes
 from services.warehouse.intervals import told as told_by
+from services.warehouse.patience import SourceAway
 
 READ = Read(("acme", "crm", "customers"), ("id", "plan"), ("id",))
 BEGIN, END = 1_767_315_845_123_456, 1_767_315_905_000_000
@@ -398,7 +399,7 @@ AWAY: list[tuple[Exception, str | None]] = [
 def test_s6_other_trouble_is_waited_for_and_denied_access_not_for_ever(
     error: Exception, sqlstate: str | None
 ) -> None:
-    with pytest.raises(BigQueryAway) as found, understood("crm.customers"):
+    with pytest.raises(SourceAway) as found, understood("crm.customers"):
         raise error
     assert found.value.sqlstate == sqlstate
 

@@ -41,9 +41,10 @@ from services.warehouse.domain.snowflake.values import Column, row_of, type_name
 from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.extras import extra
 from services.warehouse.intervals import TableState
+from services.warehouse.patience import SourceAway
 from services.warehouse.snowflake.client import Found, connection_parameters
 from services.warehouse.snowflake.opening import _column
-from services.warehouse.snowflake.trouble import SnowflakeAway, understood
+from services.warehouse.snowflake.trouble import understood
 
 BEGIN, END = 1_790_000_000_000_000, 1_790_000_300_000_001
 COLUMNS = (
@@ -319,7 +320,7 @@ AWAY: list[tuple[Exception, str | None]] = [
 
 @pytest.mark.parametrize(("error", "state"), AWAY)
 def test_s4_7_what_may_pass_is_tried_again(error: Exception, state: str | None) -> None:
-    with pytest.raises(SnowflakeAway) as found, understood("crm.customers"):
+    with pytest.raises(SourceAway) as found, understood("crm.customers"):
         raise error
     assert found.value.sqlstate == state
 
