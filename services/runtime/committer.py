@@ -113,7 +113,7 @@ class Committer:
         Raises:
             Undecided, KafkaException: see `unfinished.finish`.
         """
-        finish(self._config["bootstrap.servers"], self._config["transactional.id"])
+        finish(self._config)
 
     def _transact(
         self, transaction: Transaction, touched: set[int], membership: object

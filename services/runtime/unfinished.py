@@ -83,28 +83,29 @@ def transactional_producer(config: Config, timeout_s: float) -> Producer:
     """
     producer = Producer(config)
     producer.init_transactions(timeout_s)
-    finish(config["bootstrap.servers"], config["transactional.id"])
+    finish(config)
     return producer
 
 
-def finish(bootstrap: str, transactional_id: str) -> int:
-    """Write the markers that are missing; how many there were. Call it between transactions, with
+def finish(config: Config) -> None:
+    """Write the markers that are missing of this producer's id. Call it between transactions, with
     the id fenced: nobody else may have one open.
 
     Raises:
         Undecided: a transaction hangs of which nobody knows how it ended.
         KafkaException: the broker does not answer, or refuses.
     """
-    return asyncio.run(_finish(bootstrap, transactional_id))
+    asyncio.run(_finish(config["bootstrap.servers"], config["transactional.id"]))
 
 
-async def _finish(bootstrap: str, transactional_id: str) -> int:
+async def _finish(bootstrap: str, transactional_id: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         client = AIOKafkaClient(bootstrap_servers=bootstrap, client_id="afflux-unfinished")
         try:
             await client.bootstrap()
-            return await _ended(client, bootstrap, transactional_id)
+            await _end_all(client, bootstrap, transactional_id)
+            return
         except (ClientError, _NotYet) as failure:
             if time.monotonic() > deadline:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, str(failure))) from failure
@@ -117,15 +118,14 @@ class _NotYet(Exception):
     """A partition has no leader, or one that is not ready."""
 
 
-async def _ended(client: Any, bootstrap: str, transactional_id: str) -> int:
+async def _end_all(client: Any, bootstrap: str, transactional_id: str) -> None:
     hanging = await _hanging(client, transactional_id)
     if not hanging:
-        return 0
+        return
     decisions = await asyncio.to_thread(decisions_in_log, bootstrap, transactional_id)
     for one in hanging:
         await _end(client, one, outcome(decisions, one))
     log.warning("hanging transactions ended", partitions=len(hanging))
-    return len(hanging)
 
 
 async def _hanging(client: Any, transactional_id: str) -> list[Hanging]:
