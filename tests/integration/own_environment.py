@@ -1,16 +1,48 @@
-"""Environments for servers whose packages clash with ours: made once, for all clones."""
+"""Servers whose packages clash with ours, in environments that are made once for all clones."""
 
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.errors import MissingPrerequisite
 from deploy.local.jars import cache_directory
 
 UV = str(Path(sys.executable).with_name("uv"))
+PATIENCE_S = 60.0
+
+
+@contextmanager
+def running(
+    argv: Sequence[str | Path], directory: Path, ask: Callable[[], object]
+) -> Iterator[None]:
+    """The emulator, once it no longer raises `OSError` when it is asked; its log is kept."""
+    with (directory / "emulator.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+        try:
+            _wait_for(ask, process)
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(ask: Callable[[], object], process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        assert process.poll() is None, "the emulator ended; its log is emulator.log"
+        try:
+            ask()
+        except OSError:
+            assert time.monotonic() < deadline, "the emulator answers"
+            time.sleep(0.1)
+        else:
+            return
 
 
 def python_of(name: str, requirements: Path, *, interpreter: str = sys.executable) -> Path:

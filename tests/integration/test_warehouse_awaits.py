@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.integration import test_warehouse_sql as sql
 from tests.integration.conftest import PostgresAddress
 from tests.integration.customer_database import Source, execute, until
 from tests.integration.dying_connector import Killer, killer
+from tests.integration.table_reading import CUSTOMERS, TableReading
 from tests.integration.test_warehouse_postgres import BOTH_MODES, BOTH_VERSIONS
 
 clinic, server, house = postgresql.clinic, postgresql.server, sql.house
@@ -97,22 +99,28 @@ async def test_s11_queries_killed_at_every_await_equal_their_results(
     assert house.replica.letters == []
 
 
+async def _reading_survives(
+    dying: Killer, reading: TableReading[Any], write: Callable[[], None]
+) -> None:
+    source = reading.source
+    source.source = source.source.model_copy(update={"max_delete_share": 1.0})
+    source.models = (CUSTOMERS.model_copy(update={"identifiers": {"row": ROW}}),)
+    reading.replica.use(source)
+    await _survives(dying, source, lambda: asyncio.to_thread(write), reading.is_equal)
+    assert reading.replica.letters == []
+
+
 async def test_s11_delta_killed_at_every_await_equals_the_table(
     dying: Killer, lake: delta.Reading
 ) -> None:
     rng = random.Random(SEED)
     lake.table.create([(n, f"plan-{n % 5}", n) for n in range(400)])
-    source = lake.source
-    source.source = source.source.model_copy(update={"max_delete_share": 1.0})
-    source.models = (delta.CUSTOMERS.model_copy(update={"identifiers": {"row": ROW}}),)
-    lake.replica.use(source)
 
-    async def write() -> None:
+    def write() -> None:
         for _ in range(2):
-            await asyncio.to_thread(delta.write, lake.table, rng)
+            delta.write(lake.table, rng)
 
-    await _survives(dying, source, write, lake.is_equal)
-    assert lake.replica.letters == []
+    await _reading_survives(dying, lake, write)
 
 
 @pytest.mark.parametrize("dwh", bigquery_source.UNDER_WRITERS, indirect=True, ids=str)
@@ -121,16 +129,7 @@ async def test_s11_bigquery_killed_at_every_await_equals_the_table(
 ) -> None:
     rng = random.Random(SEED)
     dwh.table.create(*((n, f"plan-{n % 5}", n) for n in range(bigquery_source.ROWS)))
-    source = dwh.source
-    source.source = source.source.model_copy(update={"max_delete_share": 1.0})
-    source.models = (bigquery_source.CUSTOMERS.model_copy(update={"identifiers": {"row": ROW}}),)
-    dwh.replica.use(source)
-
-    async def write() -> None:
-        await asyncio.to_thread(bigquery_source.write, dwh.table, rng)
-
-    await _survives(dying, source, write, dwh.is_equal)
-    assert dwh.replica.letters == []
+    await _reading_survives(dying, dwh, lambda: bigquery_source.write(dwh.table, rng))
 
 
 @pytest.mark.parametrize("frozen", [snowflake_source.UNDER_WRITERS], indirect=True, ids=str)
@@ -139,13 +138,4 @@ async def test_s11_snowflake_killed_at_every_await_equals_the_table(
 ) -> None:
     rng = random.Random(SEED)
     frozen.table.create(*((n, f"plan-{n % 5}", n) for n in range(snowflake_source.ROWS)))
-    source = frozen.source
-    source.source = source.source.model_copy(update={"max_delete_share": 1.0})
-    source.models = (snowflake_source.CUSTOMERS.model_copy(update={"identifiers": {"row": ROW}}),)
-    frozen.replica.use(source)
-
-    async def write() -> None:
-        await asyncio.to_thread(snowflake_source.write, frozen.table, rng)
-
-    await _survives(dying, source, write, frozen.is_equal)
-    assert frozen.replica.letters == []
+    await _reading_survives(dying, frozen, lambda: snowflake_source.write(frozen.table, rng))

@@ -1,6 +1,5 @@
 """Tables of BigQuery by change history and by time travel (warehouse-cdc §6)."""
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,35 +10,21 @@ import msgspec
 import pytest
 from google.cloud.bigquery import Table
 
-from services.runtime.stage import Blocked
 from services.warehouse.checkpoints import Checkpoints
-from services.warehouse.domain.change import Change
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import BigQuerySource
-from services.warehouse.domain.wire import decode
 from tests.integration.bigquery_server.server import PROJECT
 from tests.integration.bigquery_tables import SCHEMA, Customers
 from tests.integration.conftest import BigQueryAddress, KafkaAddress, PostgresAddress
 from tests.integration.customer_database import (
-    PATIENCE_S,
     TENANT_KEY,
     Replica,
     Source,
     until,
 )
+from tests.integration.table_reading import CUSTOMERS, TimedReading
 
 ROWS = 300
-CUSTOMERS = Model.model_validate(
-    {
-        "id": "customers",
-        "source": "lake",
-        "relation": "crm.customers",
-        "rows": "profile",
-        "key": ["id"],
-        "identifiers": {"user_id": "id"},
-        "columns": {"plan": "plan", "visits": "visits"},
-    }
-)
 VISITS = Model.model_validate(
     {
         "id": "visits",
@@ -57,40 +42,8 @@ UNDER_WRITERS = [m | {"rows_at_once": 100, "lag_seconds": 1} for m in (TIME_TRAV
 both = pytest.mark.parametrize("reading", [TIME_TRAVEL, CHANGES], indirect=True, ids=str)
 
 
-class Reading:
-    """The source under test, its table and its replica."""
-
-    def __init__(self, source: Source, replica: Replica, table: Customers) -> None:
-        self.source = source
-        self.replica = replica
-        self.table = table
-
-    async def catch_up(self) -> None:
-        """Until all that is in the table now was read, and the replica equals it."""
-        await self.read_all()
-        assert await self.is_equal()
-
-    async def is_equal(self) -> bool:
-        await asyncio.to_thread(self.replica.read)
-        expected = await asyncio.to_thread(self.table.rows)
-        return self.replica.rows(self.source.models[0]) == expected
-
-    async def read_all(self) -> None:
-        """Until all that is in the table now was read, by the checkpoint too."""
-        now = await asyncio.to_thread(self.table.now)
-        async with self.source.running() as task:
-            await until(lambda: self.source.standing.heard_at > now, "everything was read", task)
-        await asyncio.to_thread(self.replica.read)
-
-    async def blocked(self) -> str:
-        """The reason for which a connector stops."""
-        with pytest.raises(Blocked) as found:
-            await asyncio.wait_for(self.source.connector().run(), PATIENCE_S)
-        return found.value.reason
-
-    def again(self, generation: int) -> None:
-        """A person has raised the generation of the source."""
-        self.source.source = self.source.source.model_copy(update={"generation": generation})
+class Reading(TimedReading[Customers]):
+    """One whose checkpoint can be set back."""
 
     async def age(self, **changed: Any) -> None:
         """As if the connector had stood still for so many days."""
@@ -100,10 +53,6 @@ class Reading:
         state = msgspec.msgpack.decode(body)
         state["at"] -= changed.pop("days") * 86_400_000_000
         await checkpoints.save("table:crm.customers", msgspec.msgpack.encode(state | changed))
-
-    def changes(self) -> list[Change]:
-        said = [decode(raw, "lake") for raw in self.replica.raw]
-        return [change for change in said if isinstance(change, Change)]
 
 
 @pytest.fixture
@@ -262,7 +211,7 @@ async def test_s6_history_beyond_the_window_of_the_dataset_blocks(reading: Readi
     await reading.catch_up()
     await reading.age(days=8)
     assert await reading.blocked() == "history_expired"
-    reading.again(2)
+    reading.change(generation=2)
     await reading.catch_up()
 
 
@@ -283,7 +232,7 @@ async def test_s6_a_table_made_anew_blocks_until_a_person_says_so(reading: Readi
     reading.table.drop()
     reading.table.create((1, "b", 1), (2, "b", 2), (3, "c", 3))
     assert await reading.blocked() == "table_recreated"
-    reading.again(2)
+    reading.change(generation=2)
     await reading.catch_up()
 
 

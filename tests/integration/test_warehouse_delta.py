@@ -11,37 +11,18 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.runtime.stage import Blocked
-from services.warehouse.domain.change import Change
-from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import DeltaSource
-from services.warehouse.domain.wire import decode
 from tests.integration.conftest import KafkaAddress, PostgresAddress
 from tests.integration.customer_database import PATIENCE_S, Replica, Source, until
 from tests.integration.delta_tables import FED, Customers, Row
+from tests.integration.table_reading import CUSTOMERS, TableReading
 
 SEED = int(os.environ.get("AFFLUX_SEED", "7"))
 KILLS = 25
-CUSTOMERS = Model.model_validate(
-    {
-        "id": "customers",
-        "source": "lake",
-        "relation": "crm.customers",
-        "rows": "profile",
-        "key": ["id"],
-        "identifiers": {"user_id": "id"},
-        "columns": {"plan": "plan", "visits": "visits"},
-    }
-)
 
 
-class Reading:
-    """The source under test, its table and its replica."""
-
-    def __init__(self, source: Source, replica: Replica, table: Customers) -> None:
-        self.source = source
-        self.replica = replica
-        self.table = table
+class Reading(TableReading[Customers]):
+    """One whose source tells no time."""
 
     async def catch_up(self) -> None:
         """Until the replica equals the table, and the checkpoint says so too."""
@@ -50,24 +31,6 @@ class Reading:
             await until(self.is_equal, "the replica equals the table", task)
             await until(lambda: self.source.standing.heard_at, "the checkpoint is saved", task)
         await asyncio.to_thread(self.replica.read)
-
-    async def is_equal(self) -> bool:
-        await asyncio.to_thread(self.replica.read)
-        return self.replica.rows(self.source.models[0]) == self.table.rows()
-
-    async def blocked(self) -> str:
-        """The reason for which a connector stops."""
-        with pytest.raises(Blocked) as found:
-            await asyncio.wait_for(self.source.connector().run(), PATIENCE_S)
-        return found.value.reason
-
-    def again(self, generation: int) -> None:
-        """A person has raised the generation of the source."""
-        self.source.source = self.source.source.model_copy(update={"generation": generation})
-
-    def changes(self) -> list[Change]:
-        said = [decode(raw, "lake") for raw in self.replica.raw]
-        return [change for change in said if isinstance(change, Change)]
 
 
 @pytest.fixture
@@ -272,7 +235,7 @@ async def test_s7_a_table_that_is_not_there_blocks(reading: Reading) -> None:
 
 async def _released(reading: Reading) -> None:
     """What a person does about it: everything is read anew, and all is well."""
-    reading.again(2)
+    reading.change(generation=2)
     await reading.catch_up()
 
 

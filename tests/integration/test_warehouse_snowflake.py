@@ -9,76 +9,26 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.runtime.stage import Blocked
 from services.warehouse.checking import check
 from services.warehouse.connecting import ChangeWriter
 from services.warehouse.domain.change import Change
-from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import SnowflakeSource
-from services.warehouse.domain.wire import Refused, decode
+from services.warehouse.domain.wire import Refused
 from tests.integration.conftest import KafkaAddress, PostgresAddress
 from tests.integration.customer_database import PATIENCE_S, Replica, Source, until
 from tests.integration.snowflake_server.server import SnowflakeEmulator
 from tests.integration.snowflake_tables import DATABASE, Customers
+from tests.integration.table_reading import CUSTOMERS, TimedReading
 
 ROWS = 300
 PASSWORD = "the reader's secret"
-CUSTOMERS = Model.model_validate(
-    {
-        "id": "customers",
-        "source": "lake",
-        "relation": "crm.customers",
-        "rows": "profile",
-        "key": ["id"],
-        "identifiers": {"user_id": "id"},
-        "columns": {"plan": "plan", "visits": "visits"},
-    }
-)
 CHANGES, TIME_TRAVEL = ({"mode": mode} for mode in ("changes", "time_travel"))
 UNDER_WRITERS = CHANGES | {"rows_at_once": 100, "lag_seconds": 1}
 """A commit may be seen later than its instant says, so reading ends a second behind."""
 both = pytest.mark.parametrize("reading", [CHANGES, TIME_TRAVEL], indirect=True, ids=str)
 
 
-class Reading:
-    """The source under test, its table and its replica."""
-
-    def __init__(self, source: Source, replica: Replica, table: Customers) -> None:
-        self.source = source
-        self.replica = replica
-        self.table = table
-
-    async def catch_up(self) -> None:
-        """Until all that is in the table now was read, and the replica equals it."""
-        await self.read_all()
-        assert await self.is_equal()
-
-    async def is_equal(self) -> bool:
-        await asyncio.to_thread(self.replica.read)
-        expected = await asyncio.to_thread(self.table.rows)
-        return self.replica.rows(self.source.models[0]) == expected
-
-    async def read_all(self) -> None:
-        """Until all that is in the table now was read, by the checkpoint too."""
-        now = await asyncio.to_thread(self.table.now)
-        async with self.source.running() as task:
-            await until(lambda: self.source.standing.heard_at > now, "everything was read", task)
-        await asyncio.to_thread(self.replica.read)
-
-    async def blocked(self) -> str:
-        """The reason for which a connector stops."""
-        with pytest.raises(Blocked) as found:
-            await asyncio.wait_for(self.source.connector().run(), PATIENCE_S)
-        return found.value.reason
-
-    def change(self, **given: Any) -> None:
-        """What a person has changed in the source."""
-        self.source.source = self.source.source.model_copy(update=given)
-        self.replica.use(self.source)
-
-    def changes(self) -> list[Change]:
-        said = [decode(raw, "lake") for raw in self.replica.raw]
-        return [change for change in said if isinstance(change, Change)]
+Reading = TimedReading[Customers]
 
 
 def source_of(snowflake: SnowflakeEmulator, table: Customers, **given: Any) -> SnowflakeSource:

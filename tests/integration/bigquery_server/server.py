@@ -2,20 +2,17 @@
 
 import shutil
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 from deploy.local.errors import MissingPrerequisite
 from deploy.local.ports import free_port
-from tests.integration.own_environment import python_of
+from tests.integration.own_environment import python_of, running
 
 HERE = Path(__file__).parent
 PROJECT = "acme"
-PATIENCE_S = 60.0
 
 
 @contextmanager
@@ -27,19 +24,11 @@ def bigquery_server(directory: Path) -> Iterator[str]:
     """
     python = python_of("local-bigquery", HERE / "requirements.txt", interpreter=_python_313())
     port = free_port()
-    with (directory / "emulator.log").open("wb") as log:
-        process = subprocess.Popen(
-            [python, HERE / "emulator.py", str(port), str(directory), PROJECT],
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_for(f"{address}/bigquery/v2/projects/{PROJECT}/datasets", process)
-            yield address
-        finally:
-            process.kill()
-            process.wait()
+    address = f"http://127.0.0.1:{port}"
+    argv: list[str | Path] = [python, HERE / "emulator.py", str(port), str(directory), PROJECT]
+    datasets = f"{address}/bigquery/v2/projects/{PROJECT}/datasets"
+    with running(argv, directory, lambda: urlopen(datasets, timeout=5).close()):
+        yield address
 
 
 def _python_313() -> str:
@@ -50,15 +39,3 @@ def _python_313() -> str:
         if subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0:
             return python
     raise MissingPrerequisite("local-bigquery needs Python 3.13, which is not installed")
-
-
-def _wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        assert process.poll() is None, "the emulator ended; its log is emulator.log"
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            assert time.monotonic() < deadline, "the emulator answers"
-            time.sleep(0.1)
