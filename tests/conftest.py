@@ -1,4 +1,4 @@
-"""A directory for a whole platform; where it cannot run the test is skipped with the reason."""
+"""A directory for a whole platform, logs beside a failure, and names that are the same twice."""
 
 import os
 import tempfile
@@ -25,6 +25,14 @@ def directory(request: pytest.FixtureRequest) -> Iterator[Path]:
         Path(name).chmod(0o755)
         request.node.stash[DIRECTORY] = Path(name)
         yield Path(name)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Packed bytes are named by their argument: gzip's hold the second they were made in.
+
+    Two workers that collect a second apart would know different tests and refuse to run any.
+    """
+    return argname if isinstance(val, bytes) and not val.isascii() else None
 
 
 @pytest.hookimpl(wrapper=True)
