@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.predicates import values
-from schemas.predicates.shape import MISSING, Piece, unknown_word
+from schemas.predicates.shape import MISSING, Piece
 from schemas.predicates.spans import ALWAYS, END, Span
-from schemas.predicates.windows import a_duration
+from schemas.predicates.windows import a_duration, an_instant
+from schemas.predicates.words import unknown_word
 
 Range = tuple[int | float, int | float]
 
@@ -63,7 +64,7 @@ def comparison(piece: Piece) -> Comparison | None:
         return None
     found = OPERATORS.get(op.value) if isinstance(op.value, str) else None
     if found is None:
-        op.refuse(unknown_word("operator", op.value, OPERATORS))
+        op.refuse(unknown_word("operator", str(op.value), OPERATORS))
         return None
     ignore_case = _ignore_case(piece, found)
     operand = found.takes(piece.at("value"))
@@ -162,17 +163,10 @@ def _range(piece: Piece) -> Range | None:
     return low, high
 
 
-def _instant(piece: Piece) -> int | None:
-    found: int | None = _must(
-        piece,
-        values.zoned_instant(piece.value),
-        "must be an instant with its zone, such as 2026-11-25T08:00:00Z, or a date",
-    )
-    return found
-
-
 def _date(piece: Piece) -> int | None:
-    found: int | None = _must(piece, values.day(piece.value), "must be a date, such as 2026-11-25")
+    is_instant = values.instant(piece.value) is not None
+    example = str(piece.value)[:10] if is_instant else "2026-11-25"
+    found: int | None = _must(piece, values.day(piece.value), f"must be a date, such as {example}")
     return found
 
 
@@ -266,8 +260,8 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "exists": Operator(_present, _nothing, _true),
     "is_absent": Operator(_absent, _nothing, _true),
-    "before": Operator(values.instant, _instant, plain.lt),
-    "after": Operator(values.instant, _instant, plain.gt),
+    "before": Operator(values.instant, an_instant, plain.lt),
+    "after": Operator(values.instant, an_instant, plain.gt),
     "on": Operator(values.instant, _date, lambda a, v: a // values.DAY == v),
     "in_last": Operator(values.instant, a_duration, span=lambda a, d: (a, a + d)),
     "in_next": Operator(values.instant, a_duration, span=lambda a, d: (a - d, a)),

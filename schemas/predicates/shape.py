@@ -4,7 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from schemas.problems import Problem, nearest
+from schemas.predicates.words import unknown_word
+from schemas.problems import Problem
 
 ROOT = "where"
 
@@ -52,7 +53,7 @@ class Piece:
             return False
         for key in self.value:
             if key not in known:
-                self.at(str(key)).refuse(_unknown("key", str(key), known))
+                self.at(str(key)).refuse(unknown_word("key", str(key), known))
         return True
 
     def items(self, *, low: int = 0, high: int | None = None) -> "list[Piece]":
@@ -74,13 +75,3 @@ class Piece:
             return str(self.value)
         self.refuse("must be a text that is not empty")
         return None
-
-
-def unknown_word(what: str, word: object, known: Collection[str]) -> str:
-    """The sentence that refuses a word and names the one that was probably meant."""
-    return _unknown(what, str(word), known)
-
-
-def _unknown(what: str, word: str, known: Collection[str]) -> str:
-    meant = nearest(word, known)
-    return f'unknown {what} "{word}"' + (f', did you mean "{meant}"?' if meant else "")

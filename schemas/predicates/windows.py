@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from schemas.predicates.durations import duration
 from schemas.predicates.shape import MISSING, Piece
 from schemas.predicates.spans import BEGINNING, END, Span
-from schemas.predicates.values import zoned_instant
+from schemas.predicates.values import instant, zoned_instant
 
 KEYS = ("within", "since", "between")
 
@@ -48,7 +48,7 @@ def window(piece: Piece) -> Window | None:
             length = a_duration(piece.at("within"))
             return None if length is None else Window(within=length)
         case "since":
-            start = _instant(piece.at("since"))
+            start = an_instant(piece.at("since"))
             return None if start is None else Window(start=start)
         case _:
             return _between(piece.at("between"))
@@ -66,21 +66,26 @@ def a_duration(piece: Piece) -> int | None:
     return found
 
 
+def an_instant(piece: Piece) -> int | None:
+    """The Unix milliseconds of an instant that must be there, with its zone."""
+    found = zoned_instant(piece.value)
+    if piece.value is MISSING:
+        piece.refuse("is missing")
+    elif found is None and instant(piece.value) is not None:
+        piece.refuse(f"has no zone; for UTC write {piece.value}Z")
+    elif found is None:
+        piece.refuse("must be an instant with its zone, such as 2026-11-25T08:00:00Z, or a date")
+    return found
+
+
 def _between(piece: Piece) -> Window | None:
     if type(piece.value) is not list or len(piece.value) != 2:
         piece.refuse("must be a list of two instants, [from, to]")
         return None
-    start, end = (_instant(item) for item in piece.items())
+    start, end = (an_instant(item) for item in piece.items())
     if start is None or end is None:
         return None
     if start > end:
         piece.refuse("the lower bound is above the upper")
         return None
     return Window(start=start, end=end)
-
-
-def _instant(piece: Piece) -> int | None:
-    found = zoned_instant(piece.value)
-    if found is None:
-        piece.refuse("must be an instant with its zone, such as 2026-11-25T08:00:00Z, or a date")
-    return found

@@ -2,7 +2,8 @@
 
 import re
 
-from schemas.predicates.shape import ROOT, Piece, unknown_word
+from schemas.predicates.shape import ROOT, Piece
+from schemas.predicates.words import probably, unknown_word
 from services.segmenter.domain.conditions import LEAVES
 from services.segmenter.domain.conditions.percent.leaf import Percent
 from services.segmenter.domain.tree import (
@@ -22,6 +23,8 @@ MOST_LEAVES = 100
 SEGMENT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 _KINDS = ("all", "any", "not", "in_segment", *LEAVES)
+_ELSEWHERE = ("within", "between")
+"""Keys that stand beside the kind, and look like one."""
 
 
 def parse_condition(piece: Piece) -> Condition | None:
@@ -61,7 +64,7 @@ def _kind(piece: Piece) -> str | None:
         piece.refuse(f"is both {written[0]} and {written[1]}; a condition is of one kind")
     elif len(piece.value) == 1:
         word = next(iter(piece.value))
-        piece.at(str(word)).refuse(unknown_word("condition", word, _KINDS))
+        piece.at(str(word)).refuse(unknown_word("condition", str(word), _KINDS))
     else:
         _refuse_kindless(piece)
     return None
@@ -70,9 +73,8 @@ def _kind(piece: Piece) -> str | None:
 def _refuse_kindless(piece: Piece) -> None:
     """Name the key that was probably meant to be the kind."""
     for word in piece.value:
-        sentence = unknown_word("condition", word, _KINDS)
-        if "did you mean" in sentence and word not in ("within", "between"):
-            piece.at(str(word)).refuse(sentence)
+        if word not in _ELSEWHERE and probably(str(word), _KINDS) is not None:
+            piece.at(str(word)).refuse(unknown_word("condition", str(word), _KINDS))
             return
     piece.refuse(f"needs exactly one of {', '.join(_KINDS)}")
 

@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from schemas.predicates.durations import duration
+from schemas.predicates.operators import OPERATORS
+from schemas.predicates.words import MEANT
 from schemas.problems import Invalid
+from services.segmenter.domain.conditions import LEAVES
+from services.segmenter.domain.conditions.measures import QUESTIONS
 from services.segmenter.domain.segment import cycles, parse_segment, references
 from tests.unit.segmenter.story import segment
 
@@ -99,7 +103,7 @@ PLACES: list[tuple[Any, list[str]]] = [
     ({"sequence": [{"event": "A", "within": "1d"}, {"event": "B"}]}, ["sequence[0].within"]),
     (
         {"sequence": [{"absent": {"event": "A"}, "wait": "1m"}, {"event": "B"}]},
-        ["sequence[0].absent", "sequence[0].wait", "sequence[0].event"],
+        ["sequence[0].absent"],
     ),
     (
         {"sequence": [{"event": "A"}, {"absent": {"event": "B"}, "wait": "0m"}]},
@@ -165,6 +169,68 @@ def test_a_document_is_refused_with_everything_around_the_condition_too() -> Non
         "description",
         "where",
     ]
+
+
+SUGGESTIONS: list[tuple[Any, str, str]] = [
+    ({"trait": "a", "op": word, "value": 1}, "op", f'did you mean "{meant}"?')
+    for word, meant in (
+        ("==", "equals"),
+        ("IS NOT", "not_equals"),
+        ("in", "any_of"),
+        ("gte", "at_least"),
+        ("more_than", "greater_than"),
+        ("greater_than_or_equal", "at_least"),
+        ("<=", "at_most"),
+        ("begins-with", "starts_with"),
+        ("present", "exists"),
+        ("not_exists", "is_absent"),
+        ("older_than", "over_ago"),
+        ("equal", "equals"),
+    )
+]
+SUGGESTIONS += [
+    ({"trait": "a", "op": "%", "value": 1}, "op", "known here: equals, not_equals, any_of"),
+    ({"trait": "a", "operator": "exists", "op": "exists"}, "operator", 'did you mean "op"?'),
+    ({"all": [LEAF], "within": "7d"}, "within", "known here: all"),
+    ({"and": [LEAF]}, "and", 'did you mean "all"?'),
+    ({"or": [LEAF]}, "or", 'did you mean "any"?'),
+    ({"segment": "a"}, "segment", 'did you mean "in_segment"?'),
+    ({"event": "E", "sum": "x", "op": "equals", "value": 1}, "op", "known here: greater_than, "),
+    ({"event": "E", "avg": "x"}, "avg", "known here: event, where, count"),
+    (
+        {"event": "E", "sum": "x", "average": "x", "op": "at_least", "value": 1},
+        "average",
+        "one of sum, average, minimum, maximum, distinct, count",
+    ),
+    (
+        {"related": "r", "sum": "x", "count": {"at_least": 1}, "op": "at_least", "value": 1},
+        "count",
+        "one of sum, average, minimum, maximum, distinct, count",
+    ),
+    (
+        {"sequence": [{"absent": {"event": "A"}, "wait": "1m"}, {"event": "B"}]},
+        "sequence[0].absent",
+        "only the last step",
+    ),
+    ({"event": "E", "since": "2026-01-01T00:00:00"}, "since", "write 2026-01-01T00:00:00Z"),
+    ({"trait": "a", "op": "before", "value": "2026-01-01 08:00:00"}, "value", "08:00:00Z"),
+    ({"trait": "a", "op": "on", "value": "2026-01-01T00:00:00Z"}, "value", "such as 2026-01-01"),
+]
+
+
+@pytest.mark.parametrize(("where", "place", "words"), SUGGESTIONS)
+def test_s4_an_error_names_the_place_and_what_was_probably_meant(
+    where: Any, place: str, words: str
+) -> None:
+    ((found, sentence),) = problems(where)
+    assert found == place
+    assert words in sentence
+
+
+def test_s4_words_from_elsewhere_stand_for_words_of_the_language() -> None:
+    known = {*OPERATORS, *QUESTIONS, *LEAVES, "all", "any", "in_segment", "op", "ignore_case"}
+    assert set(MEANT.values()) <= known
+    assert not MEANT.keys() & set(OPERATORS)
 
 
 def test_s1_durations() -> None:

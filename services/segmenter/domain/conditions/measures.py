@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from schemas.predicates.operators import OPERATORS, Comparison, comparison
-from schemas.predicates.shape import Piece, unknown_word
+from schemas.predicates.shape import Piece
 from schemas.predicates.values import Scalar, number
+from schemas.predicates.words import unknown_word
 
 MILLION = 1_000_000
 OPERATIONS = ("greater_than", "at_least", "less_than", "at_most", "between")
@@ -35,6 +36,8 @@ MEASURES: Mapping[str, Callable[[Counted], Fraction]] = {
     "maximum": lambda counted: Fraction(counted.high),
 }
 """All exact; `counted` is never empty."""
+QUESTIONS = (*MEASURES, DISTINCT, "count")
+"""What may be asked of all that matches, one at a time."""
 
 
 def millionths(value: Number) -> int:
@@ -58,6 +61,15 @@ def so_many(bound: Comparison, count: int) -> bool:
     operator = bound.operator
     assert operator.test is not None
     return operator.test(operator.reads(count), bound.operand)
+
+
+def with_one_question(piece: Piece) -> Piece:
+    """The piece without the questions that are written beside another; those are refused."""
+    _, *others = [name for name in QUESTIONS if piece.has(name)] or [""]
+    for name in others:
+        piece.at(name).refuse(f"one condition asks for one of {', '.join(QUESTIONS)}")
+    kept = {key: value for key, value in piece.value.items() if key not in others}
+    return Piece(kept, piece.place, piece.problems)
 
 
 def measure_bound(piece: Piece) -> Comparison | None:

@@ -14,7 +14,7 @@ from services.segmenter.domain.conditions.aggregate.leaf import EventAggregate, 
 from services.segmenter.domain.conditions.counts import count_bounds
 from services.segmenter.domain.conditions.distinct.leaf import EventDistinct, parse_distinct
 from services.segmenter.domain.conditions.leaf import EventLeaf, History, leaf_key
-from services.segmenter.domain.conditions.measures import DISTINCT, MEASURES
+from services.segmenter.domain.conditions.measures import DISTINCT, MEASURES, with_one_question
 
 
 class Tally(History, array_like=True, gc=False):
@@ -152,6 +152,7 @@ class EventCount(EventLeaf[Tally]):
 
 def parse_event(piece: Piece) -> EventCount | EventAggregate | EventDistinct | None:
     """`event` with optional `where`, window, and `count`, a measure or `distinct`."""
+    piece = with_one_question(piece)
     if piece.has(DISTINCT):
         return parse_distinct(piece)
     for name in MEASURES:

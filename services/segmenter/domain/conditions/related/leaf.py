@@ -20,6 +20,7 @@ from services.segmenter.domain.conditions.measures import (
     measure_bound,
     millionths,
     so_many,
+    with_one_question,
 )
 from services.segmenter.domain.facts import Facts
 from services.segmenter.domain.rows import Columns
@@ -127,6 +128,7 @@ _COMMON = ("related", "where")
 
 def parse_related(piece: Piece) -> Related | None:
     """`related` with optional `where` over columns, and `count`, a measure or `distinct`."""
+    piece = with_one_question(piece)
     relation = piece.at("related").a_text()
     clauses = [_clause(item) for item in piece.at("where").items()] if piece.has("where") else []
     where = tuple(clause for clause in clauses if clause is not None)

@@ -275,6 +275,9 @@ def _horizons(
 
 
 def _step(piece: Piece, *, first: bool) -> tuple[Filter, int | None] | None:
+    if type(piece.value) is dict and "absent" in piece.value:
+        piece.at("absent").refuse("only the last step may be one that did not happen")
+        return None
     if not piece.is_object(("event", "where", "within")):
         return None
     found = event_filter(piece)
