@@ -30,9 +30,11 @@ from services.control.console import console
 from services.control.definitions_log import ApplyBusy
 from services.control.destinations import NoLedger, NoSuchDestination
 from services.control.dev import develop
+from services.control.documents import Fault
 from services.control.finding import NotFound
 from services.control.instants import NoInstant
 from services.control.platform import PlatformFailed, default_status_urls
+from services.control.seen_events import named_events, seen_events, unseen_events
 from services.control.settings import ControlSettings
 from services.control.status import (
     ServiceStatus,
@@ -42,7 +44,7 @@ from services.control.status import (
     status_table,
     warehouse_table,
 )
-from services.control.validation import check_workspace
+from services.control.validation import Workspace, check_workspace
 from services.runtime.kafka import UnknownTopic
 from services.runtime.secrets import UnresolvedSecret
 from services.runtime.settings import read
@@ -122,7 +124,8 @@ def run(arguments: Sequence[str]) -> int:
 def validate(folder: Folder, /, *, allow_literal_secrets: Literals = False) -> int:
     """Check a workspace folder: every error at once, with file, line and place.
 
-    Needs no broker. Exit code 1 when something is wrong.
+    Needs no broker. Exit code 1 when something is wrong. A running platform, if one answers, is
+    asked which events ever came; a segment that names another gets a warning.
 
     Parameters
     ----------
@@ -132,7 +135,7 @@ def validate(folder: Folder, /, *, allow_literal_secrets: Literals = False) -> i
         Take secrets that are written out instead of env:NAME or file:PATH.
     """
     workspace = check_workspace(folder, allow_literal_secrets=allow_literal_secrets)
-    for fault in workspace.faults:
+    for fault in (*workspace.faults, *_warnings(workspace)):
         print(fault)
     if not workspace.faults:
         print(f"{len(workspace.documents)} documents, nothing wrong")
@@ -196,9 +199,7 @@ def status() -> int:
     AFFLUX_STATUS_URLS names the addresses, comma separated; without it those of `afflux dev`.
     Exit code 1 when a service does not answer or is not ready.
     """
-    settings = read(ControlSettings)
-    named = [url.strip() for url in settings.status_urls.split(",") if url.strip()]
-    answers = ask_all(named or default_status_urls(settings.first_health_port))
+    answers = ask_all(_status_urls(read(ControlSettings)))
     console().print(status_table(answers))
     if (destinations := destinations_table(answers)).row_count:
         console().print(destinations)
@@ -223,6 +224,18 @@ def dev(*, workspace: Annotated[Path | None, Parameter(validator=_A_FOLDER)] = N
     """
     develop(read(ControlSettings), workspace)
     return 0
+
+
+def _warnings(workspace: Workspace) -> list[Fault]:
+    if not any(True for document in workspace.documents for _ in named_events(document.body)):
+        return []
+    seen = seen_events(ask_all(_status_urls(read(ControlSettings))))
+    return [] if seen is None else list(unseen_events(workspace.documents, seen))
+
+
+def _status_urls(settings: ControlSettings) -> list[str]:
+    named = [url.strip() for url in settings.status_urls.split(",") if url.strip()]
+    return named or default_status_urls(settings.first_health_port)
 
 
 def _show(plan: Plan) -> None:

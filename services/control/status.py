@@ -62,6 +62,8 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     definitions: dict[str, int] = {}
     segments: dict[str, SegmentStatus] = {}
+    events: list[str] | None = None
+    """Of a segmenter: the names of the events that ever came; None when they are too many."""
     senders: dict[str, int] = {}
     """Of the senders' supervisor: destination → the port on which its sender answers."""
     readers: dict[str, int] = {}

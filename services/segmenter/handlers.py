@@ -20,6 +20,7 @@ from schemas.records import (
 from schemas.topics import PROFILE_EVENTS
 from services.runtime.outcome import Done, Outcome, Reject
 from services.segmenter import building, metrics
+from services.segmenter.domain.calls import called
 from services.segmenter.domain.evaluate import absorb, apply, depart
 from services.segmenter.domain.past import regain
 from services.segmenter.domain.payload import Unreadable
@@ -72,6 +73,8 @@ def handle(record: Record, work: Work) -> Outcome[None]:
 
 def happened(event: ProfileEvent, work: Work) -> Outcome[None]:
     """The profile learns of the event; a merged one's survivor does, with `at` as it was here."""
+    if (name := called(event)) is not None:
+        work.hear_of(name)
     found = work.find(event.profile_id)
     partition = work.partition
     if isinstance(found, Stub):

@@ -30,6 +30,10 @@ HOT = 500
 of them cost more in the processor's caches than reading them again."""
 
 
+MOST_NAMES = 10_000
+"""With so many different names no more are noted: somebody writes data into them."""
+
+
 @dataclass(slots=True)
 class Partition:
     """What is known of a partition between the cycles."""
@@ -44,6 +48,8 @@ class Partition:
     """How far it is with the build that runs."""
     built_since: dict[int, int]
     """Build → the instant at which the log began when the build read it; without whole logs."""
+    names: set[str]
+    """Of the events that have come; up to `MOST_NAMES`."""
     fired_until: int = 0
     """All timers before this instant have fired."""
     walking: bool = False
@@ -85,6 +91,7 @@ def opened(
         store.load_time(state),
         store.load_reading(state),
         store.built_since(state),
+        store.names(state),
         walking=store.load_walk(state) is not None,
         active_at=active_at,
         limit=limit,
@@ -141,6 +148,13 @@ class Work:
             self.touched[profile_id] = found
             self.report(upgrade(self.partition.catalogue, found.profile, self.partition.now))
         return found
+
+    def hear_of(self, name: str) -> None:
+        """An event of this name came."""
+        names = self.partition.names
+        if name not in names and len(names) < MOST_NAMES:
+            names.add(name)
+            store.save_name(self.state, name)
 
     def register(self, record: SegmentDefined | BuildCalled) -> None:
         """Take a definition or build call; the profiles are brought to it, touched ones first.

@@ -1,11 +1,11 @@
-"""What a worker says of its segments at `/status`: in force or building, and how far back."""
+"""What a worker says at `/status` of its segments, in force or building, and of the events."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from services.segmenter.domain.register import Register
 from services.segmenter.domain.segment import Segment
-from services.segmenter.partition import Partition
+from services.segmenter.partition import MOST_NAMES, Partition
 
 
 def segments_status(partitions: Sequence[Partition]) -> dict[str, Mapping[str, Any]]:
@@ -18,6 +18,14 @@ def segments_status(partitions: Sequence[Partition]) -> dict[str, Mapping[str, A
         name: _status(register, name, partitions, read)
         for name in sorted({*register.in_force, *register.waiting})
     }
+
+
+def events_status(partitions: Sequence[Partition]) -> Sequence[str] | None:
+    """The names of the events that came; None when there are too many to know all."""
+    found = [each.names.copy() for each in partitions]
+    if any(len(names) >= MOST_NAMES for names in found):
+        return None
+    return sorted(set().union(*found))
 
 
 def _status(

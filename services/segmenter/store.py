@@ -7,6 +7,7 @@
 | `b` | `Reading`: how far this partition is with the build that runs |
 | `c` | `Round`: what the partitions have reported of it; in the first partition |
 | `h` build | instant from which on the log held everything when the build read it, if it was cut |
+| `n` name | an event of this name has come |
 | `p` profile | `ARMED`, version, profile (msgpack) if its timer is at the profile's next change; |
 | | else `ELSEWHERE`, version, the timer's instant, profile; or `STUB`, offset, survivor |
 | `t` instant, profile | a timer: something of the profile may change by itself then |
@@ -184,6 +185,15 @@ def appended_version(state: State, segment_id: str) -> tuple[int, str]:
 
 def save_appended_version(state: State, segment_id: str, version: int, segment_state: str) -> None:
     state.put(b"a" + segment_id.encode(), f"{version} {segment_state}".encode())
+
+
+def names(state: State) -> set[str]:
+    """Of the events that have come, as conditions call them."""
+    return {key[1:].decode() for key, _ in state.scan(b"n")}
+
+
+def save_name(state: State, name: str) -> None:
+    state.put(b"n" + name.encode(), b"")
 
 
 def load_time(state: State) -> int:

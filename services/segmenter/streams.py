@@ -14,7 +14,7 @@ from services.segmenter.building import Past
 from services.segmenter.handlers import handle
 from services.segmenter.pace import Pace
 from services.segmenter.partition import Partition, Work, opened
-from services.segmenter.progress import segments_status
+from services.segmenter.progress import events_status, segments_status
 from services.segmenter.settings import SegmenterSettings
 
 STEP = 25
@@ -84,8 +84,9 @@ class Segmenter:
         self._works.clear()
 
     def status(self) -> Mapping[str, Any]:
-        """What is in force and how far the builds are; asked from another thread."""
-        return {"segments": segments_status(list(self._partitions.values()))}
+        """What is in force, how far the builds are, what came; asked from another thread."""
+        held = list(self._partitions.values())
+        return {"segments": segments_status(held), "events": events_status(held)}
 
     def committed(self) -> None:
         """All that a cycle leaves behind is in the state."""

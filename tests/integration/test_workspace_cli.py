@@ -121,6 +121,26 @@ def test_status_shows_who_lags_behind(
             server.close()
 
 
+def test_validate_warns_of_an_event_that_never_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path, "kind: segment\nid: bought\nwhere: {event: Order}\n")
+    health = Health("segmenter")
+    health.details = lambda: {"events": ["Order Completed"]}
+    server = serve(health, "127.0.0.1", 0)
+    warning = (
+        f"{folder}/all.yaml:3 segment bought: where.event: "
+        "warning: no event `Order` ever came, did you mean `Order Completed`?\n"
+    )
+    fine = "1 documents, nothing wrong\n"
+    try:
+        monkeypatch.setenv("AFFLUX_STATUS_URLS", f"http://127.0.0.1:{server.port}")
+        assert (run(["validate", folder]), *capsys.readouterr()) == (0, warning + fine, "")
+    finally:
+        server.close()
+    assert (run(["validate", folder]), *capsys.readouterr()) == (0, fine, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -14,7 +14,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.records import BuildCalled, ProfileEvent, ProfileMerged, State, Tick
+from schemas.records import BuildCalled, EventType, ProfileEvent, ProfileMerged, State, Tick
 from services.segmenter import store
 from tests.unit.segmenter import histories, naive
 from tests.unit.segmenter.memory_log import PARTITIONS, Log
@@ -282,3 +282,29 @@ def test_s5_an_edit_of_the_name_alone_reads_nothing_and_tells_nobody() -> None:
 
 def _calls(log: Log) -> list[BuildCalled]:
     return [r.record for p in log.records for r in p if isinstance(r.record, BuildCalled)]
+
+
+def test_status_names_the_events_that_came_also_after_a_restart() -> None:
+    log = Log({}, start=histories.START, workers=1)
+    calls: tuple[tuple[EventType, str | None], ...] = (
+        ("track", "Order"),
+        ("track", "Order"),
+        ("page", "Home"),
+        ("identify", None),
+    )
+    for count, (kind, name) in enumerate(calls):
+        event = ProfileEvent(
+            profile_id=f"p_{count}",
+            message_id=f"m{count}",
+            source_id="web",
+            type=kind,
+            name=name,
+            timestamp=log.clock,
+            received_at=log.clock,
+            payload=b"{}",
+        )
+        log.append(event.profile_id, event)
+    log.quiet()
+    assert log.owner(0).status()["events"] == ["$page", "Order"]
+    log.rebalance(1)
+    assert log.owner(0).status()["events"] == ["$page", "Order"]
