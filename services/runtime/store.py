@@ -76,7 +76,7 @@ def _options() -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-    options.set_compression_type(DBCompressionType.lz4())
+    options.set_compression_type(DBCompressionType.zstd())
     blocks = BlockBasedOptions()
     blocks.set_bloom_filter(10, False)
     blocks.set_block_cache(Cache(BLOCK_CACHE_BYTES))
