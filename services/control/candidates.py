@@ -5,13 +5,10 @@ from pathlib import Path
 
 from schemas.problems import Invalid, nearest
 from services.control.apply import Refused
+from services.control.changes import NoSuchSegment
 from services.control.documents import Document, Fault, read_file
 from services.segmenter.domain.segment import Segment, cycles, parse_segment
 from services.segmenter.domain.sql.condition import Conditions
-
-
-class NoSuchSegment(LookupError):
-    """Neither a file nor a segment has this name."""
 
 
 def candidates(named: str, newest: Mapping[str, Segment]) -> list[Segment]:

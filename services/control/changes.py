@@ -4,11 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.records import Definition, Kind
+import msgspec
+
+from schemas.records import Definition, Kind, State
 from services.control.canonical import canonical
-from services.control.documents import Document
+from services.control.documents import Document, did_you_mean
 
 Key = tuple[Kind, str]
+
+
+class NoSuchSegment(LookupError):
+    """No segment has this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,13 @@ class Change:
         if self.before is None:
             return f"{name} (new)"
         versions = f"version {self.before.version} → {new.version}"
-        what = {"+": " (back from the archive)", "~": "", "-": " (archived)"}[self.sign]
-        return f"{name} {versions}{what}"
+        what = {"+": "back from the archive", "~": self._turned(), "-": "archived"}[self.sign]
+        return f"{name} {versions}" + (f" ({what})" if what else "")
+
+    def _turned(self) -> str:
+        before, state = self.before, self.definition.state
+        is_turned = before is not None and before.state != state
+        return {"paused": "paused", "live": "resumed"}.get(state, "") if is_turned else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,24 @@ def plan_changes(
     archived = [_archive(definition) for definition in gone] if prune else []
     written = tuple(change for change in [*changes, *archived] if change is not None)
     return Plan(written, () if prune else tuple(gone))
+
+
+def plan_state(segment_id: str, state: State, in_force: Mapping[Key, Definition]) -> Plan:
+    """The next version of a segment, the same but paused or live again; no change if it is so.
+
+    Raises:
+        NoSuchSegment: it is not in force.
+    """
+    before = in_force.get(("segment", segment_id))
+    if before is None or before.state == "archived":
+        known = [d.id for d in in_force.values() if d.kind == "segment" and d.state != "archived"]
+        raise NoSuchSegment(
+            f"no segment `{segment_id}` is in force{did_you_mean(segment_id, known)}"
+        )
+    if before.state == state:
+        return Plan((), ())
+    after = msgspec.structs.replace(before, version=before.version + 1, state=state)
+    return Plan((Change("~", after, before),), ())
 
 
 def _change(key: Key, body: bytes, before: Definition | None) -> Change | None:

@@ -14,8 +14,7 @@ from schemas.codec import Undecodable
 from services.control import apply as applying
 from services.control.apply import Refused
 from services.control.broker import Unreachable
-from services.control.candidates import NoSuchSegment
-from services.control.changes import Plan
+from services.control.changes import NoSuchSegment, Plan
 from services.control.commands.audit import audit
 from services.control.commands.dead_letters import dead_letters
 from services.control.commands.destination import try_out
@@ -25,6 +24,8 @@ from services.control.commands.history import history
 from services.control.commands.profile import profile
 from services.control.commands.reconcile import reconcile
 from services.control.commands.resume import resume
+from services.control.commands.segment import pause as pause_segment
+from services.control.commands.segment import resume as resume_segment
 from services.control.commands.source import check_source
 from services.control.console import console
 from services.control.definitions_log import ApplyBusy
@@ -84,8 +85,12 @@ destination = App(name="destination", help="Look after one destination.")
 destination.command(try_out, name="test")
 source = App(name="source", help="Look after one warehouse source.")
 source.command(check_source, name="check")
+segment = App(name="segment", help="Look after one segment.")
+segment.command(pause_segment, name="pause")
+segment.command(resume_segment, name="resume")
 app.command(dead_letters)
 app.command(destination)
+app.command(segment)
 app.command(source)
 app.command(reconcile)
 app.command(resume)

@@ -1,7 +1,7 @@
 """The documents of a workspace folder and the faults in it, each with file and line."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -130,7 +130,7 @@ def _head(file: str, node: Node) -> Document | Fault:
     return Document(kind, id, body, file, node)
 
 
-def did_you_mean(word: str, known: tuple[str, ...]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`, did you mean `x`?` when something known is near; else nothing."""
     near = nearest(word, known)
     return f", did you mean `{near}`?" if near else ""

@@ -22,6 +22,8 @@ class SegmentStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     in_force: int | None
     """The version that decides."""
+    is_paused: bool = False
+    """Nobody enters or leaves."""
     building: int | None
     """The version whose history is being read."""
     read: float
@@ -30,10 +32,14 @@ class SegmentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The log began only then, Unix milliseconds, and the segment would look further back."""
 
     def __str__(self) -> str:
+        paused = ["paused"] if self.is_paused else []
+        return ", ".join([*paused, *self._built()])
+
+    def _built(self) -> list[str]:
         if self.building is None:
-            return "" if self.since is None else f"built from {_day(self.since)}"
-        until = "" if self.in_force is None else f", {self.in_force} counts until then"
-        return f"building, {self.read:.0%} read{until}"
+            return [] if self.since is None else [f"built from {_day(self.since)}"]
+        until = [] if self.in_force is None else [f"{self.in_force} counts until then"]
+        return [f"building, {self.read:.0%} read", *until]
 
 
 class WarehouseStatus(msgspec.Struct, frozen=True, kw_only=True):

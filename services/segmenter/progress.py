@@ -34,6 +34,7 @@ def _status(
     entry, waiting = register.in_force.get(name), register.waiting.get(name)
     return {
         "in_force": None if entry is None else entry.segment.version,
+        "is_paused": entry is not None and entry.segment.state == "paused",
         "building": None if waiting is None else waiting.version,
         "read": read if waiting is None or _is_begun(register, waiting) else 0.0,
         "since": None if entry is None else _since(register, entry.segment, partitions),

@@ -72,6 +72,25 @@ def test_what_is_gone_is_left_until_prune(
         assert (run(command), *capsys.readouterr()) == (0, printed, "")
 
 
+def test_s5_a_segment_is_paused_and_resumed_and_apply_leaves_it_so(
+    bootstrap: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path, SEGMENT)
+    assert run(["apply", folder]) == 0
+    capsys.readouterr()
+    for command, printed in [
+        (["segment", "pause", "pro"], "~ segment pro version 1 → 2 (paused)\n"),
+        (["segment", "pause", "pro"], "pro is paused already\n"),
+        (["apply", folder], "nothing to change\n"),
+        (["segment", "resume", "pro"], "~ segment pro version 2 → 3 (resumed)\n"),
+        (["segment", "resume", "pro"], "pro is not paused\n"),
+    ]:
+        assert (run(command), *capsys.readouterr()) == (0, printed, "")
+    assert run(["segment", "pause", "por"]) == 2
+    assert "no segment `por` is in force, did you mean `pro`?" in capsys.readouterr().err
+    assert read_definitions(bootstrap)["segment", "pro"].state == "live"
+
+
 def test_nothing_of_a_faulty_workspace_is_applied(
     bootstrap: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.records import Definition, Kind, State
 from services.control.canonical import canonical
-from services.control.changes import Key, plan_changes
+from services.control.changes import Key, NoSuchSegment, Plan, plan_changes, plan_state
 from services.control.documents import Document
 from services.control.nodes import Node
 
@@ -52,6 +53,35 @@ def test_a_paused_definition_stays_paused_when_it_is_edited() -> None:
     before = defined(document("segment", "a", name="A"), state="paused")
     plan = plan_changes([document("segment", "a", name="B")], in_force(before), prune=False)
     assert plan.changes[0].definition.state == "paused"
+
+
+def test_s5_a_segment_is_paused_and_resumed_as_its_next_version() -> None:
+    before = defined(document("segment", "a", name="A"), version=3)
+    paused = plan_state("a", "paused", in_force(before))
+    assert paused.lines() == ["~ segment a version 3 → 4 (paused)"]
+    (change,) = paused.changes
+    assert (change.definition.state, change.definition.body) == ("paused", before.body)
+    assert plan_state("a", "paused", in_force(change.definition)).lines() == []
+    resumed = plan_state("a", "live", in_force(change.definition))
+    assert resumed.lines() == ["~ segment a version 4 → 5 (resumed)"]
+    assert plan_changes(
+        [document("segment", "a", name="A")], in_force(change.definition), prune=True
+    ) == Plan((), ())
+
+
+def test_s5_only_a_segment_in_force_can_be_paused() -> None:
+    gone = defined(document("segment", "a"), state="archived")
+    definitions = in_force(
+        gone, defined(document("segment", "buyers")), defined(document("source", "web"))
+    )
+    for name, sentence in (
+        ("a", "no segment `a` is in force"),
+        ("buyer", "no segment `buyer` is in force, did you mean `buyers`?"),
+        ("web", "no segment `web` is in force"),
+    ):
+        with pytest.raises(NoSuchSegment) as refused:
+            plan_state(name, "paused", definitions)
+        assert str(refused.value) == sentence
 
 
 def test_what_is_no_longer_in_the_files_is_listed_and_left() -> None:

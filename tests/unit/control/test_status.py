@@ -33,18 +33,27 @@ def shown(segment: SegmentStatus) -> str:
 
 
 @pytest.mark.parametrize(
-    ("in_force", "building", "read", "since", "said"),
+    ("in_force", "building", "read", "since", "is_paused", "said"),
     [
-        (3, None, 1.0, None, "segment:big 3 "),
-        (None, 3, 0.454, None, "segment:big 3 (building, 45% read)"),
-        (2, 3, 0.0, None, "segment:big 3 (building, 0% read, 2 counts until then)"),
-        (3, None, 1.0, 1792886400000, "segment:big 3 (built from 2026-10-25)"),
+        (3, None, 1.0, None, False, "segment:big 3 "),
+        (None, 3, 0.454, None, False, "segment:big 3 (building, 45% read)"),
+        (2, 3, 0.0, None, False, "segment:big 3 (building, 0% read, 2 counts until then)"),
+        (3, None, 1.0, 1792886400000, False, "segment:big 3 (built from 2026-10-25)"),
+        (3, None, 1.0, None, True, "segment:big 3 (paused)"),
+        (2, 3, 0.0, None, True, "segment:big 3 (paused, building, 0% read, 2 counts until then)"),
     ],
 )
 def test_s5_the_progress_of_a_segment_stands_beside_its_version(
-    in_force: int | None, building: int | None, read: float, since: int | None, said: str
+    in_force: int | None,
+    building: int | None,
+    read: float,
+    since: int | None,
+    is_paused: bool,
+    said: str,
 ) -> None:
-    segment = SegmentStatus(in_force=in_force, building=building, read=read, since=since)
+    segment = SegmentStatus(
+        in_force=in_force, building=building, read=read, since=since, is_paused=is_paused
+    )
     assert said in shown(segment)
     assert "source:big 3 " in shown(segment)
 

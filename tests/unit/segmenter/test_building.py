@@ -222,6 +222,7 @@ def test_s5_progress_is_shown_while_the_old_version_decides() -> None:
     log.settle()
     assert log.owner(0).status()["segments"]["s"] == {
         "in_force": 2,
+        "is_paused": False,
         "building": None,
         "read": 1.0,
         "since": None,
