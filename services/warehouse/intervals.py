@@ -3,11 +3,10 @@ then interval after interval. Instants are microseconds since 1970 by the wareho
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -15,24 +14,23 @@ import structlog
 from services.runtime.stage import Blocked
 from services.warehouse import metrics
 from services.warehouse.connecting import Tools, next_epoch
-from services.warehouse.domain.change import Change, Note, Undecodable
+from services.warehouse.domain.change import Undecodable
 from services.warehouse.domain.feed import (
     FeedRow,
+    Row,
+    Said,
     Shape,
     changes_of,
-    position,
-    row_of_snapshot,
-    whole_keys,
+    divided,
+    end_of_snapshot,
+    rows_of_snapshot,
 )
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import AGAIN
-from services.warehouse.domain.wire import Refused
 from services.warehouse.relations import by_relation
 
 log = structlog.get_logger()
 
-Said = Change | Refused
-Row = tuple[Mapping[str, Any], Counter[Note]]
 SECOND = 1_000_000
 NOT_KEPT = frozenset({"history_expired", "tracking_missing"})
 """Reasons that concern a past that was not kept; a later one may still be read."""
@@ -218,17 +216,19 @@ class Intervals(Generic[T]):
         """All rows of the state's instant: after a restart the same once more, which whoever reads
         them drops. Where that instant is no longer kept, the next look begins anew."""
         shape = table.shape(self._source, state.epoch)
-        read_at = _now()
+        at, read_at = state.at // 1000, _now()
         try:
             async for page in history.snapshot(table, state.at):
-                await self._tools.writer.write(_shown(page, shape, state.at, read_at))
+                said = rows_of_snapshot(page, shape, state.at, at=at, read_at=read_at)
+                await self._tools.writer.write(said)
         except Blocked as blocked:
             if blocked.reason not in NOT_KEPT:
                 raise
             log.warning("a snapshot begins anew", relation=table.relation, reason=blocked.reason)
             await self._begin(history, table, limit, state)
             return
-        await self._tools.writer.write([_end(shape, state, read_at)])
+        end = end_of_snapshot(shape, state.at, at=at, read_at=read_at)
+        await self._tools.writer.write([end])
         state.complete = True
         await self._save(table, state)
         log.info("table read", relation=table.relation, at=state.at)
@@ -254,42 +254,14 @@ def told(
     page: Sequence[FeedRow | Undecodable], shape: Shape, held: Sequence[FeedRow]
 ) -> tuple[list[Said], list[FeedRow]]:
     """What the rows so far say, and those of the last key, of which more may follow."""
-    read = [*held, *(row for row in page if isinstance(row, FeedRow))]
-    letters = [_refused(row, shape) for row in page if isinstance(row, Undecodable)]
-    whole = whole_keys(read, shape)
-    return [*letters, *changes(read[:whole], shape)], read[whole:]
+    whole, rest = divided(page, shape, held)
+    return changes(whole, shape), rest
 
 
-def changes(rows: Sequence[FeedRow], shape: Shape) -> list[Said]:
+def changes(rows: Sequence[FeedRow | Undecodable], shape: Shape) -> list[Said]:
     """What the rows say together."""
-    committed = {row.version: row.version // 1000 for row in rows}
+    committed = {r.version: r.version // 1000 for r in rows if isinstance(r, FeedRow)}
     return list(changes_of(rows, shape, committed, read_at=_now()))
-
-
-def _shown(page: Sequence[Row | Undecodable], shape: Shape, at: int, read_at: int) -> list[Said]:
-    return [
-        _refused(row, shape)
-        if isinstance(row, Undecodable)
-        else row_of_snapshot(row[0], shape, at, at=at // 1000, read_at=read_at, notes=row[1])
-        for row in page
-    ]
-
-
-def _refused(error: Undecodable, shape: Shape) -> Refused:
-    return Refused(shape.relation, error.rejected.reason, error.rejected.column, _now())
-
-
-def _end(shape: Shape, state: TableState, read_at: int) -> Change:
-    return Change(
-        source=shape.source,
-        relation=shape.relation,
-        op="read",
-        snapshot="end",
-        epoch=shape.epoch,
-        position=position(state.at, is_there=True),
-        committed_at=state.at // 1000,
-        read_at=read_at,
-    )
 
 
 def _name(table: Table) -> str:

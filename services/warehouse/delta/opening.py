@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from services.runtime.stage import Blocked
-from services.warehouse.delta.table import FEED, Table
+from services.warehouse.delta.table import Table
 from services.warehouse.domain.asked import Asked, Setup, drifted
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import DeltaSource
 from services.warehouse.patience import SourceAway
 from services.warehouse.relations import by_relation, columns_of, key_missing, key_of
+from services.warehouse.versions import FEED
 
 
 def opened(source: DeltaSource, models: Sequence[Model]) -> Table:

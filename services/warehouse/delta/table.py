@@ -16,11 +16,10 @@ from services.runtime.stage import Blocked
 from services.warehouse.delta.trouble import understood
 from services.warehouse.domain.change import Note
 from services.warehouse.domain.delta.values import UNREPRESENTABLE, Form, read
-from services.warehouse.domain.feed import FeedRow
-from services.warehouse.domain.source import AGAIN
+from services.warehouse.domain.feed import FeedRow, Row
+from services.warehouse.versions import FEED, feed_disabled
 
 KIND, VERSION, AT = "_change_type", "_commit_version", "_commit_timestamp"
-FEED = "delta.enableChangeDataFeed"
 SAFE_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
 """Of a table's readers. With others, deletion vectors first of all, the library's feed would show
 whole files where a row changed."""
@@ -58,7 +57,7 @@ class Table:
             self.columns = {f.name: str(f.type) for f in self._table.schema().fields}
         configuration = metadata.configuration
         if configuration.get(FEED) != "true":
-            raise _feed_disabled(relation)
+            raise feed_disabled(relation)
         unsafe = set(protocol.reader_features or ()) - SAFE_FEATURES
         if configuration.get("delta.columnMapping.mode", "none") != "none":
             unsafe.add("columnMapping")
@@ -84,9 +83,7 @@ class Table:
         with understood(self.relation):
             return int(self._table.history(1)[0]["timestamp"])
 
-    def snapshot(
-        self, version: int, columns: Sequence[str]
-    ) -> Iterator[list[tuple[dict[str, Any], Counter[Note]]]]:
+    def snapshot(self, version: int, columns: Sequence[str]) -> Iterator[list[Row]]:
         """The rows of a version, batch by batch.
 
         Raises:
@@ -165,15 +162,13 @@ def parts(rows: int, rows_at_once: int) -> list[range]:
     return [range(start, stop) for start, stop in pairwise(bounds)]
 
 
-def _rows(batch: RecordBatch) -> list[tuple[dict[str, Any], Counter[Note]]]:
+def _rows(batch: RecordBatch) -> list[Row]:
     names = batch.column_names
     columns = [(_values(batch.column(name)), _form(batch.column(name).type)) for name in names]
     return [_row(names, columns, number) for number in range(batch.num_rows)]
 
 
-def _row(
-    names: Sequence[str], columns: Sequence[tuple[list[Any], Form]], number: int
-) -> tuple[dict[str, Any], Counter[Note]]:
+def _row(names: Sequence[str], columns: Sequence[tuple[list[Any], Form]], number: int) -> Row:
     notes: Counter[Note] = Counter()
     values = (read(column[number], form, notes) for column, form in columns)
     return dict(zip(names, values, strict=True)), notes
@@ -211,11 +206,3 @@ def _list(batch: RecordBatch, name: str) -> Iterable[Any]:
 def _milliseconds(at: datetime) -> int:
     """The feed writes UTC without saying so."""
     return round(at.replace(tzinfo=UTC).timestamp() * 1000)
-
-
-def _feed_disabled(relation: str) -> Blocked:
-    return Blocked(
-        "feed_disabled",
-        f"the change data feed of {relation} is not enabled: its owner sets the table property"
-        f" {FEED} to true; where the source was read before, {AGAIN}",
-    )

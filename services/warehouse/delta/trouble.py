@@ -6,11 +6,8 @@ from contextlib import contextmanager
 from deltalake.exceptions import DeltaProtocolError, TableNotFoundError
 
 from services.runtime.stage import Blocked
-from services.warehouse.domain.source import AGAIN
 from services.warehouse.patience import SourceAway
-
-GONE = frozenset({"table_missing", "version_missing", "files_vacuumed"})
-"""Reasons that concern versions that are past; a newer one may still be read."""
+from services.warehouse.versions import lost
 
 
 @contextmanager
@@ -31,32 +28,16 @@ def understood(relation: str) -> Iterator[None]:
         raise Blocked("feature_unsupported", f"{relation} cannot be read: {error}") from None
     except Exception as error:
         text = str(error)
-        for marks, reason, sentence in _MEANINGS:
+        for marks, reason in _MARKS:
             if all(mark in text for mark in marks):
-                raise Blocked(reason, f"{relation}: {sentence}: {AGAIN}") from None
+                raise lost(reason, relation) from None
         raise SourceAway(text.partition(":")[0][:80]) from error
 
 
-_MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (
-        ("Invalid table version",),
-        "version_missing",
-        "the log of the versions that were not read yet is gone",
-    ),
-    (
-        ("Expected contiguous commit files",),
-        "version_missing",
-        "the log of the versions that were not read yet has a hole",
-    ),
-    (
-        ("Change Data not enabled",),
-        "feed_disabled",
-        "the change data feed was switched off for a while, and changes are lost",
-    ),
-    (
-        ("Object at location", "not found"),
-        "files_vacuumed",
-        "files of versions that were not read yet were vacuumed",
-    ),
+_MARKS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("Invalid table version",), "version_missing"),
+    (("Expected contiguous commit files",), "version_missing"),
+    (("Change Data not enabled",), "feed_disabled"),
+    (("Object at location", "not found"), "files_vacuumed"),
 )
-"""Parts of an error's text, all of them there → reason and sentence."""
+"""Parts of an error's text, all of them there → reason."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from services.warehouse.domain.canonical import canonical
-from services.warehouse.domain.change import Change, Columns, Note, Op
+from services.warehouse.domain.change import Change, Columns, Note, Op, Undecodable
 from services.warehouse.domain.wire import Refused
 
 Kind = Literal["insert", "delete", "update", "update_preimage", "update_postimage"]
@@ -17,6 +17,10 @@ Kind = Literal["insert", "delete", "update", "update_preimage", "update_postimag
 changed."""
 BEFORE: frozenset[Kind] = frozenset({"delete", "update_preimage"})
 """Kinds of row that say what was; the others say what is."""
+
+Row = tuple[Columns, Counter[Note]]
+"""A row's values, and what of them was read otherwise than it was written."""
+Said = Change | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,43 @@ def _of_row(row: FeedRow, shape: Shape) -> tuple[int, Columns]:
     return row.version, _key(row.values, shape)
 
 
-def row_of_snapshot(
-    values: Columns, shape: Shape, version: int, *, at: int, read_at: int, notes: Counter[Note]
-) -> Change | Refused:
-    """A row as it was at a version, committed at `at`, Unix milliseconds like `read_at`."""
+def divided(
+    page: Sequence[FeedRow | Undecodable], shape: Shape, held: Sequence[FeedRow]
+) -> tuple[list[FeedRow | Undecodable], list[FeedRow]]:
+    """Behind what was held of the pages before: what is whole, and what to hold for the next."""
+    rows = [*held, *(row for row in page if isinstance(row, FeedRow))]
+    whole = whole_keys(rows, shape)
+    return [*(row for row in page if isinstance(row, Undecodable)), *rows[:whole]], rows[whole:]
+
+
+def rows_of_snapshot(
+    rows: Iterable[Row | Undecodable], shape: Shape, version: int, *, at: int, read_at: int
+) -> list[Said]:
+    """As they were at a version, committed at `at`, Unix milliseconds like `read_at`."""
+    return [
+        _refused(row, shape, read_at)
+        if isinstance(row, Undecodable)
+        else _row_of_snapshot(row, shape, version, at, read_at)
+        for row in rows
+    ]
+
+
+def end_of_snapshot(shape: Shape, version: int, *, at: int, read_at: int) -> Change:
+    """Behind its last row."""
+    return Change(
+        source=shape.source,
+        relation=shape.relation,
+        op="read",
+        snapshot="end",
+        epoch=shape.epoch,
+        position=position(version, is_there=True),
+        committed_at=at,
+        read_at=read_at,
+    )
+
+
+def _row_of_snapshot(row: Row, shape: Shape, version: int, at: int, read_at: int) -> Said:
+    values, notes = row
     if (missing := _null_of_key(values, shape)) is not None:
         return Refused(shape.relation, "null_key", missing, read_at)
     return _change(
@@ -93,8 +130,12 @@ def row_of_snapshot(
 
 
 def changes_of(
-    rows: Iterable[FeedRow], shape: Shape, committed: Mapping[int, int], *, read_at: int
-) -> Iterator[Change | Refused]:
+    rows: Iterable[FeedRow | Undecodable],
+    shape: Shape,
+    committed: Mapping[int, int],
+    *,
+    read_at: int,
+) -> Iterator[Said]:
     """What the rows say together, older versions first; rows of one key must all be here.
 
     `committed` has the commit of each version. A delete and an insert of one key are an update,
@@ -102,6 +143,9 @@ def changes_of(
     """
     pairs: dict[tuple[int, bytes], _Pair] = {}
     for row in rows:
+        if isinstance(row, Undecodable):
+            yield _refused(row, shape, read_at)
+            continue
         if (missing := _null_of_key(row.values, shape)) is not None:
             if row.kind not in BEFORE:
                 yield Refused(shape.relation, "null_key", missing, read_at)
@@ -116,7 +160,7 @@ def changes_of(
         yield from _said(pair, shape, committed[pair.version], read_at)
 
 
-def _said(pair: _Pair, shape: Shape, at: int, read_at: int) -> Iterator[Change | Refused]:
+def _said(pair: _Pair, shape: Shape, at: int, read_at: int) -> Iterator[Said]:
     if len(pair.after) > 1:
         yield Refused(shape.relation, "duplicate_key", None, read_at)
         return
@@ -181,6 +225,10 @@ def _change(
         notes=notes,
         **columns,
     )
+
+
+def _refused(error: Undecodable, shape: Shape, read_at: int) -> Refused:
+    return Refused(shape.relation, error.rejected.reason, error.rejected.column, read_at)
 
 
 def _key(values: Columns, shape: Shape) -> Columns:

@@ -24,6 +24,7 @@ from services.warehouse.domain.snowflake.statements import NOW, describe, show
 from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.patience import SourceAway
 from services.warehouse.snowflake.trouble import blocked, understood
+from services.warehouse.threads import CANCEL_S, in_thread
 
 T = TypeVar("T")
 
@@ -41,9 +42,8 @@ Row = Sequence[Any]
 
 LOGIN_S = 30
 CALL_S = 60
-"""The library repeats a call of HTTP no longer than that; a query has a time of its own."""
-CANCEL_S = 5.0
-"""For the call that a stop meets; Snowflake ends a query by itself when nobody waits for it."""
+"""The library repeats a call of HTTP no longer than that; a query has a time of its own, and
+Snowflake ends it by itself when nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +196,7 @@ def _secrets(source: SnowflakeSource) -> Mapping[str, Any]:
 
 
 async def _call(relation: str, call: Callable[[], T]) -> T:
-    """One that is cancelled is waited for, for a while: two at once a session does not bear."""
-    future = asyncio.ensure_future(asyncio.to_thread(_understood, relation, call))
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait([future], timeout=CANCEL_S)
-        if future.done():
-            future.exception()
-        raise
+    return await in_thread(partial(_understood, relation, call))
 
 
 def _understood(relation: str, call: Callable[[], T]) -> T:

@@ -8,12 +8,12 @@ from services.runtime.stage import Blocked
 from services.warehouse.connecting import Tools
 from services.warehouse.domain.change import Undecodable
 from services.warehouse.domain.feed import FeedRow, Kind
+from services.warehouse.domain.feed import Row as Shown
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.snowflake.statements import SECOND, Read, interval, probe, snapshot
 from services.warehouse.domain.snowflake.values import row_of
 from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.intervals import NOT_KEPT, Intervals, Pace
-from services.warehouse.intervals import Row as Shown
 from services.warehouse.patience import look_for_ever
 from services.warehouse.snowflake.client import Row, Session, session
 from services.warehouse.snowflake.opening import Table, opened

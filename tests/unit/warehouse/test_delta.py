@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from services.warehouse.delta.connector import _never_back
 from services.warehouse.delta.table import BUCKETS, parts
 from services.warehouse.domain.change import Change, Note
 from services.warehouse.domain.delta.values import UNREPRESENTABLE, Form, read
 from services.warehouse.domain.feed import FeedRow, Kind, Shape, changes_of
 from services.warehouse.domain.source import DeltaSource
 from services.warehouse.domain.wire import Refused
+from services.warehouse.versions import never_back
 
 SHAPE = Shape(
     source="lake",
@@ -143,7 +143,7 @@ def test_s2_values_of_arrow_are_those_of_every_source(
 
 
 def test_s7_commit_times_never_go_back() -> None:
-    assert _never_back({7: 500, 5: 900, 6: 100}, 300) == {5: 900, 6: 900, 7: 900}
+    assert never_back({7: 500, 5: 900, 6: 100}, 300) == {5: 900, 6: 900, 7: 900}
 
 
 @pytest.mark.parametrize("rows", [0, 1, 999, 1000, 1001, 12_345, 10**9])
