@@ -1,7 +1,7 @@
 """Braze: attributes, events and purchases of users, together in one call."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import SecretStr
@@ -10,6 +10,7 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.authorisation import bearer
 from services.activator.domain.change import Change, Conversion
 from services.activator.domain.contract import Contract, Endpoint, IdType, Rate, Row
+from services.activator.domain.outcomes import retry_after
 from services.activator.domain.person import Known, known
 from services.activator.domain.platform import (
     Audience,
@@ -201,10 +202,10 @@ def build(batch: Batch, setup: Setup[Settings]) -> Request:
     return setup.request(url, {name: entries for name, entries in body.items() if entries})
 
 
-def hint(answer: Answer, _now: datetime) -> Hint | None:
+def hint(answer: Answer, now: datetime) -> Hint | None:
     """The wait is in a header of its own."""
-    seconds = answer.response.headers.get("x-ratelimit-retry-after", "")
-    return Hint(pause=timedelta(seconds=int(seconds))) if seconds.isdigit() else None
+    pause = retry_after(answer.response.headers.get("x-ratelimit-retry-after"), now)
+    return None if pause is None else Hint(pause=pause)
 
 
 DESTINATION = Destination(

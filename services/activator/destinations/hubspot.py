@@ -11,6 +11,7 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.authorisation import bearer, bearer_token, form, token_address
 from services.activator.domain.change import Change, Conversion
 from services.activator.domain.contract import Contract, Endpoint, IdType, Rate, Row
+from services.activator.domain.outcomes import whole
 from services.activator.domain.person import Known, known
 from services.activator.domain.platform import (
     Audience,
@@ -301,10 +302,11 @@ def learn(batch: Batch, answer: Answer) -> Mapping[str, str]:
         return {}
     by_name = {name: entry for entry in batch.entries for name in entry.place.names}
     ids: dict[str, str] = {}
-    for result in answer.all("results[]"):
+    for result in (each for each in answer.all("results[]") if isinstance(each, dict)):
         entry = by_name.get(str(result.get("objectWriteTraceId")))
         if entry is None:
-            stated = (result.get("properties") or {}).values()
+            properties = result.get("properties")
+            stated = map(str, properties.values()) if isinstance(properties, dict) else ()
             entry = next((by_name[v] for v in stated if v in by_name), None)
         if entry is not None and (record_id := text_id(result.get("id"))):
             ids |= {change.profile_id: record_id for change in entry.changes}
@@ -336,10 +338,11 @@ def hint(answer: Answer, _now: datetime) -> Hint | None:
 
 def _is_scarce(answer: Answer, left: str, most: str) -> bool:
     """Whether less than a tenth is left."""
-    stated = [
-        answer.response.headers.get(f"x-hubspot-ratelimit-{name}", "") for name in (left, most)
-    ]
-    return all(map(str.isdigit, stated)) and int(stated[0]) * 10 < int(stated[1])
+    remaining, allowed = (
+        whole(answer.response.headers.get(f"x-hubspot-ratelimit-{name}", ""))
+        for name in (left, most)
+    )
+    return remaining is not None and allowed is not None and remaining * 10 < allowed
 
 
 DESTINATION = Destination(

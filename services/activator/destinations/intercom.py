@@ -10,6 +10,7 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.authorisation import bearer
 from services.activator.domain.change import Change, Conversion
 from services.activator.domain.contract import Contract, Endpoint, IdType, Rate, Row
+from services.activator.domain.outcomes import whole
 from services.activator.domain.person import Known, known
 from services.activator.domain.platform import (
     Audience,
@@ -224,10 +225,10 @@ def created(answer: Answer, _audience: Audience) -> str | None:
 def hint(answer: Answer, now: datetime) -> Hint | None:
     """When the window is used up, its end is in a header, in Unix seconds."""
     stated = answer.response.headers
-    until = stated.get("x-ratelimit-reset", "")
-    if stated.get("x-ratelimit-remaining") != "0" or not until.isdecimal():
+    until = whole(stated.get("x-ratelimit-reset", ""))
+    if stated.get("x-ratelimit-remaining") != "0" or until is None:
         return None
-    return Hint(pause=timedelta(seconds=min(60.0, max(0.0, int(until) - now.timestamp()))))
+    return Hint(pause=timedelta(seconds=min(60.0, max(0.0, until - now.timestamp()))))
 
 
 DESTINATION = Destination(

@@ -161,6 +161,8 @@ CLOSED = 471
 USAGE = ("x-business-use-case-usage", "x-ad-account-usage", "x-app-usage")
 PERCENT = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
 WAIT = "estimated_time_to_regain_access"
+MOST_STATED = 10_000
+"""Percent or minutes: what is beyond is no figure."""
 
 
 class MetaSettings(DestinationSettings):
@@ -364,7 +366,7 @@ def _figures(text: str | None) -> list[tuple[str, float]]:
         for row in rows
         if isinstance(row, dict)
         for name, value in row.items()
-        if isinstance(value, int | float)
+        if isinstance(value, int | float) and 0 <= value <= MOST_STATED
     ]
 
 

@@ -280,7 +280,7 @@ def described(answer: Answer, audience: Audience) -> str | None:
 def hint(answer: Answer, _now: datetime) -> Hint | None:
     """Most of the day's allowance is used: half as fast."""
     stated = answer.response.headers.get("sforce-limit-info", "")
-    used = re.search(r"api-usage=(\d+)/(\d+)", stated)
+    used = re.search(r"api-usage=(\d{1,18})/(\d{1,18})", stated)
     if used is None or int(used[2]) == 0:
         return None
     return Hint(slower=True) if int(used[1]) / int(used[2]) >= 0.8 else None

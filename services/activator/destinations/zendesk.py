@@ -11,6 +11,7 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.authorisation import basic, bearer
 from services.activator.domain.change import Change
 from services.activator.domain.contract import Contract, Endpoint, IdType, Poll, Rate, Row
+from services.activator.domain.outcomes import whole
 from services.activator.domain.person import Known, known
 from services.activator.domain.platform import (
     Audience,
@@ -220,10 +221,10 @@ def job_state(answer: Answer) -> JobState:
 def hint(answer: Answer, _now: datetime) -> Hint | None:
     """When the minute is used up, a header says how many seconds are left of it."""
     stated = answer.response.headers
-    seconds = stated.get("ratelimit-reset", "")
-    if stated.get("ratelimit-remaining") != "0" or not seconds.isdecimal():
+    seconds = whole(stated.get("ratelimit-reset", ""))
+    if stated.get("ratelimit-remaining") != "0" or seconds is None:
         return None
-    return Hint(pause=timedelta(seconds=min(60, int(seconds))))
+    return Hint(pause=timedelta(seconds=min(60, seconds)))
 
 
 DESTINATION = Destination(

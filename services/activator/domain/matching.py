@@ -99,7 +99,9 @@ _SOURCES: Mapping[str, Callable[[Answer], list[Any]]] = {
     "message": lambda answer: answer.named("message"),
     "pointer": lambda answer: answer.named("pointer"),
     "violation_path": lambda answer: answer.named("field"),
-    "params_key": lambda answer: list(answer.first("params") or {}),
+    "params_key": lambda answer: [
+        name for params in answer.all("params") if isinstance(params, dict) for name in params
+    ],
     "item_message": lambda answer: [
         *answer.named("Message"),
         *answer.named("error"),

@@ -7,6 +7,7 @@ from typing import Any
 from services.activator.domain import matching
 from services.activator.domain.answer import Answer
 from services.activator.domain.contract import Contract, Row
+from services.activator.domain.outcomes import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ def _captured(
     caught = matching.captured(row, answer)
     if not caught:
         return None
-    return {int(part) - contract.index_base for part in caught if part.isdigit()}
+    numbers = (whole(part) for part in caught)
+    return {number - contract.index_base for number in numbers if number is not None}
 
 
 def _by_index_field(
@@ -56,7 +58,7 @@ def _by_array(
     errors = [e for e in answer.all("errors[]") if isinstance(e, dict) and "input_array" in e]
     if not errors:
         return None
-    named = {(error["input_array"], error.get("index")) for error in errors}
+    named = [(error["input_array"], error.get("index")) for error in errors]
     return {place.index for place in places if (place.array, place.array_index) in named}
 
 
@@ -120,8 +122,9 @@ def positioned_errors(answer: Answer) -> list[tuple[int, Any]]:
 def _position(error: dict[str, Any]) -> int:
     location = error.get("location")
     path = location.get("fieldPathElements") if isinstance(location, dict) else None
-    index = path[0].get("index", 0) if path and isinstance(path[0], dict) else 0
-    return int(index)
+    first = path[0] if isinstance(path, list) and path else None
+    index = first.get("index") if isinstance(first, dict) else None
+    return whole(str(index)) or 0
 
 
 def _called(values: Iterable[Any], places: Sequence[Place]) -> set[int]:

@@ -6,6 +6,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
+LONGEST_WAIT_S = 10**6
+LONGEST_NUMBER = 18
+"""Digits: more are no number that a platform means, and Python refuses to read thousands."""
+
 
 class Outcome(StrEnum):
     """Interpreted once, in `handlers.py`."""
@@ -125,14 +129,22 @@ def wait_of(reading: Reading, hinted: timedelta | None, now: datetime) -> timede
 
 
 def retry_after(text: str | None, now: datetime) -> timedelta | None:
-    """The wait that a `Retry-After` header asks for, in seconds or until a date."""
+    """The wait that a `Retry-After` header asks for, in seconds or until a date; within reason."""
     if text is None:
         return None
-    if text.strip().isascii() and text.strip().isdigit():
-        return timedelta(seconds=min(int(text), 10**6))
+    seconds = whole(text)
+    if seconds is not None:
+        return timedelta(seconds=min(seconds, LONGEST_WAIT_S))
     try:
         until = parsedate_to_datetime(text)
     except ValueError:
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(until - now, timedelta(0))
+    return min(max(until - now, timedelta(0)), timedelta(seconds=LONGEST_WAIT_S))
+
+
+def whole(text: str) -> int | None:
+    """The number that ASCII digits write; None for other texts, and for a number beyond use."""
+    digits = text.strip()
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= LONGEST_NUMBER
+    return int(digits) if is_number else None
