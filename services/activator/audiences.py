@@ -157,7 +157,9 @@ class Audiences:
             now=self._clock.now(),
         )
         (reading,) = readings(answer.response, asked)
-        await self._line.heed(reading, self._group)
+        until = await self._line.heed(reading, self._group)
+        if until is not None:
+            reading = replace(reading, retry_after=until - self._clock.now())
         if reading.outcome not in SENT:
             raise Absent(_for_all(reading))
 

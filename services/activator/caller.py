@@ -231,22 +231,27 @@ class Caller:
         return done
 
     async def _call(self, batch: Batch, setup: Setup[Any]) -> list[Called]:
-        """One request, and once more with a new token if the first was refused."""
-        found = await self._exchange(batch, setup)
-        wants_token = any(
-            one.reading.outcome is Outcome.AUTH and one.reading.may_refresh for one in found
-        )
-        if setup.token is not None and wants_token:
-            try:
-                token = await self._line.tokens.renewed(setup.token)
-            except NoToken as none:
-                return [Called(reading=none.reading)] * len(batch.entries)
-            renewed = self._instance.setup(token, setup.vendor_ids, self._clock.now())
-            found = await self._exchange(batch, renewed)
+        """What became of each entry; nothing more is called after what only a person can mend."""
+        try:
+            found = await self._authorised(batch, setup.vendor_ids)
+        except NoToken as none:
+            found = [Called(reading=none.reading)] * len(batch.entries)
         needs_person = (Outcome.AUTH, Outcome.CONFIG)
         stop = next((one for one in found if one.reading.outcome in needs_person), None)
         self._stop = self._stop or stop
         return found
+
+    async def _authorised(self, batch: Batch, ids: Mapping[str, str]) -> list[Called]:
+        """One request, and once more with a new token if the first was refused."""
+        token = await self._line.tokens.current()
+        found = await self._exchange(batch, self._instance.setup(token, ids, self._clock.now()))
+        wants_token = any(
+            one.reading.outcome is Outcome.AUTH and one.reading.may_refresh for one in found
+        )
+        if token is None or not wants_token:
+            return found
+        token = await self._line.tokens.renewed(token)
+        return await self._exchange(batch, self._instance.setup(token, ids, self._clock.now()))
 
     async def _exchange(self, batch: Batch, setup: Setup[Any]) -> list[Called]:
         group = self._line.limiter.group(batch.endpoint)

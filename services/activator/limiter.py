@@ -13,6 +13,8 @@ from services.activator.window import Usage, Used, Window
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=15)
+LEAST_PAUSE = timedelta(seconds=1)
+"""Of a platform that refuses and says that it may be called at once."""
 PATIENCE_S = 60.0
 """A call waits so long for its turn; beyond that its changes wait in the ledger."""
 
@@ -90,7 +92,7 @@ class Group:
     async def throttled(self, hint: timedelta | None, most: timedelta | None = None) -> datetime:
         """The destination asked to slow down; a successor knows it too when this returns. Without
         a hint each pause is twice the last; with `most` as well, beginning with the hint."""
-        now, pause = self._clock.now(), hint
+        now, pause = self._clock.now(), None if hint is None else max(hint, LEAST_PAUSE)
         if pause is None or most is not None:
             if (until := self._asked_until) is not None:
                 return until

@@ -22,6 +22,10 @@ ANYWHERE: Mapping[str, Explained] = {
         "No new access token is given out: the grant was revoked or has run out.",
         "Let the owner of the account grant access anew and renew the secret.",
     ),
+    "no_token_there": (
+        "The address that should give out access tokens knows of none.",
+        "Correct `token_url`, or leave it out.",
+    ),
     "address_refused": (
         "The address is of this machine or of a private network.",
         "Set `allow_private: true` if it is meant; else correct the address.",
@@ -310,7 +314,7 @@ def _reasons(destination: Destination[Any]) -> Iterator[str]:
     if not any(403 in row.http and row.match is None for row in contract.errors):
         yield "forbidden"
     if destination.grant is not None:
-        yield "grant_refused"
+        yield from ("grant_refused", "no_token_there")
     if destination.audiences is not None:
         restricted = "audience_restricted" if destination.audiences.verify else None
         yield from filter(None, ("audience_refused", restricted, destination.audiences.unmade))

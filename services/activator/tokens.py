@@ -1,7 +1,8 @@
 """The token of one destination: fetched once for all who wait, renewed before it runs out."""
 
 import asyncio
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from services.activator.clock import Clock
@@ -9,11 +10,14 @@ from services.activator.domain.answer import Answer
 from services.activator.domain.outcomes import Failure, Outcome, Reading, Response, read_status
 from services.activator.domain.platform import Destination, DestinationSettings, Token
 from services.activator.domain.requests import Request
-from services.activator.limiter import Paused
+from services.activator.limiter import FIRST_PAUSE, Paused
 
 MARGIN = timedelta(seconds=300)
 LASTS_UNSAID = timedelta(minutes=30)
 """How long a token is used whose answer does not say how long it lasts."""
+LONGEST_LIFE_S = 10**9
+REST = timedelta(seconds=1)
+"""Whoever was refused a token at the same moment is refused by the same answer."""
 
 
 class NoToken(Exception):
@@ -45,6 +49,8 @@ class Tokens:
         self._client = client
         self._clock = clock
         self._token: Token | None = None
+        self._refusal: Reading | None = None
+        self._refused_until = clock.now()
         self._one_at_a_time = asyncio.Lock()
 
     async def current(self) -> Token | None:
@@ -83,7 +89,19 @@ class Tokens:
         return None if grant is None or is_rehearsed else grant(self._settings, self._clock.now())
 
     async def _fetch(self) -> Token:
-        now, request = self._clock.now(), self._request()
+        """A new token; the last refusal again while it is fresh, and for as long as it asks for."""
+        now = self._clock.now()
+        if self._refusal is not None and now < self._refused_until:
+            raise NoToken(replace(self._refusal, retry_after=self._refused_until - now))
+        try:
+            return await self._asked(now)
+        except NoToken as none:
+            self._refusal = replace(none.reading, retry_after=_rest(none.reading))
+            self._refused_until = now + _rest(none.reading)
+            raise NoToken(self._refusal) from none
+
+    async def _asked(self, now: datetime) -> Token:
+        request = self._request()
         assert request is not None
         try:
             answered = await self._client.send(request)
@@ -95,7 +113,7 @@ class Tokens:
         answer = Answer(answered)
         value = answer.first("access_token")
         if answer.status != 200 or not isinstance(value, str):
-            raise NoToken(self._refusal(answer))
+            raise NoToken(_meaning(answer, now))
         base_url = answer.first("instance_url")
         return Token(
             value=value,
@@ -103,16 +121,36 @@ class Tokens:
             base_url=base_url if isinstance(base_url, str) else None,
         )
 
-    def _refusal(self, answer: Answer) -> Reading:
-        """A refused grant needs a person; a platform in trouble needs patience."""
-        if 400 <= answer.status <= 403 or answer.status == 200:
-            return Reading(Outcome.AUTH, "grant_refused", answer.status)
-        return read_status(answer.response, self._clock.now())
+
+def _meaning(answer: Answer, now: datetime) -> Reading:
+    """A refused grant, or an address that gives out none, needs a person; a platform in trouble
+    needs patience. None of it is the fault of what was to be sent."""
+    usual = read_status(answer.response, now)
+    if answer.is_html and answer.status != 401:
+        return replace(usual, outcome=Outcome.RETRY, reason="html_answer")
+    says_no = answer.status == 200 and answer.first("error") is not None
+    if says_no or 400 <= answer.status <= 403:
+        return Reading(Outcome.AUTH, "grant_refused", answer.status)
+    match usual.outcome:
+        case Outcome.DELIVERED:
+            return replace(usual, outcome=Outcome.RETRY, reason="unreadable_answer")
+        case Outcome.PERMANENT | Outcome.SPLIT:
+            return replace(usual, outcome=Outcome.CONFIG, reason="no_token_there")
+        case _:
+            return usual
+
+
+def _rest(reading: Reading) -> timedelta:
+    """How long no token is asked for."""
+    if reading.retry_after is None and reading.outcome is Outcome.THROTTLED:
+        return FIRST_PAUSE
+    return max(REST, reading.retry_after or REST)
 
 
 def _use(expires_in: Any) -> timedelta:
     """How long a token is used; a short one for half its life."""
-    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):
+    is_number = isinstance(expires_in, int | float) and not isinstance(expires_in, bool)
+    if not is_number or not 0 < expires_in < LONGEST_LIFE_S:
         return LASTS_UNSAID
     lasts = timedelta(seconds=expires_in)
     return lasts - min(MARGIN, lasts / 2)

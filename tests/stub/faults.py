@@ -1,7 +1,8 @@
 """The script of a platform: which fault meets which call.
 
 A line is `fault`, `fault:detail`, or either behind the name of an operation, as in
-`upsert_profile status:503`. Of each call the first line that can befall it is used up. The kinds:
+`upsert_profile status:503` or `token status:503`, which alone meets calls for a token. Of each call
+the first line that can befall it is used up. The kinds:
 `status:<n>`, `throttle[:<seconds>]`, `body:<row of its contract>`, `html`, `garbage`, `timeout`,
 `timeout_after_send`, `reset_before_apply`, `reset_after_send`, `slow:<ms>`,
 `partial[:<positions>]`, `expire_token`, and `revoke_token`, which takes the refresh token as well.
@@ -50,6 +51,15 @@ def read(text: str) -> Fault:
     operation, _, fault = text.rpartition(" ")
     kind, _, detail = fault.partition(":")
     return Fault(kind, detail, operation)
+
+
+def taken_of_token(script: list[str]) -> Fault:
+    """The fault that meets a call for a token: only what is in the script behind `token`."""
+    found = next((text for text in script if read(text).operation == "token"), None)
+    if found is None:
+        return NONE
+    script.remove(found)
+    return read(found)
 
 
 def taken(script: list[str], call: Call, world: World) -> Fault:

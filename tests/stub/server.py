@@ -14,7 +14,7 @@ from aiohttp import web
 
 from services.activator.domain.outcomes import Response
 from tests.stub import ads, control, crm, gate, generic, messaging, partial
-from tests.stub.faults import Fault, line, taken
+from tests.stub.faults import NONE, Fault, line, taken, taken_of_token
 from tests.stub.world import Call, Plain, Refused, World, ok, refusal
 
 Platform = Callable[[Call, World], Response]
@@ -78,7 +78,11 @@ class Stub:
         name = request.match_info["platform"]
         world, call = self.world(name), await _call(request)
         if request.match_info["path"] == "token":
-            return self._token(world, await request.text())
+            world.asked_for_tokens += 1
+            fault = taken_of_token(self.faults.get(name, []))
+            if fault is NONE:
+                return self._token(world, await request.text())
+            return await self._answer(request, world, call, fault)
         world.calls.append(call)
         wait = 0.0 if self.share is None else self.pace.wait(call, world, self.share)
         if wait > 0:

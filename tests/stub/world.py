@@ -60,6 +60,7 @@ class World:
     """Places where something plain stood that should have been hashed."""
     throttled: int = 0
     """Calls beyond a documented ceiling."""
+    asked_for_tokens: int = 0
     token: str = "token-1"
     granted: set[str] = field(default_factory=set)
     """The refresh tokens that were taken."""

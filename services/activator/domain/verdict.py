@@ -102,7 +102,9 @@ def verdict(item: Item, attempt: Attempt, *, now: datetime, delay: Delay) -> Ver
             if now - throttled_since >= THROTTLED_AT_MOST:
                 outcome, reason = Outcome.PERMANENT, "throttled_too_long"
             else:
-                next_attempt_at = attempt.paused_until or now
+                next_attempt_at = attempt.paused_until or now + (
+                    reading.retry_after or timedelta(0)
+                )
         case Outcome.AUTH | Outcome.CONFIG | Outcome.SKIPPED:
             pass
         case Outcome.SPLIT:
