@@ -92,12 +92,12 @@ def _sync(members: int) -> None:
     with house() as here:
         found = first_sync(here, members)
     table = _table("a destination that subscribes to a segment with members")
-    batched, single = found
-    table.add_row(
-        f"{members:,} members, large requests: a second", "", f"{batched.per_second:,.0f}"
-    )
-    table.add_row("waited for the ledger, µs a member", "", f"{batched.ledger_us:,.0f}")
-    table.add_row("a request each, ceiling 50 a second: a second", "≥ 49", f"{single:,.1f}")
+    rate = found.batched
+    table.add_row(f"{members:,} members, large requests: a second", "", f"{rate.per_second:,.0f}")
+    table.add_row("waited for the ledger, µs a member", "", f"{rate.ledger_us:,.0f}")
+    for part, spent_us in found.cpu_us.items():
+        table.add_row(f"CPU of {part}, µs a member", "", f"{spent_us:,.0f}")
+    table.add_row("a request each, ceiling 50 a second: a second", "≥ 49", f"{found.single:,.1f}")
     console.print(table)
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import asyncpg
-import psutil
 from confluent_kafka import Producer
 
+from bench import cpu
 from deploy.local.ports import answers, free_port
 from deploy.local.rungs import kafka_bootstrap, postgres_dsn
 from schemas.codec import encode
@@ -69,6 +69,7 @@ class House:
     dsn: str
     directory: Path
     platforms: str
+    platforms_pid: int
     running: dict[str, tuple["subprocess.Popen[bytes]", int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -147,10 +148,14 @@ class House:
         url = f"{self.platforms}/behaviour/{destination_id}/{trouble}"
         urlopen(Request(url, method="PUT"), timeout=30).close()
 
-    def cpu_s(self, destination_id: str) -> float:
-        """CPU seconds of a sender since its start."""
-        times = psutil.Process(self.running[destination_id][0].pid).cpu_times()
-        return float(times.user + times.system)
+    def cpu_s(self, name: str) -> float:
+        """CPU seconds of the router or a sender since its start; 0 before it."""
+        return cpu.of_pid(self.running[name][0].pid) if name in self.running else 0.0
+
+    def spent(self, destination_id: str) -> dict[str, float]:
+        """CPU seconds so far of everything that takes part in sending to a destination."""
+        parts = {"router": self.cpu_s("router"), "sender": self.cpu_s(destination_id)}
+        return parts | cpu.servers() | {"the platform": cpu.of_pid(self.platforms_pid)}
 
     def ledger_s(self, destination_id: str) -> dict[str, float]:
         """How long a sender has spent in each step of the ledger."""
@@ -192,10 +197,10 @@ def house() -> Iterator[House]:
         with (
             kafka_bootstrap(directory / "kafka") as bootstrap,
             postgres_dsn(directory / "postgres") as dsn,
-            _platforms() as platforms,
+            _platforms() as (platforms, pid),
         ):
             create_topics(bootstrap, topics, PARTITIONS)
-            found = House(bootstrap, dsn, directory, platforms)
+            found = House(bootstrap, dsn, directory, platforms, pid)
             try:
                 yield found
             finally:
@@ -203,12 +208,12 @@ def house() -> Iterator[House]:
 
 
 @contextmanager
-def _platforms() -> Iterator[str]:
+def _platforms() -> Iterator[tuple[str, int]]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "bench.activation.platform", str(port)])
     try:
         until(lambda: answers(port), "the platforms to listen")
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.kill()  # it would wait for those whom it lets hang
         process.wait()

@@ -100,7 +100,10 @@ def arrived(house: House, members: Sequence[str]) -> float:
     """When the platform's set became exactly this one."""
     expected = digest([known_as(profile) for profile in members])
     until(
-        lambda: house.seen(BULK_PLATFORM)["members"] == expected,
+        lambda: (
+            house.seen(BULK_PLATFORM)["count"] == len(members)
+            and house.seen(f"{BULK_PLATFORM}?digest")["members"] == expected
+        ),
         "the platform's set",
         of=len(members),
     )

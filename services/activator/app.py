@@ -1,6 +1,7 @@
 """Wires the activator's three processes: the router, one sender, the supervisor of all senders."""
 
 import asyncio
+import gc
 import random
 import signal
 import sys
@@ -14,6 +15,7 @@ from msgspec import to_builtins
 from schemas.records import Definition
 from schemas.topics import activations
 from services.activator.clock import SystemClock
+from services.activator.collecting import taking
 from services.activator.domain.signature import BadSecret
 from services.activator.handlers import Deliverer
 from services.activator.instance import Instance, instance_of
@@ -25,7 +27,6 @@ from services.activator.sender import (
     Sender,
     ending_on_error,
     faust_app,
-    taking,
 )
 from services.activator.senders import keep_senders
 from services.activator.settings import ActivatorSettings
@@ -44,6 +45,9 @@ from services.runtime.settings import read
 
 USAGE = "usage: python -m services.activator router | sender ID | senders"
 FOLLOW_EVERY_S = 0.25
+GARBAGE = 500_000
+"""New objects between two looks for cycles: a batch has so many, and no cycles; looking for them
+was a third of what a change cost."""
 
 Serve = Callable[[ActivatorSettings, Health, Definitions], None]
 
@@ -109,7 +113,8 @@ async def _deliver(source: Source, health: Health, definitions: Definitions) -> 
     settings, destination_id = source.settings, source.definition.id
     pool = await connect(settings.postgres_dsn.get_secret_value(), health)
     await migrate(pool, "activator", STEPS)
-    app = faust_app(destination_id, settings)
+    taken = taking(_instance(source.definition, settings), settings)
+    app = faust_app(destination_id, settings, taken)
     dead_letters = FaustDeadLetters(app)
     deliverer = Deliverer(
         source.made,
@@ -126,8 +131,10 @@ async def _deliver(source: Source, health: Health, definitions: Definitions) -> 
         deliverer=deliverer,
         dead_letters=dead_letters,
         settings=settings,
-        taking=taking(deliverer.instance, settings),
+        taking=taken,
     )
+    gc.freeze()
+    gc.set_threshold(GARBAGE, 20, 20)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -372,9 +372,9 @@ def _all(tasks: Iterable[Task], called: Called) -> dict[Key, Called]:
 def _of(change: Change, called: Called) -> Called:
     """An entry that adds some and removes others may mean something else to each."""
     reading = called.reading
-    if reading.upsert and change.operation == "remove_member":
-        reading = Reading(Outcome.DELIVERED, "not_there", reading.status)
-    return replace(called, reading=reading)
+    if not reading.upsert or change.operation != "remove_member":
+        return called
+    return replace(called, reading=Reading(Outcome.DELIVERED, "not_there", reading.status))
 
 
 def _worst(known: Called | None, called: Called) -> Called:

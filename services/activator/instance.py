@@ -4,15 +4,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 from pydantic import SecretStr
 
 from schemas.records import Definition
 from services.activator.domain.consent import ConsentRules
-from services.activator.domain.contract import Action, Endpoint
+from services.activator.domain.contract import Action, Endpoint, Rate
 from services.activator.domain.destination import parse_destination
 from services.activator.domain.job import Job
+from services.activator.domain.pace import items_per_s
 from services.activator.domain.platform import (
     Audience,
     Destination,
@@ -52,6 +54,24 @@ class Instance:
         """As many changes as fill its largest request, within reason; 1 where each is its own."""
         chosen = (self.endpoint(each.action) for each in self.destination.contract.endpoints)
         return min(max(each.max_items for each in chosen if each is not None), MOST_AT_ONCE)
+
+    @property
+    def portion(self) -> int:
+        """As many changes as one second's requests hold, and no fewer than fill one: they go to
+        the platform together, so that it is not waited for between them."""
+        granted = items_per_s(self._steps(self._leading))
+        return min(max(self.most_at_once, ceil(granted or MOST_AT_ONCE)), MOST_AT_ONCE)
+
+    @property
+    def _leading(self) -> Endpoint:
+        """The operation of which there are most: that of a first sync, where there is one."""
+        return self.endpoint("add_member") or self.destination.contract.endpoints[0]
+
+    def _steps(self, endpoint: Endpoint) -> Sequence[tuple[Endpoint, Sequence[Rate]]]:
+        """The operation, and the making of the profile where that comes first, with ceilings."""
+        made = self.destination.introduction(self.settings) if endpoint.requires else None
+        listed = [each for each in (made, endpoint) if each is not None]
+        return [(each, each.rates or self.destination.contract.rates) for each in listed]
 
     def endpoint_of(self, job: Job) -> Endpoint:
         """The operation that a job was made by."""

@@ -41,16 +41,16 @@ join activator.ledger l
 _CLAIM = """
 insert into activator.ledger as l
     (destination_id, audience_id, profile_id, version, member, operation, idempotency_key,
-     payload, touched, sent_identifiers, updated_at)
-select $1, c.audience_id, c.profile_id, c.version, c.member, c.operation, c.key, c.payload,
-       c.touched, c.sent::jsonb, $11
+     touched, sent_identifiers, updated_at)
+select $1, c.audience_id, c.profile_id, c.version, c.member, c.operation, c.key, c.touched,
+       c.sent::jsonb, $10
 from unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::text[], $7::text[],
-            $8::bytea[], $9::boolean[], $10::text[]) with ordinality
-    as c(audience_id, profile_id, version, member, operation, key, payload, touched, sent, place)
+            $8::boolean[], $9::text[]) with ordinality
+    as c(audience_id, profile_id, version, member, operation, key, touched, sent, place)
 order by c.place
 on conflict (destination_id, audience_id, profile_id) do update set
     version = excluded.version, member = excluded.member, operation = excluded.operation,
-    idempotency_key = excluded.idempotency_key, payload = excluded.payload,
+    idempotency_key = excluded.idempotency_key, payload = null,
     touched = l.touched or excluded.touched,
     sent_identifiers = coalesce(excluded.sent_identifiers, l.sent_identifiers),
     outcome = null, reason = null, attempts = 0, next_attempt_at = null, waiting_since = null,
@@ -69,17 +69,17 @@ _RECORD = """
 update activator.ledger l set
     outcome = r.outcome, reason = r.reason, attempts = r.attempts,
     next_attempt_at = r.next_attempt_at, waiting_since = r.waiting_since, touched = r.touched,
-    payload = case when r.sent or r.outcome = 'skipped' then null else l.payload end,
+    payload = r.payload,
     sent_version = case when r.sent then r.version else l.sent_version end,
     sent_identifiers = case when r.touched then l.sent_identifiers end,
-    first_sent_at = coalesce(l.first_sent_at, r.sent_at), updated_at = $13
+    first_sent_at = coalesce(l.first_sent_at, r.sent_at), updated_at = $14
 from unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::integer[],
             $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::boolean[],
-            $12::timestamptz[])
+            $12::timestamptz[], $13::bytea[])
     as r(audience_id, profile_id, version, outcome, reason, attempts, next_attempt_at,
-         waiting_since, touched, sent, sent_at)
+         waiting_since, touched, sent, sent_at, payload)
 where l.destination_id = $1 and l.audience_id = r.audience_id and l.profile_id = r.profile_id
-  and l.version = r.version
+  and l.version = r.version and l.reason is distinct from 'erased'
 """
 
 _LOG = """
@@ -103,9 +103,8 @@ order by next_attempt_at, arrival limit $3
 
 _WAITING = """
 from activator.ledger
-where destination_id = $1 and outcome in ('retry', 'throttled', 'auth', 'config')
+where destination_id = $1 and waits
 """
-"""Written out, so that the partial index serves it."""
 
 _HEAD = f"""
 select payload, attempts, waiting_since, touched, sent_identifiers, reason, first_sent_at,
@@ -141,11 +140,14 @@ class Ledger:
         }
 
     async def claim(self, items: Sequence[Item], now: datetime) -> None:
-        """Take these versions on, before anything is sent: a crash from here on leaves a trace."""
+        """Take these versions on, before anything is sent: a crash from here on leaves a trace.
+
+        The payload is not in it: the record stays unacknowledged until `record` keeps what waits.
+        """
         rows = [claim_row(item) for item in items]
         if rows:
             with LEDGER_SECONDS.labels("claim").time():
-                await self._pool.execute(_CLAIM, self._id, *columns(rows, 9), now)
+                await self._pool.execute(_CLAIM, self._id, *columns(rows, 8), now)
 
     async def touch(self, items: Sequence[Item]) -> None:
         """These adds are about to be sent once more: from here on the platform may hold them."""
@@ -164,7 +166,7 @@ class Ledger:
             async with self._pool.acquire() as connection, connection.transaction():
                 if verdicts:
                     rows = [ledger_row(verdict) for verdict in verdicts]
-                    await connection.execute(_RECORD, self._id, *columns(rows, 11), now)
+                    await connection.execute(_RECORD, self._id, *columns(rows, 12), now)
                 await connection.execute(_LOG, self._id, *columns(log, 10), now)
 
     async def due(self, now: datetime, limit: int) -> Sequence[Item]:

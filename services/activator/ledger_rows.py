@@ -69,7 +69,6 @@ def claim_row(item: Item) -> tuple[Any, ...]:
         change.member,
         change.operation,
         change.idempotency_key,
-        change.raw,
         bool(change.member),
         sent_as(item) if change.member else None,
     )
@@ -91,6 +90,7 @@ def person_of(stored: str | None) -> Person | None:
 def ledger_row(verdict: Verdict) -> tuple[Any, ...]:
     """What became of a change."""
     change, sent = verdict.item.change, verdict.outcome in SENT
+    is_over = sent or verdict.outcome is Outcome.SKIPPED
     return (
         *change.key,
         change.version,
@@ -102,6 +102,7 @@ def ledger_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.touched,
         sent,
         verdict.sent_at if verdict.may_have_arrived else None,
+        None if is_over else change.raw,
     )
 
 

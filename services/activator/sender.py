@@ -11,7 +11,6 @@ import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -21,10 +20,10 @@ import structlog
 from schemas.codec import Undecodable, decode_as, encode
 from schemas.records import Activation, DeadLetter
 from schemas.topics import DEAD_LETTERS, Topic
+from services.activator.collecting import Taking, collected
 from services.activator.committed import CommittedTransport
 from services.activator.domain.change import Change, change_of
 from services.activator.handlers import Deliverer
-from services.activator.instance import Instance
 from services.activator.settings import ActivatorSettings
 from services.runtime import metrics as runtime_metrics
 from services.runtime.delivery import RejectLimit, dead_letter
@@ -38,28 +37,16 @@ DUE_EVERY_S = 0.25
 LOOK_EVERY_S = 0.5
 TRIM_EVERY_S = 3600.0
 LAG_EVERY_S = 0.5
-BATCH_LINGER_S = 1.0
+RUNS_BUFFERED = 8
+RUN_WITHIN_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Taking:
-    """How much is taken from the topic at once."""
+def faust_app(destination_id: str, settings: ActivatorSettings, taking: Taking) -> Any:
+    """The app of one destination; topics are never made by Faust, there is no web server.
 
-    most: int
-    within_s: float
-
-
-def taking(instance: Instance, settings: ActivatorSettings) -> Taking:
-    """As much as fills a request, or a moment's worth where each change is a request."""
-    most = instance.most_at_once
-    within_s = settings.sender_linger_ms / 1000 if most == 1 else BATCH_LINGER_S
-    if instance.linger is not None:
-        within_s = instance.linger.total_seconds()
-    return Taking(max(settings.sender_batch, most), within_s)
-
-
-def faust_app(destination_id: str, settings: ActivatorSettings) -> Any:
-    """The app of one destination; topics are never made by Faust, there is no web server."""
+    No run is longer than a batch and few of them wait, so that a slow platform leaves the records
+    with the broker, and the client is seen to poll.
+    """
     session_s = settings.session_timeout_ms / 1000
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
@@ -76,6 +63,8 @@ def faust_app(destination_id: str, settings: ActivatorSettings) -> Any:
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s / 4,
         broker_commit_interval=1.0,
+        broker_max_poll_records=taking.most,
+        stream_buffer_maxsize=RUNS_BUFFERED,
     )
     app.transport = CommittedTransport(app.conf.broker_consumer, app, loop=app.loop)
     return app
@@ -132,25 +121,22 @@ class Sender:
         await self._app.stop()
 
     async def _deliver(self, stream: Any) -> None:
-        batches = stream.noack_take(self._taking.most, within=self._taking.within_s)
-        await ending_on_error(self._batches(stream, batches))
+        await ending_on_error(self._batches(_runs(stream)))
 
-    async def _batches(self, stream: Any, batches: AsyncIterator[Sequence[Any]]) -> None:
-        async for events in batches:
-            await self._deliverer.take(await self._decoded(events))
-            self._app.consumer.handled(events)
-            for event in events:
-                await stream.ack(event)
+    async def _batches(self, runs: AsyncIterator[Sequence[Any]]) -> None:
+        async for records in collected(runs, self._taking):
+            await self._deliverer.take(await self._decoded(records))
+            self._app.consumer.handled(records)
 
-    async def _decoded(self, events: Sequence[Any]) -> Sequence[Change]:
+    async def _decoded(self, records: Sequence[Any]) -> Sequence[Change]:
         """The changes of a batch; what is none goes to the dead letters."""
         changes: list[Change] = []
-        for event in events:
-            value = bytes(event.message.value or b"")
+        for record in records:
+            value = record.value or b""
             try:
                 changes.append(change_of(decode_as(Activation, value), value))
             except Undecodable as error:
-                raw = _raw(event.message, value)
+                raw = _raw(record, value)
                 letter = dead_letter(STAGE, raw, Reject("undecodable", str(error)))
                 await self._dead_letters.put(letter)
                 self._rejects.rejected()
@@ -187,10 +173,17 @@ class Sender:
             runtime_metrics.LAG_SECONDS.labels(STAGE).set(age)
 
 
-def _raw(message: Any, value: bytes) -> Raw:
-    timestamp = round(message.timestamp * 1000)
-    key = bytes(message.key or b"")
-    return Raw(message.topic, message.partition, message.offset, timestamp, key, value)
+async def _runs(stream: Any) -> AsyncIterator[Sequence[Any]]:
+    """The records of each message; what is done with them is no concern of Faust's acks."""
+    async for events in stream.noack_take(1, within=RUN_WITHIN_S):
+        for event in events:
+            yield event.message.run
+            await stream.ack(event)
+
+
+def _raw(record: Any, value: bytes) -> Raw:
+    key = record.key or b""
+    return Raw(record.topic, record.partition, record.offset, record.timestamp, key, value)
 
 
 async def ending_on_error(work: Awaitable[None]) -> None:

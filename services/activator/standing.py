@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
+from services.activator.breaker import Breaker
 from services.activator.domain.outcomes import WAITING, Outcome
 from services.activator.domain.verdict import NOT_TRIED, Verdict
+from services.activator.kept import Pause
 
 State = Literal["working", "needs_auth", "misconfigured", "throttled", "not_answering"]
 TROUBLE = WAITING | {Outcome.PERMANENT, Outcome.SPLIT}
@@ -36,6 +39,24 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     """Changes in the ledger that are still to be sent."""
     last_trouble: Trouble | None = None
+
+
+def standing_of(
+    working: Standing,
+    *,
+    pause: Pause | None,
+    breaker: Breaker,
+    throttled_until: datetime | None,
+) -> Standing:
+    """How it stands, given all that may keep it from working; the gravest is told."""
+    if pause is not None:
+        state: State = "needs_auth" if pause.state == "needs_auth" else "misconfigured"
+        return replace(working, state=state, reason=pause.reason, since=pause.since)
+    if breaker.is_open:
+        return replace(working, state="not_answering", until=breaker.until)
+    if throttled_until is not None:
+        return replace(working, state="throttled", until=throttled_until)
+    return working
 
 
 def last_trouble(verdicts: Sequence[Verdict], at: datetime) -> Trouble | None:

@@ -15,6 +15,8 @@ log = structlog.get_logger()
 WAIT_LOG_S = 10
 AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, TimeoutError)
 """What an absent or starting server looks like."""
+MIGRATION_S = 3600
+"""A step that writes a large table anew may take so long."""
 
 
 async def connect(dsn: str, health: Health | None = None, *, size: int = 4) -> Any:
@@ -58,5 +60,5 @@ async def migrate(pool: Any, schema: str, steps: Sequence[str]) -> None:
                 " start the newer version"
             )
         for number, step in enumerate(steps[seen:], start=seen + 1):
-            await connection.execute(step)
+            await connection.execute(step, timeout=MIGRATION_S)
             await connection.execute(f'insert into "{schema}".migrations values ($1)', number)  # noqa: S608

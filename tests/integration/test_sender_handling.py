@@ -1,5 +1,6 @@
 """Delivering against a real receiver and a real ledger, at the speed that the test sets."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -147,6 +148,38 @@ async def test_s7_only_the_newest_of_a_batch_is_sent(house: House) -> None:
         ("skipped", "superseded"),
         ("skipped", "stale"),
     ]
+
+
+async def test_every_portion_of_a_batch_is_claimed_before_its_calls_and_written_down_after_them(
+    house: House,
+) -> None:
+    house.client, real = _Watched(house.client, house.pool), house.client  # type: ignore[assignment] # same call
+    people = [f"p_{number}" for number in range(100)]
+    deliverer = await house.deliverer()
+    assert deliverer.instance.portion < len(people)
+    await deliverer.take([add(person) for person in people])
+    house.client = real
+    assert sorted(body["data"]["profile_id"] for _, body in house.receiver.calls) == sorted(people)
+    assert await house.logged() == [("delivered", "ok")] * len(people)
+    rows = await house.pool.fetch("select outcome, payload, waits from activator.ledger")
+    assert [tuple(row) for row in rows] == [("delivered", None, False)] * len(people)
+
+
+class _Watched:
+    """Sends what the ledger says is under way; anything else is a bug."""
+
+    def __init__(self, client: SafeClient, pool: Any) -> None:
+        self._client = client
+        self._pool = pool
+
+    async def send(self, request: Request) -> Any:
+        profile_id = json.loads(request.content)["data"]["profile_id"]
+        claimed = await self._pool.fetchval(
+            "select outcome is null and touched from activator.ledger where profile_id = $1",
+            profile_id,
+        )
+        assert claimed, "a call was made that nobody had written down"
+        return await self._client.send(request)
 
 
 async def test_ruling_17_nobody_is_removed_who_was_never_sent(house: House) -> None:

@@ -126,22 +126,27 @@ def _batch(chunk: Sequence[Part], at: datetime, session: int) -> Batch:
 
 def _entry(parts: Sequence[Part], index: int, array_index: int) -> Entry:
     """Parts with the same unique value as one; what came later wins."""
-    first = parts[0].draft
+    draft = parts[0].draft if len(parts) == 1 else _joined([one.draft for one in parts])
     changes = tuple(one.change for one in parts)
     event = changes[0].conversion
     place = Place(
         index=index,
         action=parts[0].endpoint.action,
-        array=first.array,
+        array=draft.array,
         array_index=array_index,
-        names=tuple(dict.fromkeys(name for one in parts for name in one.draft.names)),
+        names=draft.names,
         event=event.name if event else None,
         is_remove=all(change.operation == "remove_member" for change in changes),
     )
-    payload = reduce(merged, (one.draft.payload for one in parts))
-    draft = replace(first, payload=payload)
     again = any(one.again for one in parts)
     return Entry(changes=changes, draft=draft, place=place, again=again)
+
+
+def _joined(drafts: Sequence[Draft]) -> Draft:
+    """One draft with the payloads and names of all."""
+    names = tuple(dict.fromkeys(name for draft in drafts for name in draft.names))
+    payload = reduce(merged, (draft.payload for draft in drafts))
+    return replace(drafts[0], payload=payload, names=names)
 
 
 def merged(one: Any, other: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -73,7 +74,7 @@ class Person(msgspec.Struct, frozen=True):
     conversion: Conversion | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """A change of a membership or profile, or a conversion. `raw` is the record it came as, kept
     for a later attempt."""
@@ -92,7 +93,7 @@ class Change:
     merged_into: str | None = None
     """The profile that this one was folded into, when it leaves for that."""
 
-    @property
+    @cached_property
     def key(self) -> Key:
         if self.conversion is not None:
             return (f"event/{self.conversion.event_id}", self.profile_id)
@@ -103,7 +104,7 @@ class Change:
         """Whether the profile belongs to the audience after it; None for a profile update."""
         return None if self.audience_id is None else self.operation == "add_member"
 
-    @property
+    @cached_property
     def idempotency_key(self) -> str:
         if self.conversion is not None:
             return _digest(self.destination_id, "send_event", self.conversion.event_id)

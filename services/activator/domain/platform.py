@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -141,7 +142,7 @@ class Token:
     """Where to call with it, when the platform says so."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Setup(Generic[S]):
     """An instance as a request is built for it. Never printed: it holds secrets."""
 
@@ -162,7 +163,7 @@ class Setup(Generic[S]):
     def __repr__(self) -> str:
         return f"Setup({self.destination_id})"
 
-    @property
+    @cached_property
     def identify(self) -> Identify:
         settings = self.settings
         dialling = Dialling(settings.default_country_code, settings.national_number_max)

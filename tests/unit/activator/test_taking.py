@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from services.activator.sender import BATCH_LINGER_S, Taking, taking
+from services.activator.collecting import BATCH_LINGER_S, Taking, taking
 from services.activator.settings import ActivatorSettings
 from tests.unit.activator.examples import an_instance
 
@@ -13,11 +13,11 @@ AT_ONCE = 0.02
 @pytest.mark.parametrize(
     ("name", "more", "expected"),
     [
-        ("webhook", {}, Taking(100, AT_ONCE)),
-        ("webhook", {"linger": 0.5}, Taking(100, 0.5)),
+        ("webhook", {}, Taking(120, AT_ONCE)),
+        ("webhook", {"linger": 0.5}, Taking(120, 0.5)),
         ("intercom", {}, Taking(100, AT_ONCE)),
-        ("iterable", {}, Taking(1_000, BATCH_LINGER_S)),
-        ("snapchat_audiences", {}, Taking(10_000, BATCH_LINGER_S)),
+        ("iterable", {}, Taking(15_000, BATCH_LINGER_S)),
+        ("snapchat_audiences", {}, Taking(30_000, BATCH_LINGER_S)),
     ],
 )
 def test_s7_a_change_waits_for_others_only_where_they_share_its_request(
