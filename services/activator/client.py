@@ -13,7 +13,8 @@ from services.activator.domain.requests import Request
 CONNECT_S = 5.0
 MAX_ANSWER = 65_536
 LONGEST_LIST = 4 * 2**20
-"""Lists and descriptions are asked for by GET, of platforms alone, and may be longer."""
+"""Of what is asked for by GET, of platforms alone, and of what speaks of each item of a request: of
+5 000 items that is more than 64 KB even where nothing is wrong."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -34,8 +35,11 @@ class SafeClient:
     """One session. The check is on the very address that a socket is opened to, so that neither
     a name nor a second look-up can lead it inside."""
 
-    def __init__(self, *, allow_private: bool, total_s: float) -> None:
+    def __init__(
+        self, *, allow_private: bool, total_s: float, longest_answer: int = MAX_ANSWER
+    ) -> None:
         self._allow_private = allow_private
+        self._longest_answer = longest_answer
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0, socket_factory=None if allow_private else _public_socket
@@ -68,7 +72,8 @@ class SafeClient:
                 allow_redirects=False,
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Response(response.status, headers, await _start_of(response, request.method))
+                most = LONGEST_LIST if request.method == "GET" else self._longest_answer
+                return Response(response.status, headers, await _start_of(response, most))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return _failure(error)
 
@@ -86,9 +91,9 @@ async def _once(
         raise Interrupted from error
 
 
-async def _start_of(response: aiohttp.ClientResponse, method: str) -> bytes:
-    """The first 64 KB, of a list more; a longer answer ends the connection."""
-    body, most = bytearray(), LONGEST_LIST if method == "GET" else MAX_ANSWER
+async def _start_of(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """So many bytes; a longer answer ends the connection."""
+    body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > most:

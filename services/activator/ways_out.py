@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol, cast
 
-from services.activator.client import SafeClient
+from services.activator.client import LONGEST_LIST, MAX_ANSWER, SafeClient
 from services.activator.destinations import kafka_topic, postgres
 from services.activator.instance import Instance
 from services.activator.sinks.dry_run import DryRun
@@ -32,4 +32,8 @@ def way_out(instance: Instance) -> WayOut:
         case "sql":
             return PostgresSink(cast(postgres.Settings, settings))
         case "http":
-            return SafeClient(allow_private=settings.allow_private, total_s=contract.timeout_s)
+            return SafeClient(
+                allow_private=settings.allow_private,
+                total_s=contract.timeout_s,
+                longest_answer=LONGEST_LIST if contract.speaks_of_items else MAX_ANSWER,
+            )

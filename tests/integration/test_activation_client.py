@@ -8,8 +8,11 @@ import pytest
 from aiohttp import web
 
 from services.activator.client import MAX_ANSWER, SafeClient
+from services.activator.domain.answer import Answer
 from services.activator.domain.outcomes import Failure, Outcome, Response
 from services.activator.domain.requests import Request
+from services.activator.ways_out import way_out
+from tests.unit.activator.examples import an_instance
 
 
 class Server:
@@ -31,6 +34,8 @@ class Server:
                 request.transport.abort()
             case "/endless":
                 return web.Response(body=b"x" * (MAX_ANSWER + 1))
+            case "/statuses":
+                return web.json_response({"elements": [{"status": 201}] * 5000})
             case "/cookies":
                 return web.Response(text=request.headers.get("cookie", "none"))
         return web.Response(status=204)
@@ -72,6 +77,20 @@ async def test_a_list_may_be_longer(server: Server) -> None:
         answer = await client.send(Request(url=url, headers={}, content=b"", method="GET"))
     assert isinstance(answer, Response)
     assert len(answer.body) == MAX_ANSWER + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("linkedin_dmp", 5000), ("mailchimp", 5000), ("webhook", 0)]
+)
+async def test_s4_7_the_answer_about_five_thousand_people_is_read_to_its_end(
+    server: Server, name: str, read: int
+) -> None:
+    url = f"http://127.0.0.1:{server.port}/statuses"
+    client = way_out(an_instance(name, {"base_url": url, "allow_private": True}))
+    answer = await client.send(Request(url=url, headers={}, content=b"{}"))
+    await client.close()
+    assert isinstance(answer, Response)
+    assert len(Answer(answer).all("elements[].status")) == read
 
 
 async def test_no_cookie_is_brought_back(server: Server) -> None:

@@ -182,6 +182,11 @@ class Contract:
     """Where else the platform can be tried: a sandbox, an account for tests."""
     optional: bool = False
 
+    @property
+    def speaks_of_items(self) -> bool:
+        """Whether its answers tell of the single items of a request, and grow with them."""
+        return any(each.results != "none" for each in self.endpoints)
+
     def endpoint(self, action: Action, variant: str = "") -> Endpoint | None:
         """The operation, in the variant of the instance."""
         found = [each for each in self.endpoints if each.action == action]

@@ -33,7 +33,7 @@ WAITING = frozenset({Outcome.RETRY, Outcome.THROTTLED, Outcome.AUTH, Outcome.CON
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a platform answered; the body is cut at 64 KB, a list at 4 MB."""
+    """What a platform answered; the body is cut at 64 KB, one with a list in it at 4 MB."""
 
     status: int
     headers: Mapping[str, str]
