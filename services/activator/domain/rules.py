@@ -11,8 +11,10 @@ Hash = Literal["none", "sha256", "sha512", "md5"]
 
 _HASHED = re.compile(r"[0-9a-fA-F]{64}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-_TRUNK = re.compile(r"(?<=\d)\s*\(0\)")
+_TRUNK = re.compile(r"(?<=\d)[^0-9(]*\(0\)")
 """The national prefix, written behind a country code; it is not dialled then."""
+_FIRST = re.compile(r"^[^+0-9]+")
+"""What may stand before a number, as the bracket of `(+44)`."""
 _GOOGLE_DOMAINS = ("gmail.com", "googlemail.com")
 
 
@@ -62,11 +64,12 @@ def _email_google(raw: str, dialling: Dialling) -> str | None:
 
 def _phone(raw: str, dialling: Dialling) -> str | None:
     """`+` and digits. A leading `+` or `00` marks a number with its country code."""
-    text = _TRUNK.sub("", raw.strip())
-    written_out = text.startswith(("+", "00"))
+    text = _TRUNK.sub("", raw)
     digits = _digits(text)
-    if written_out:
+    if _FIRST.sub("", text).startswith("+"):
         digits = digits.lstrip("0")
+    elif digits.startswith("00"):
+        digits = digits[2:]
     elif dialling.country_code is not None:
         digits = _with_country(digits, dialling.country_code, dialling.national_number_max)
     if not 8 <= len(digits) <= 15 or digits.startswith("0"):

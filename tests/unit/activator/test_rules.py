@@ -277,3 +277,17 @@ def test_ruling_20_a_trunk_zero_behind_the_country_code_is_not_dialled(raw: str)
 )
 def test_s2_regions_of_the_united_states_become_codes(raw: str, text: str) -> None:
     assert normalised("region_meta", raw) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        ("(+44) 20 7946 0018", "+442079460018"),
+        ("[+44] (0)20 7946 0018", "+442079460018"),
+        ("tel. +442079460018", "+442079460018"),
+        ("(0044) 20 7946 0018", "+442079460018"),
+        ("000 44 20 7946 0018", None),
+    ],
+)
+def test_s2_what_leads_a_number_is_the_first_sign_of_it(raw: str, found: str | None) -> None:
+    assert normalised("phone_e164", raw, Dialling("1")) == found
