@@ -317,9 +317,9 @@ def _first_or_last(c: dict[str, Any], person: Person, now: int) -> bool:
     name = "first" if "first" in c else "last"
     events = matching({**c, "event": c[name]}, person, now)
     events.sort(key=lambda e: (e.at, e.message_id))
-    if not events:
-        return False
-    return compare(c, _read(events[0 if name == "first" else -1], c["property"]), now)
+    one = [(e.at, e.message_id) for e in events][0 if name == "first" else -1 :][:1]
+    same = [e for e in events if [(e.at, e.message_id)] == one]
+    return any(compare(c, _read(e, c["property"]), now) for e in same)
 
 
 def _related(c: dict[str, Any], person: Person, now: int) -> bool:
@@ -390,7 +390,8 @@ def _writes(path: str, person: Person) -> list[tuple[int, str, Any]]:
             if key in traits:
                 value = dig(traits[key], deeper) if deeper else traits[key]
                 found.append((e.at, e.message_id, value))
-    return sorted(found, key=lambda w: (w[0], w[1]))
+    first_known = {w[:2]: w for w in reversed(found)}
+    return sorted(first_known.values(), key=lambda w: w[:2])
 
 
 def _trait(c: dict[str, Any], person: Person, now: int) -> bool:

@@ -53,12 +53,12 @@ class Crowd:
         now = self.times[partition]
         self.count += 1
         at = now - (self.rng.choice((0, 0, 1, self.rng.randint(0, 20))) if late is None else late)
-        message_id = f"{self.rng.choice('abz')}{self.count:03}"
+        message_id = f"{self.rng.choice('abz')}{self.count // 8:03}"
         content = {k: v for k, v in what.items() if k not in ("type", "name") and v is not None}
         event = ProfileEvent(
             profile_id=self.people[who].id,
             message_id=message_id,
-            source_id="web",
+            source_id=f"source-{self.count}",
             type=what["type"],
             name=what["name"],
             timestamp=at,

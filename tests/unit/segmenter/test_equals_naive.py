@@ -110,12 +110,12 @@ class World:
         twin = self.twins[who]
         self.count += 1
         at = min(self.now - late, self.now)
-        message_id = f"{letter}{self.count:03}"
+        message_id = f"{letter}{self.count // 4:03}"
         content = {k: v for k, v in what.items() if k not in ("type", "name") and v is not None}
         event = ProfileEvent(
             profile_id=twin.profile.id,
             message_id=message_id,
-            source_id="web",
+            source_id=f"source-{self.count}",
             type=what["type"],
             name=what["name"],
             timestamp=self.now + 5 if fixed else self.now - late,

@@ -48,7 +48,7 @@ def _story(rng: Random, count: int) -> tuple[Told, int]:
         now += rng.choice((0, 1, 2, 4))
         late = rng.choice((0, 0, rng.randint(-3, 5), rng.randint(0, 20)))
         what = histories.event(rng)
-        message_id = f"{rng.choice('abz')}{number:03}"
+        message_id = f"{rng.choice('abz')}{number // 4:03}"
         told.happen(now, at=now - late, message_id=message_id, **{"name": None, **what})
     return told, now
 

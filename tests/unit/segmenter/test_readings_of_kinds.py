@@ -114,6 +114,23 @@ def test_s4_first_and_last_go_by_instant_and_message_id() -> None:
     assert first.is_member(T + 7)
 
 
+@pytest.mark.parametrize("end", ["first", "last"])
+@pytest.mark.parametrize("values", [(1, 2), (2, 1)])
+def test_s4_of_two_sources_events_with_one_instant_and_id_either_will_do(
+    end: str, values: tuple[int, int]
+) -> None:
+    def told(value: int, asked: int) -> Story:
+        story = Story({end: "E", "property": "x", "op": "equals", "value": asked})
+        story.happen(T, "track", name="E", message_id="m", properties={"x": value})
+        return story
+
+    for asked, expected in ((1, True), (2, True), (3, False)):
+        together, winner = told(values[0], asked), told(values[0], asked)
+        together.happen(T, "track", name="E", message_id="m", properties={"x": values[1]})
+        winner.absorb(told(values[1], asked), T)
+        assert together.is_member(T) is winner.is_member(T) is expected
+
+
 def test_s4_first_never_performed_is_false_and_its_where_filters() -> None:
     absent = Story({"first": "E", "property": "x", "op": "is_absent"})
     absent.track(T, "Other")

@@ -17,11 +17,11 @@ def asks(written: Written) -> str:
 def explain(leaf: EndEvent, written: Written, remembered: Remembered, now: int) -> Reading:
     """The one event that is asked, at this instant."""
     matching = _matching(leaf, remembered)
-    one = _one(matching, now)
+    one = _one(leaf, matching, now)
     return Reading(
         found="there is none" if one is None else f"it says {value(leaf.path.of(one[0]))}",
         evidence=() if one is None else (shown(*one, leaf.path.of(one[0])),),
-        holds_at=lambda t: _holds(leaf, _one(matching, t), t),
+        holds_at=lambda t: _holds(leaf, _one(leaf, matching, t), t),
         edges=edges_of(
             span for event, matches in matching for span in (matches, _true(leaf, event))
         ),
@@ -41,8 +41,13 @@ def _order(event: Happened) -> tuple[int, str]:
     return event.at, event.message_id
 
 
-def _one(matching: list[tuple[Happened, Span]], now: int) -> tuple[Happened, Span] | None:
-    return next((each for each in matching if each[1][0] <= now < each[1][1]), None)
+def _one(
+    leaf: EndEvent, matching: list[tuple[Happened, Span]], now: int
+) -> tuple[Happened, Span] | None:
+    """The event that is asked; of several with one instant and id one of which it is true."""
+    present = [each for each in matching if each[1][0] <= now < each[1][1]]
+    same = [each for each in present if _order(each[0]) == _order(present[0][0])]
+    return next((each for each in same if _holds(leaf, each, now)), next(iter(same), None))
 
 
 def _true(leaf: EndEvent, event: Happened) -> Span:

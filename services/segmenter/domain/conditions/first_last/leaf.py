@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 import msgspec
@@ -36,6 +37,10 @@ class Candidate(NamedTuple):
         true = self.true
         return true if isinstance(true, bool) else true[0] <= now < true[1]
 
+    @property
+    def order(self) -> tuple[int, str]:
+        return self.at, spelled(self.message_id)
+
     def edges(self) -> Iterator[int]:
         """The instants at which either changes."""
         yield from self.matching or ()
@@ -57,7 +62,10 @@ class Candidates(History, array_like=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class EndEvent(EventLeaf[Candidates]):
-    """The first or last matching event ever, by `(at, message_id)`, compares as asked."""
+    """The first or last matching event ever, by `(at, message_id)`, compares as asked.
+
+    Two sources may have used one id for the same instant; then it is enough that one of them does.
+    """
 
     filter: Filter
     is_last: bool
@@ -86,33 +94,36 @@ class EndEvent(EventLeaf[Candidates]):
         at, message_id, matching, true = match
         at -= history.base
         found = history.found
-        if matching is not None or len(found) != 1 or found[0].matching is not None:
+        is_clear = len(found) == 1 and found[0].matching is matching is None
+        if not is_clear or at == found[0].at:
             found.append(Candidate(at, shortened(message_id), matching, true))
-        elif at == found[0].at:
-            either = found[0], Candidate(at, shortened(message_id), matching, true)
-            found[0] = (max if self.is_last else min)(either, key=_rank)
         elif (at > found[0].at) is self.is_last:
             found[0] = Candidate(at, shortened(message_id), matching, true)
 
     def settle(self, history: Candidates, now: int) -> None:
-        """Behind one that matches for good no other can come to be the one."""
+        """Behind one that matches for good only one of the same order can come to be the one."""
         if len(history.found) == 1 and history.found[0].matching is None:
             return
         history.found.sort(key=_rank, reverse=self.is_last)
-        found = []
+        found: list[Candidate] = []
+        last = None
         for candidate in history.found:
+            if last is not None and candidate.order != last:
+                break
             start, end = candidate.matching or ALWAYS
-            if end > now:
+            if end > now and candidate not in found[-1:]:
                 found.append(candidate)
                 if start <= now and end == END:
-                    break
+                    last = candidate.order
         history.found = found
 
     def holds(self, history: Candidates, now: int) -> bool:
-        for candidate in history.found:
-            if candidate.matches(now):
-                return candidate.holds(now)
-        return False
+        matching = (each for each in history.found if each.matches(now))
+        first = next(matching, None)
+        if first is None or first.holds(now):
+            return first is not None
+        same = takewhile(lambda each: each.order == first.order, matching)
+        return any(each.holds(now) for each in same)
 
     def next_change(self, history: Candidates, now: int) -> int | None:
         change = END
@@ -143,10 +154,10 @@ class EndEvent(EventLeaf[Candidates]):
 
 
 def _rank(candidate: Candidate) -> tuple[int, str, Span, Span]:
-    """Two events of one instant and id, which sources may send, still have an order."""
+    """Copies stand side by side."""
     true = candidate.true
     when = (ALWAYS if true else NEVER) if isinstance(true, bool) else true
-    return candidate.at, spelled(candidate.message_id), candidate.matching or ALWAYS, when
+    return *candidate.order, candidate.matching or ALWAYS, when
 
 
 def parse_first(piece: Piece) -> EndEvent | None:

@@ -9,7 +9,7 @@ from services.segmenter.domain.sql.text import Sql, sql
 def end_sql(leaf: EndEvent) -> Sql:
     """Whether the first or last matching event of `p` has the property."""
     way = "DESC" if leaf.is_last else "ASC"
-    rank = f'row_number() OVER (PARTITION BY e.profile ORDER BY e."at" {way}, e.message_id {way})'
+    rank = f'rank() OVER (PARTITION BY e.profile ORDER BY e."at" {way}, e.message_id {way})'
     ranked = sql(
         f"SELECT e.id, c.profile, c.now, {rank} AS rank {FROM_EVENTS} WHERE ", matching(leaf.filter)
     )
