@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from schemas.problems import Invalid, nearest
+from schemas.problems import Invalid
 from services.control.apply import Refused
-from services.control.changes import NoSuchSegment
 from services.control.documents import Document, Fault, read_file
+from services.control.segments_in_force import segment_named
 from services.segmenter.domain.segment import Segment, cycles, parse_segment
 from services.segmenter.domain.sql.condition import Conditions
 
@@ -16,16 +16,12 @@ def candidates(named: str, newest: Mapping[str, Segment]) -> list[Segment]:
 
     Raises:
         Refused: something in the file is wrong.
-        NoSuchSegment: there is nothing of this name.
+        NoSuchSegment: there is neither a file nor a segment of this name.
     """
     path = Path(named)
     if path.is_file():
         return _of_file(path)
-    if named in newest:
-        return [newest[named]]
-    meant = nearest(named, newest)
-    hint = f', did you mean "{meant}"?' if meant else ""
-    raise NoSuchSegment(f'there is no file and no segment "{named}"{hint}')
+    return [segment_named(named, newest)]
 
 
 def conditions(wanted: list[Segment], newest: Mapping[str, Segment]) -> Conditions:

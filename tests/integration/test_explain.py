@@ -175,7 +175,14 @@ def _who_is_not_known_is_a_sentence(shop: Shop) -> None:
         (["explain", "ada", "regulars", "--at", "2999-01-01"], "the log has only come to"),
         (["explain", "ada", "regulars", "--at", "yesterday"], '"yesterday" is no instant'),
         (["history"], "name either a profile or --segment"),
-        (["history", "--segment", "regular"], 'there is no segment "regular"'),
+        (
+            ["history", "--segment", "regular"],
+            'there is no segment "regular", did you mean "regulars"?',
+        ),
+        (
+            ["audit", "--segment", "regular"],
+            'there is no segment "regular", did you mean "regulars"?',
+        ),
     ]:
         code, output, error = shop.run(*arguments)
         assert (code, output) == (2, "")

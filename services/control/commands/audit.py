@@ -1,6 +1,5 @@
 """`afflux audit`: recompute memberships from the log by SQL and compare."""
 
-import sys
 from typing import Annotated
 
 import msgspec
@@ -11,7 +10,7 @@ from rich.console import Console
 from services.control.audited import audit_document, audit_lines, audit_table
 from services.control.broker import broker
 from services.control.console import console
-from services.control.segments_in_force import newest_segments
+from services.control.segments_in_force import newest_segments, segment_named
 from services.control.settings import ControlSettings
 from services.runtime.settings import read
 from services.segmenter import audit as auditing
@@ -41,6 +40,8 @@ def audit(
     bootstrap = read(ControlSettings).kafka_bootstrap
     broker(bootstrap)
     newest = newest_segments(bootstrap)
+    if segment is not None:
+        segment_named(segment, newest)
     errors = Console(stderr=True)
     with errors.status("reading the log") as status:
         found = auditing.audit(
@@ -53,9 +54,6 @@ def audit(
             ),
             only=segment,
         )
-    if segment is not None and segment not in found.segments and segment not in newest:
-        print(f'there is no segment "{segment}"', file=sys.stderr)
-        return 2
     if as_json:
         print(msgspec.json.encode(audit_document(found)).decode())
     else:

@@ -16,7 +16,7 @@ from services.control.historical import (
     standings_table,
 )
 from services.control.instants import past_instant
-from services.control.segments_in_force import newest_segments
+from services.control.segments_in_force import newest_segments, segment_named
 from services.control.settings import ControlSettings
 from services.runtime.settings import read
 from services.segmenter.past_memberships import History, history_at, with_recomputation
@@ -73,8 +73,8 @@ def _read(
     bootstrap: str, profile_id: str | None, segment: str | None, at: int, *, recomputed: bool
 ) -> History:
     newest = newest_segments(bootstrap)
-    if segment is not None and segment not in newest:
-        raise NotFound(f'there is no segment "{segment}"')
+    if segment is not None:
+        segment_named(segment, newest)
     if profile_id is not None:
         decided = decided_of(bootstrap, profile_id)
     else:
