@@ -174,10 +174,12 @@ class _Reader:
         return self._well_formed(value, line) if isinstance(value, str) else value
 
     def _well_formed(self, text: str, line: int) -> str:
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        """The two halves of a character are one, as JSON writes it, which is YAML too."""
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
             self._fault(line, "half of a surrogate pair is no character")
             return ""
-        return text
 
     def _check_tag(self, event: Any, line: int) -> None:
         if event.tag is not None and event.tag not in _COLLECTIONS:

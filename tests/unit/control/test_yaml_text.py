@@ -129,3 +129,8 @@ def test_aliases_that_would_fill_the_memory_are_refused() -> None:
     assert [(fault.line, fault.message) for fault in read.faults] == [
         (5, f"more than {MAX_NODES} values, aliases written out")
     ]
+
+
+def test_two_halves_of_a_character_are_one_as_json_writes_it() -> None:
+    [node] = read_yaml('{"\\ud83d\\ude00": "a\\ud835\\udcb3"}').documents
+    assert node.value == {"\U0001f600": "a\U0001d4b3"}
