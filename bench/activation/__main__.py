@@ -18,10 +18,13 @@ from bench.activation.measure import (
     Bulk,
     latency,
 )
+from bench.activation.paces import DELAY_S, NAMES, paces
 from bench.activation.sync import first_sync
 from deploy.local.errors import LocalStackError
 
 app = cyclopts.App(name="make bench-activation", help=__doc__, version_flags=())
+FULL = 0.95
+"""Of what a platform grants: who reaches so much is held by it."""
 console = Console(highlight=False, width=110)
 
 
@@ -33,6 +36,7 @@ def main(
     members: int = 30_000,
     seconds: float = 20,
     only: str | None = None,
+    platforms: tuple[str, ...] = NAMES,
 ) -> int:
     """Measure.
 
@@ -47,13 +51,16 @@ def main(
     seconds
         How long latency is measured in a run.
     only
-        One of throughput, latency, sync, bulkheads.
+        One of throughput, latency, sync, bulkheads, paces.
+    platforms
+        Those whose pace is measured; all of them unless some are named.
     """
     measurements: dict[str, Callable[[], None]] = {
         "throughput": lambda: _throughput(runs, changes),
         "latency": lambda: _latency(runs, seconds),
         "sync": lambda: _sync(members),
         "bulkheads": lambda: _bulkheads(runs, seconds),
+        "paces": lambda: _paces(platforms),
     }
     try:
         for name, measure in measurements.items():
@@ -118,6 +125,20 @@ def _bulkheads(runs: int, seconds: float) -> None:
     ):
         ratio = statistics.median(troubled) / statistics.median(well)
         table.add_row(name, _both(well), _both(troubled), f"{ratio:.2f}", aim)
+    console.print(table)
+
+
+def _paces(platforms: Sequence[str]) -> None:
+    with house() as here:
+        found = paces(here, platforms)
+    table = Table(title=f"first sync, members a second; answers take {DELAY_S * 1000:.0f} ms")
+    for column in ("", "granted", "in the long run", "reached", "limited by"):
+        table.add_column(column, justify="right" if column else "left")
+    for pace in found:
+        is_full = pace.granted is not None and pace.reached >= FULL * pace.granted
+        numbers = (pace.granted, pace.in_the_long_run, pace.reached)
+        shown = ("no ceiling" if n is None else f"{n:,.0f}" for n in numbers)
+        table.add_row(pace.name, *shown, "the platform" if is_full else "the machine")
     console.print(table)
 
 

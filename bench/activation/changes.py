@@ -17,9 +17,11 @@ def known_as(profile_id: str) -> str:
     return hashlib.sha256(email(profile_id).encode()).hexdigest()
 
 
-def person(profile_id: str) -> bytes:
+def person(profile_id: str, *more: tuple[str, str]) -> bytes:
+    """Somebody with an address, and identifiers of further types."""
+    own = [{"type": kind, "value": value} for kind, value in more]
     found = {
-        "identifiers": [{"type": "email", "value": email(profile_id)}],
+        "identifiers": [{"type": "email", "value": email(profile_id)}, *own],
         "traits": {},
         "consent": {"ad_user_data": "granted"},
     }
@@ -44,10 +46,12 @@ def activation(
     return profile_id, encode(record)
 
 
-def transition(profile_id: str, sequence: int) -> tuple[str, bytes]:
+def transition(
+    profile_id: str, sequence: int, *more: tuple[str, str], segment: str = "vip"
+) -> tuple[str, bytes]:
     """A transition as the segmenter decides it at this instant, with its key."""
     record = MembershipChanged(
-        segment_id="vip",
+        segment_id=segment,
         segment_version=1,
         profile_id=profile_id,
         member=sequence % 2 == 1,
@@ -57,7 +61,7 @@ def transition(profile_id: str, sequence: int) -> tuple[str, bytes]:
         cause="event",
         cause_id=f"{profile_id}-{sequence}",
         received_at=now_ms(),
-        profile=person(profile_id),
+        profile=person(profile_id, *more),
     )
     return profile_id, encode(record)
 

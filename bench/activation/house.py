@@ -75,14 +75,16 @@ class House:
     def __post_init__(self) -> None:
         self._producer = Producer(client(self.bootstrap) | {"linger.ms": 5})
 
-    def define(self, destination_id: str, type_name: str, settings: dict[str, Any]) -> None:
-        """Bring a destination for the segment `vip` into force."""
+    def define(
+        self, destination_id: str, type_name: str, settings: dict[str, Any], segment: str = "vip"
+    ) -> None:
+        """Bring a destination for a segment into force."""
         body = {
             "kind": "destination",
             "id": destination_id,
             "type": type_name,
             "settings": settings | {"allow_private": True},
-            "audiences": [{"segment": "vip"}],
+            "audiences": [{"segment": segment}],
         }
         record = Definition(
             kind="destination",
@@ -145,8 +147,14 @@ class House:
 
     def behave(self, destination_id: str, trouble: str) -> None:
         """From now on the receiver is in trouble, or `well`."""
-        url = f"{self.platforms}/behaviour/{destination_id}/{trouble}"
-        urlopen(Request(url, method="PUT"), timeout=30).close()
+        self._tell(f"behaviour/{destination_id}/{trouble}")
+
+    def delay(self, seconds: float) -> None:
+        """From now on the platforms take so long to answer."""
+        self._tell(f"delay/{seconds}")
+
+    def _tell(self, what: str) -> None:
+        urlopen(Request(f"{self.platforms}/{what}", method="PUT"), timeout=30).close()
 
     def cpu_s(self, name: str) -> float:
         """CPU seconds of the router or a sender since its start; 0 before it."""
@@ -180,11 +188,21 @@ class House:
         for process, _ in self.running.values():
             process.terminate()
         for process, _ in self.running.values():
-            try:
-                process.wait(40)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _ended(process)
+
+    def stop(self, name: str) -> None:
+        """End one of them."""
+        process, _ = self.running.pop(name)
+        process.terminate()
+        _ended(process)
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        process.wait(40)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager

@@ -60,12 +60,16 @@ class Platforms:
     def __init__(self) -> None:
         self._stub = Stub()
         self._hooks: dict[str, Hook] = {}
+        self._first: dict[str, float] = {}
+        """When the first member of each was there."""
         self._last: dict[str, float] = {}
+        self._delay_s = 0.0
 
     def app(self) -> web.Application:
         made = web.Application(client_max_size=LARGEST)
         made.router.add_post("/hooks/{id}", self._hook)
         made.router.add_put("/behaviour/{id}/{trouble}", self._behave)
+        made.router.add_put("/delay/{seconds}", self._delay)
         made.router.add_get("/seen/hooks/{id}", self._seen_hook)
         made.router.add_get("/seen/{platform}", self._seen)
         made.router.add_route("*", "/{platform}/{path:.*}", self._call)
@@ -84,9 +88,18 @@ class Platforms:
         return web.json_response(hook.seen(int(request.query.get("since", "0"))))
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["platform"]
         answer = await self._stub.handle(request)
-        self._last[request.match_info["platform"]] = time.time()
+        self._last[name] = time.time()
+        if name not in self._first and any(self._stub.world(name).members.values()):
+            self._first[name] = time.time()
+        await asyncio.sleep(self._delay_s)
         return answer
+
+    async def _delay(self, request: web.Request) -> web.Response:
+        """From now on every platform takes so long to answer, as those that are far away do."""
+        self._delay_s = float(request.match_info["seconds"])
+        return web.Response(status=204)
 
     async def _seen(self, request: web.Request) -> web.Response:
         name = request.match_info["platform"]
@@ -95,6 +108,7 @@ class Platforms:
             "count": sum(len(people) for people in world.members.values()),
             "leaks": len(world.leaks),
             "calls": len(world.calls),
+            "first": self._first.get(name, 0.0),
             "last": self._last.get(name, 0.0),
         }
         if "digest" in request.query:  # sorting a million takes a while

@@ -5,10 +5,10 @@ What an attempt means for the items is said by `domain/verdict.py`; here is only
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.activator.audiences import Absent, Audiences
-from services.activator.caller import Called, Caller, Task
+from services.activator.caller import Caller, Task
 from services.activator.domain.change import Key, Operation
 from services.activator.domain.consent import refusal
 from services.activator.domain.contract import Endpoint
@@ -17,6 +17,7 @@ from services.activator.domain.outcomes import SENT, Outcome, Reading
 from services.activator.domain.person import with_person
 from services.activator.domain.platform import Audience
 from services.activator.domain.verdict import Item, as_sent, is_timely, is_told_apart
+from services.activator.exchange import Called
 from services.activator.kept import Ledger
 from services.activator.line import Line
 
@@ -42,7 +43,8 @@ class Attempts:
     async def tasks(self, items: Sequence[Item]) -> tuple[list[Task], dict[Key, Reading]]:
         """What is to be called, and what need not or cannot be."""
         endpoints = self._endpoints({item.change.operation for item in items})
-        planned = [self._planned(item, endpoints[item.change.operation]) for item in items]
+        now = self._clock.now()
+        planned = [self._planned(item, endpoints[item.change.operation], now) for item in items]
         going = [task for task in planned if isinstance(task, Task)]
         audiences = await self._ready({task.change.audience_id for task in going})
         tasks: list[Task] = []
@@ -61,9 +63,9 @@ class Attempts:
     def _endpoints(self, operations: set[Operation]) -> Mapping[Operation, Endpoint | None]:
         return {operation: self._instance.endpoint(operation) for operation in operations}
 
-    def _planned(self, item: Item, endpoint: Endpoint | None) -> Task | Reading:
+    def _planned(self, item: Item, endpoint: Endpoint | None, now: datetime) -> Task | Reading:
         """The call for an item, its audience apart, or what became of it without one."""
-        contract, now = self._instance.destination.contract, self._clock.now()
+        contract = self._instance.destination.contract
         change = item.change if contract.by_profile else as_sent(item)
         if endpoint is None:
             return Reading(Outcome.SKIPPED, "unmapped")

@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from services.activator import metrics
 from services.activator.attempts import Attempts
 from services.activator.breaker import Budget
-from services.activator.caller import Called
 from services.activator.clock import Clock
 from services.activator.domain.change import Change, Key
 from services.activator.domain.fold import Entry, Skipped, plan
 from services.activator.domain.outcomes import SENT, Outcome, Reading
 from services.activator.domain.verdict import Item, Verdict, verdict
+from services.activator.exchange import Called
 from services.activator.instance import Instance
 from services.activator.kept import DeadLetters, Ledger
 from services.activator.limiter import Limiter

@@ -14,7 +14,7 @@ from services.activator.domain.consent import ConsentRules
 from services.activator.domain.contract import Action, Endpoint, Rate
 from services.activator.domain.destination import parse_destination
 from services.activator.domain.job import Job
-from services.activator.domain.pace import items_per_s
+from services.activator.domain.pace import LONG_S, items_per_s
 from services.activator.domain.platform import (
     Audience,
     Destination,
@@ -26,6 +26,7 @@ from services.activator.domain.platform import (
 from services.runtime.delivery import RetryPolicy
 
 MOST_AT_ONCE = 10_000
+PORTION_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,19 @@ class Instance:
 
     @property
     def portion(self) -> int:
-        """As many changes as one second's requests hold, and no fewer than fill one: they go to
-        the platform together, so that it is not waited for between them."""
-        granted = items_per_s(self._steps(self._leading))
-        return min(max(self.most_at_once, ceil(granted or MOST_AT_ONCE)), MOST_AT_ONCE)
+        """As many changes as the platform grants in two seconds, and no fewer than fill a request:
+        they go out together, so that no answer is waited for in between."""
+        granted = self.granted_per_s(LONG_S)
+        worth = MOST_AT_ONCE if granted is None else ceil(PORTION_S * granted)
+        return min(max(self.most_at_once, worth), MOST_AT_ONCE)
+
+    def granted_per_s(self, longest_s: float) -> float | None:
+        """Changes a second that the platform's ceilings let through, those over no more than such a
+        stretch; None where there are none."""
+        return items_per_s(self._steps(self.leading), longest_s)
 
     @property
-    def _leading(self) -> Endpoint:
+    def leading(self) -> Endpoint:
         """The operation of which there are most: that of a first sync, where there is one."""
         return self.endpoint("add_member") or self.destination.contract.endpoints[0]
 

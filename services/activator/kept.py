@@ -7,11 +7,11 @@ from typing import Protocol
 
 from schemas.records import DeadLetter
 from services.activator.audiences import VendorAudiences
-from services.activator.caller import VendorIds
 from services.activator.domain.change import Change, Key, Person
 from services.activator.domain.fold import Entry, Skipped
 from services.activator.domain.job import Job
 from services.activator.domain.verdict import Item, Verdict
+from services.activator.exchange import VendorIds
 from services.activator.window import Usage
 
 

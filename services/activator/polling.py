@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.activator.attempts import Attempts
-from services.activator.caller import Called
 from services.activator.domain.answer import Answer
 from services.activator.domain.job import Job, fates, is_about_job, next_poll
 from services.activator.domain.outcomes import Outcome, Reading, Response
 from services.activator.domain.verdict import INTRODUCED, Item
+from services.activator.exchange import Called
 from services.activator.instance import Instance
 from services.activator.kept import Ledger
 

@@ -6,17 +6,24 @@ members that are there already; they are enqueued in slices between live changes
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from schemas.codec import decode_as
 from schemas.records import Activation, MembershipChanged, ProfileEvent, ProfileUpdated
-from schemas.topics import MEMBERSHIPS, PROFILE_EVENTS, PROFILES, activations, partition_of
+from schemas.topics import MEMBERSHIPS, PROFILE_EVENTS, PROFILES, Topic, activations, partition_of
+from services.activator.backfill import Backfill, member_key
+from services.activator.domain.activations import (
+    as_now,
+    names_somebody,
+    of_event,
+    of_membership,
+    of_profile,
+    payload_of,
+)
 from services.activator.domain.change import version_of
 from services.activator.domain.consent import denies_ads
-from services.activator.domain.conversion import EventMapping, at, conversion_of
 from services.activator.erasing import Removal
 from services.activator.metrics import ROUTED
 from services.activator.subscriptions import Pair, Subscriptions, subscriptions_of
@@ -24,10 +31,7 @@ from services.runtime.definitions import Snapshot
 from services.runtime.outcome import Reject
 from services.runtime.stage import Cycle, Received, State
 
-DONE = b"\x01"
 SETTLE_EVERY_S = 0.5
-AT = b"\x00"
-"""Before the key of the last member that was enqueued."""
 
 
 class ProfileViews(Protocol):
@@ -56,32 +60,27 @@ class Router:
         views: ProfileViews,
         definitions: Callable[[], Snapshot],
         topic_of: Callable[[str], int],
-        backfill_slice: int = 500,
+        backfill_slice: int = 2_000,
     ) -> None:
         self._views = views
         self._definitions = definitions
         self._topic_of = topic_of
         """Makes sure of a destination's topic; says how many partitions it has."""
-        self._slice = backfill_slice
+        self._backfill = Backfill(backfill_slice, self._tell_member)
         self._snapshot: Snapshot | None = None
         self._subscriptions = Subscriptions()
         self._pairs: frozenset[Pair] = frozenset()
-        self._partitions: dict[str, int] = {}
-        """Of the topic of each destination."""
-        self._settled = False
-        """Nothing is left to tell; until the definitions or our partitions change."""
-        self._progress: dict[int, dict[Pair, bytes]] = {}
-        """Of each partition that is ours: how far each subscription has been told."""
+        self._topics: dict[str, tuple[Topic, int]] = {}
+        """Of each destination, and how many partitions it has."""
         self._erasing = True
         """Somebody who was erased may still be known for a destination's sake."""
         self._settled_at = 0.0
 
     def assigned(self, partition: int, state: State, positions: Mapping[str, int]) -> None:
-        self._settled = False
-        self._progress[partition] = {_pair_of(key): value for key, value in state.scan(b"s/")}
+        self._backfill.assigned(partition, state)
 
     def revoked(self, partition: int) -> None:
-        self._progress.pop(partition, None)
+        self._backfill.revoked(partition)
 
     def committed(self) -> None:
         """Nothing is kept that a failed transaction would have to take back."""
@@ -118,19 +117,7 @@ class Router:
         """Tell new subscriptions of the members that are there, one slice a cycle."""
         self._follow_definitions()
         self._settle_erasures()
-        if self._settled:
-            return
-        budget = self._slice
-        for partition, progress in self._progress.items():
-            self._forget_ended(cycle.state(partition), progress)
-            for pair in self._pairs:
-                if budget <= 0:
-                    return
-                if progress.get(pair) != DONE:
-                    budget -= self._backfill(partition, pair, budget, cycle)
-        self._settled = all(
-            told == DONE for progress in self._progress.values() for told in progress.values()
-        )
+        self._backfill.go_on(self._pairs, cycle)
 
     def _follow_definitions(self) -> None:
         """Take over a changed workspace; the topics of new destinations are there before use."""
@@ -138,17 +125,18 @@ class Router:
         if snapshot is self._snapshot:
             return
         subscriptions = subscriptions_of(snapshot.values())
-        for destination in subscriptions.destinations - self._partitions.keys():
-            self._partitions[destination] = self._topic_of(destination)
+        for destination in subscriptions.destinations - self._topics.keys():
+            self._topics[destination] = (activations(destination), self._topic_of(destination))
         self._snapshot, self._subscriptions = snapshot, subscriptions
-        self._pairs, self._settled = subscriptions.pairs(), False
+        self._pairs = subscriptions.pairs()
+        self._backfill.changed()
 
     def _membership(
         self, membership: MembershipChanged, received: Received, cycle: Cycle
     ) -> Sequence[Activation]:
         """What the destinations are told of it."""
         state = cycle.state(received.partition)
-        key = _member_key(membership.segment_id, membership.profile_id)
+        key = member_key(membership.segment_id, membership.profile_id)
         if membership.member:
             state.put(key, received.value)
         else:
@@ -169,13 +157,18 @@ class Router:
     ) -> Activation:
         """The change for one destination; ads platforms count turns of consent as changes."""
         flips = _flips(state, membership.profile_id) if self._is_ads(destination) else None
-        return _activation(
+        return of_membership(
             destination,
             membership,
             received_at=membership.received_at if received_at is None else received_at or None,
             member=membership.member if member is None else member,
             version=version_of(membership.sequence, flips),
         )
+
+    def _tell_member(
+        self, destination: str, membership: MembershipChanged, state: State, cycle: Cycle
+    ) -> None:
+        self._emit(cycle, self._change(destination, membership, state, received_at=0))
 
     def _is_ads(self, destination: str) -> bool:
         return destination in self._subscriptions.ads
@@ -192,9 +185,9 @@ class Router:
             return
         state.put(_consent_key(profile.profile_id), str(flips + 1).encode())
         for destination, segment in sorted(self._pairs):
-            held = state.get(_member_key(segment, profile.profile_id))
+            held = state.get(member_key(segment, profile.profile_id))
             if self._is_ads(destination) and held is not None:
-                membership = _as_now(decode_as(MembershipChanged, held), profile)
+                membership = as_now(decode_as(MembershipChanged, held), profile)
                 change = self._change(
                     destination, membership, state, received_at=0, member=not denied
                 )
@@ -205,14 +198,14 @@ class Router:
         if event.type != "track" or event.historical or event.at is not None:
             return
         mappings = self._subscriptions.events.get(event.name or "", ())
-        payload = _payload(event) if mappings else {}
+        payload = payload_of(event) if mappings else {}
         for destination, mapped in mappings:
             if mapped.means(payload, at=event.received_at, event_id=event.message_id):
-                self._emit(cycle, _conversion(destination, event, payload, mapped))
+                self._emit(cycle, of_event(destination, event, payload, mapped))
 
     def _told(self, membership: MembershipChanged) -> Sequence[str]:
         """The destinations of a change; an erasure that is ours alone names nobody."""
-        if membership.cause == "erasure" and not _names_somebody(membership):
+        if membership.cause == "erasure" and not names_somebody(membership):
             return ()
         return self._subscriptions.by_segment.get(membership.segment_id, ())
 
@@ -228,126 +221,19 @@ class Router:
             return
         traits = msgspec.json.decode(profile.traits)
         for destination, names in self._subscriptions.profiles.items():
-            self._emit(cycle, _profile_activation(destination, profile, traits, names))
+            self._emit(cycle, of_profile(destination, profile, traits, names))
 
     def _emit(self, cycle: Cycle, activation: Activation) -> None:
         destination, key = activation.destination_id, activation.profile_id
-        partition = partition_of(key.encode(), self._partitions[destination])
-        cycle.emit(activations(destination), key=key, record=activation, partition=partition)
+        topic, partitions = self._topics[destination]
+        partition = partition_of(key.encode(), partitions)
+        cycle.emit(topic, key=key, record=activation, partition=partition)
         ROUTED.labels(destination).inc()
-
-    def _forget_ended(self, state: State, progress: dict[Pair, bytes]) -> None:
-        for pair in progress.keys() - self._pairs:
-            state.delete(_progress_key(pair))
-            del progress[pair]
-
-    def _backfill(self, partition: int, pair: Pair, budget: int, cycle: Cycle) -> int:
-        """One slice of a subscription in a partition; returns how much of the budget it took."""
-        destination, segment = pair
-        state, progress = cycle.state(partition), self._progress[partition]
-        told = progress.get(pair, AT)[1:]
-        members = list(islice(_members_after(state, segment, told), budget))
-        for _, value in members:
-            membership = decode_as(MembershipChanged, value)
-            self._emit(cycle, self._change(destination, membership, state, received_at=0))
-        progress[pair] = AT + members[-1][0] if len(members) == budget else DONE
-        state.put(_progress_key(pair), progress[pair])
-        return len(members) + 1
-
-
-def _members_after(state: State, segment: str, told: bytes) -> Iterator[tuple[bytes, bytes]]:
-    for key, value in state.scan(_member_key(segment, ""), start=told):
-        if key != told:
-            yield key, value
 
 
 def _flips(state: State, profile_id: str) -> int:
     """How often the person has denied ads and granted them again; odd while denied."""
     return int(state.get(_consent_key(profile_id)) or b"0")
-
-
-def _as_now(membership: MembershipChanged, profile: ProfileUpdated) -> MembershipChanged:
-    """The membership with the person as they are now."""
-    person = {
-        "identifiers": profile.identifiers,
-        "traits": msgspec.Raw(profile.traits),
-        "consent": msgspec.Raw(profile.consent),
-    }
-    return msgspec.structs.replace(
-        membership, profile=msgspec.json.encode(person), occurred_at=profile.updated_at
-    )
-
-
-def _payload(event: ProfileEvent) -> dict[str, Any]:
-    payload = msgspec.json.decode(event.payload)
-    return payload if isinstance(payload, dict) else {}
-
-
-def _conversion(
-    destination_id: str, event: ProfileEvent, payload: Mapping[str, Any], mapped: EventMapping
-) -> Activation:
-    consent = at(payload, "context.consent")
-    conversion = conversion_of(payload, mapped, event_id=event.message_id)
-    person = {
-        "identifiers": event.identifiers,
-        "consent": consent if isinstance(consent, dict) else {},
-        "conversion": conversion,
-    }
-    return Activation(
-        destination_id=destination_id,
-        kind="conversion",
-        profile_id=event.profile_id,
-        version=1,
-        occurred_at=event.timestamp,
-        received_at=event.received_at,
-        cause="event",
-        profile=msgspec.json.encode(person),
-    )
-
-
-def _activation(
-    destination_id: str,
-    membership: MembershipChanged,
-    *,
-    received_at: int | None,
-    member: bool,
-    version: int,
-) -> Activation:
-    return Activation(
-        destination_id=destination_id,
-        kind="membership",
-        profile_id=membership.profile_id,
-        audience_id=membership.segment_id,
-        member=member,
-        version=version,
-        occurred_at=membership.occurred_at,
-        received_at=received_at,
-        cause=membership.cause,
-        profile=membership.profile,
-        merged_into=membership.merged_into,
-    )
-
-
-def _profile_activation(
-    destination_id: str,
-    profile: ProfileUpdated,
-    traits: Mapping[str, object],
-    names: Mapping[str, str],
-) -> Activation:
-    person = {
-        "identifiers": profile.identifiers,
-        "traits": {name: traits.get(trait) for trait, name in names.items()},
-        "consent": msgspec.Raw(profile.consent),
-    }
-    return Activation(
-        destination_id=destination_id,
-        kind="profile",
-        profile_id=profile.profile_id,
-        version=profile.version,
-        occurred_at=profile.updated_at,
-        cause="event",
-        profile=msgspec.json.encode(person),
-    )
 
 
 def _removals(membership: MembershipChanged, told: Sequence[Activation]) -> Iterator[Removal]:
@@ -363,22 +249,5 @@ def _removals(membership: MembershipChanged, told: Sequence[Activation]) -> Iter
             )
 
 
-def _names_somebody(membership: MembershipChanged) -> bool:
-    return bool(msgspec.json.decode(membership.profile)["identifiers"])
-
-
-def _member_key(segment_id: str, profile_id: str) -> bytes:
-    return f"m/{segment_id}/{profile_id}".encode()
-
-
 def _consent_key(profile_id: str) -> bytes:
     return f"c/{profile_id}".encode()
-
-
-def _progress_key(pair: Pair) -> bytes:
-    return f"s/{pair[0]}/{pair[1]}".encode()
-
-
-def _pair_of(key: bytes) -> Pair:
-    _, destination, segment = key.decode().split("/")
-    return destination, segment

@@ -12,7 +12,7 @@ class ActivatorSettings(RuntimeSettings):
     """Most records a sender takes at once; all are acknowledged together."""
     sender_linger_ms: int = Field(default=20, ge=1)
     """How long a sender collects a batch."""
-    backfill_slice: int = Field(default=500, ge=1)
+    backfill_slice: int = Field(default=2_000, ge=1)
     """Most present members that the router enqueues per cycle for new subscriptions."""
     retry_delays_s: tuple[float, ...] | None = None
     """Replaces the retry schedule of every destination; for rehearsals and tests."""

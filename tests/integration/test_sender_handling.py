@@ -154,7 +154,7 @@ async def test_every_portion_of_a_batch_is_claimed_before_its_calls_and_written_
     house: House,
 ) -> None:
     house.client, real = _Watched(house.client, house.pool), house.client  # type: ignore[assignment] # same call
-    people = [f"p_{number}" for number in range(100)]
+    people = [f"p_{number}" for number in range(250)]
     deliverer = await house.deliverer()
     assert deliverer.instance.portion < len(people)
     await deliverer.take([add(person) for person in people])

@@ -5,6 +5,7 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Literal, get_args
 
 from pydantic import Field, SecretStr
@@ -205,9 +206,7 @@ def drafts(
     person = known(change.person, change.profile_id)
     cells = _cells(person, setup)
     worth = _worth(change, audience)
-    schema: list[str] = [key for key in SCHEMA if key in setup.settings.columns]
-    if worth is not None:
-        schema.append("LOOKALIKE_VALUE")
+    schema = _schema(setup.settings.columns, worth is not None)
     several = _several(person, setup)
     restricted = is_restricted(change.person.consent) and endpoint.action == "add_member"
     found = []
@@ -220,12 +219,20 @@ def drafts(
     return found
 
 
+@cache
+def _schema(columns: tuple[Key, ...], is_valued: bool) -> tuple[str, ...]:
+    """The columns in Meta's order."""
+    return tuple(
+        key for key in SCHEMA if key in columns or (is_valued and key == "LOOKALIKE_VALUE")
+    )
+
+
 def _draft(
-    values: list[object], schema: Sequence[str], worth: float | None, restricted: bool
+    values: list[object], schema: tuple[str, ...], worth: float | None, restricted: bool
 ) -> Draft:
     if worth is not None:
         values[-1] = worth
-    keys = (*schema, RESTRICTED) if restricted else tuple(schema)
+    keys = (*schema, RESTRICTED) if restricted else schema
     return Draft(payload=[*values, ["LDU"]] if restricted else values, key=keys)
 
 

@@ -1,8 +1,7 @@
 """One change for one destination: what is to be sent, and the key that makes repeats harmless."""
 
 import hashlib
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -74,7 +73,7 @@ class Person(msgspec.Struct, frozen=True):
     conversion: Conversion | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A change of a membership or profile, or a conversion. `raw` is the record it came as, kept
     for a later attempt."""
@@ -92,19 +91,20 @@ class Change:
     conversion: Conversion | None = None
     merged_into: str | None = None
     """The profile that this one was folded into, when it leaves for that."""
+    key: Key = field(init=False)
 
-    @cached_property
-    def key(self) -> Key:
+    def __post_init__(self) -> None:
+        place = self.audience_id or ""
         if self.conversion is not None:
-            return (f"event/{self.conversion.event_id}", self.profile_id)
-        return (self.audience_id or "", self.profile_id)
+            place = f"event/{self.conversion.event_id}"
+        object.__setattr__(self, "key", (place, self.profile_id))
 
     @property
     def member(self) -> bool | None:
         """Whether the profile belongs to the audience after it; None for a profile update."""
         return None if self.audience_id is None else self.operation == "add_member"
 
-    @cached_property
+    @property
     def idempotency_key(self) -> str:
         if self.conversion is not None:
             return _digest(self.destination_id, "send_event", self.conversion.event_id)

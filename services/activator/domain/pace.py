@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 
 from services.activator.domain.contract import Endpoint, Rate
 
-ANSWERED_WITHIN_S = 0.25
+ANSWERED_WITHIN_S = 0.2
 """So long a call is taken to hold its slot, where a platform limits how many are under way."""
 LONG_S = 60.0
 """A ceiling over a longer stretch is used up at full pace, and then waited for."""
+ALWAYS_S = float("inf")
+"""No ceiling is over a longer stretch."""
 
 
 def items_per_s(

@@ -13,6 +13,7 @@ from services.activator.domain.rules import HOME, Dialling, hashed
 
 MAIDS: Mapping[str, str] = {"idfa": "ios", "aaid": "android", "gaid": "android", "maid": ""}
 """Identifier types that hold a mobile advertising id → its system; empty when unknown."""
+_NAMED = frozenset({"email", "phone", *MAIDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,13 @@ def known(person: Person, profile_id: str) -> Known:
         by_type.setdefault(identifier.type, []).append(identifier.value)
     own = next((by_type[kind] for kind in OWN_IDS if kind in by_type), [profile_id])
     maids = [(os, value) for kind, os in MAIDS.items() for value in by_type.get(kind, ())]
-    named = {"email", "phone", *MAIDS}
     return Known(
         external_id=own[0],
         emails=tuple(by_type.get("email", ())),
         phones=tuple(by_type.get("phone", ())),
         maids=tuple(maids),
         texts=_texts(person.traits),
-        vendor={kind: tuple(values) for kind, values in by_type.items() if kind not in named},
+        vendor={kind: tuple(values) for kind, values in by_type.items() if kind not in _NAMED},
     )
 
 
@@ -153,6 +153,8 @@ class Identify:
 
     def many(self, kind: str, raws: Sequence[str]) -> tuple[str, ...]:
         """Each usable one, once, in order."""
+        if not raws:
+            return ()
         found = (self.one(kind, raw) for raw in raws)
         return tuple(dict.fromkeys(value for value in found if value is not None))
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 Hash = Literal["none", "sha256", "sha512", "md5"]
 
+_ALGORITHMS = {"sha256": hashlib.sha256, "sha512": hashlib.sha512, "md5": hashlib.md5}
 _HASHED = re.compile(r"[0-9a-fA-F]{64}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _TRUNK = re.compile(r"(?<=\d)[^0-9(]*\(0\)")
@@ -44,7 +45,7 @@ def hashed(rule: str, algorithm: Hash, raw: str, dialling: Dialling = HOME) -> s
     value = normalised(rule, raw, dialling)
     if value is None or algorithm == "none":
         return value
-    return hashlib.new(algorithm, value.encode(), usedforsecurity=False).hexdigest()
+    return _ALGORITHMS[algorithm](value.encode(), usedforsecurity=False).hexdigest()
 
 
 def _email(raw: str, _: Dialling) -> str | None:

@@ -40,16 +40,16 @@ def test_over_a_longer_stretch_the_long_ceilings_count_as_well() -> None:
 @pytest.mark.parametrize(
     ("name", "portion"),
     [
-        ("webhook", 40),
-        ("hubspot", 1_000),
-        ("zendesk", 667),
-        ("google_sheets", 500),
-        ("iterable", 5_000),
+        ("webhook", 100),
+        ("hubspot", 1_819),
+        ("zendesk", 1_334),
+        ("google_sheets", 1_000),
+        ("iterable", 10_000),
         ("meta_custom_audiences", 10_000),
         ("file", 10_000),
     ],
 )
-def test_a_portion_is_what_a_platform_grants_in_a_second_and_fills_a_request(
+def test_a_portion_is_what_a_platform_grants_in_a_moment_and_fills_a_request(
     name: str, portion: int
 ) -> None:
     assert an_instance(name).portion == portion

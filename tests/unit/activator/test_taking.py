@@ -13,10 +13,10 @@ AT_ONCE = 0.02
 @pytest.mark.parametrize(
     ("name", "more", "expected"),
     [
-        ("webhook", {}, Taking(120, AT_ONCE)),
-        ("webhook", {"linger": 0.5}, Taking(120, 0.5)),
-        ("intercom", {}, Taking(100, AT_ONCE)),
-        ("iterable", {}, Taking(15_000, BATCH_LINGER_S)),
+        ("webhook", {}, Taking(300, AT_ONCE)),
+        ("webhook", {"linger": 0.5}, Taking(300, 0.5)),
+        ("intercom", {}, Taking(150, AT_ONCE)),
+        ("iterable", {}, Taking(30_000, BATCH_LINGER_S)),
         ("snapchat_audiences", {}, Taking(30_000, BATCH_LINGER_S)),
     ],
 )
