@@ -1,12 +1,13 @@
 """How a value is brought into the one form under which it is compared and stored."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 
 from services.identity.domain.rules import Normalise
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-_TRUNK_ZERO = re.compile(r"(?<=\d)\s*\(0\)")
+_TRUNK_ZERO = re.compile(r"(?<=\d)[^0-9(]*\(0\)")
 _NO_DIGIT = re.compile(r"[^0-9]")
 _INTERNATIONAL = re.compile(r"[^0-9+]*\+")
 
@@ -21,8 +22,8 @@ def lower(value: str) -> str | None:
 
 
 def email(value: str) -> str | None:
-    """`email_basic`: trimmed and lower-case, if it looks like an address at all."""
-    address = value.strip().lower()
+    """`email_basic`: in NFC, trimmed and lower-case, if it looks like an address at all."""
+    address = unicodedata.normalize("NFC", value).strip().lower()
     return address if _EMAIL.fullmatch(address) else None
 
 
