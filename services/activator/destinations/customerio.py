@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from pydantic import HttpUrl, SecretStr
@@ -23,7 +24,7 @@ from services.activator.domain.platform import (
     mapped,
     text_id,
 )
-from services.activator.domain.requests import Request
+from services.activator.domain.requests import Request, as_json
 from services.activator.domain.told import id_of, under_own_id
 
 CONTRACT = Contract(
@@ -108,6 +109,8 @@ CONTRACT = Contract(
     rehearsal="sandbox",
 )
 
+MOST_ATTRIBUTES, LONGEST_NAME, LONGEST_VALUE = 300, 150, 1000
+"""Of a person or an event: how many, and how many letters and bytes each may have."""
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's Base32."""
 
@@ -151,7 +154,7 @@ def _attributes(change: Change, setup: Setup[Settings]) -> dict[str, Any]:
     said = change.person.consent.get("marketing_email")
     if setup.opt_in and said in ("granted", "denied"):
         found["unsubscribed"] = said == "denied"
-    return found | {"_timestamp": change.occurred_at // 1000}
+    return _within(found) | {"_timestamp": change.occurred_at // 1000}
 
 
 def _event(change: Change, event: Conversion, who: Mapping[str, Any]) -> Draft:
@@ -165,9 +168,20 @@ def _event(change: Change, event: Conversion, who: Mapping[str, Any]) -> Draft:
         "id": ulid(event.event_id, change.occurred_at),
         "name": event.name,
         "timestamp": change.occurred_at // 1000,
-        "attributes": attributes,
+        "attributes": _within(attributes),
     }
     return Draft(payload=payload, names=(event.event_id,))
+
+
+def _within(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those for which Customer.io would refuse all that is said with them."""
+    fitting = ((name, value) for name, value in attributes.items() if _fits(name, value))
+    return dict(islice(fitting, MOST_ATTRIBUTES - 1))
+
+
+def _fits(name: str, value: Any) -> bool:
+    written = value.encode() if isinstance(value, str) else as_json(value)
+    return len(name) <= LONGEST_NAME and len(written) <= LONGEST_VALUE
 
 
 def ulid(event_id: str, instant: int) -> str:

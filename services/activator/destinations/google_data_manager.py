@@ -265,7 +265,7 @@ def _event(change: Change, event: Conversion, person: Known, setup: Setup[Settin
         payload["adIdentifiers"] = clicks
     if users:
         payload["userData"] = {"userIdentifiers": users}
-    items = [_item(goods.as_dict()) for goods in event.items]
+    items = [_item(goods.as_dict()) for goods in event.items if goods.id]
     if items:
         payload["cartData"] = {"items": items}
     return Draft(payload=payload | _consent(change), names=(event.order,))

@@ -22,6 +22,7 @@ from services.activator.domain.platform import (
     Hint,
     Setup,
     Token,
+    flat,
     mapped,
     text_id,
 )
@@ -166,7 +167,7 @@ def _contact(change: Change, person: Known, setup: Setup[Settings]) -> dict[str,
     if phone := setup.identify.first("phone", phones):
         found["phone"] = phone
     found |= {name: traits[name] for name in OWN if name in traits}
-    custom = {name: value for name, value in traits.items() if name not in OWN}
+    custom = {name: flat(value) for name, value in traits.items() if name not in OWN}
     if custom:
         found["custom_attributes"] = custom
     said = change.person.consent.get("marketing_email")

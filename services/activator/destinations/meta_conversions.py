@@ -170,12 +170,12 @@ def _details(event: Conversion) -> dict[str, Any]:
         details["currency"] = event.currency
     if event.value is not None:
         details["value"] = event.value
-    if event.items:
-        contents = [_content(item.as_dict()) for item in event.items]
+    contents = [_content(item.as_dict()) for item in event.items if item.id]
+    if contents:
         details |= {
             "content_type": "product",
             "contents": contents,
-            "content_ids": [each["id"] for each in contents if "id" in each],
+            "content_ids": [each["id"] for each in contents],
             "num_items": len(contents),
         }
     return details

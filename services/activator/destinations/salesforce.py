@@ -22,6 +22,7 @@ from services.activator.domain.platform import (
     Hint,
     Setup,
     Unsendable,
+    flat,
     mapped,
 )
 from services.activator.domain.requests import Request
@@ -245,7 +246,7 @@ def _event(event: Conversion, settings: Settings) -> Draft:
 def _fields(given: Mapping[str, Any], external_id_field: str) -> dict[str, Any]:
     """Without what would change which record is meant; names of fields know no case."""
     taken = (*OURS, external_id_field.lower())
-    return {name: value for name, value in given.items() if name.lower() not in taken}
+    return {name: flat(value) for name, value in given.items() if name.lower() not in taken}
 
 
 def field(audience: Audience) -> str:

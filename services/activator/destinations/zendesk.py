@@ -153,7 +153,9 @@ def drafts(
 
 def _user(change: Change, person: Known, own: str, setup: Setup[Settings]) -> dict[str, Any]:
     traits = dict(mapped(change))
-    name = traits.pop("name", None) or person.text("name") or _full_name(person)
+    stated = traits.pop("name", None)
+    is_name = isinstance(stated, str) and stated.strip()
+    name = stated if is_name else person.text("name") or _full_name(person)
     if not name:
         raise Unsendable("missing_name")
     email = setup.identify.first("email", person.emails)

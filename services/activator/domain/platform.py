@@ -16,7 +16,7 @@ from services.activator.domain.contract import Action, Contract, Endpoint
 from services.activator.domain.naming import Place
 from services.activator.domain.outcomes import Reading, Response
 from services.activator.domain.person import Identify
-from services.activator.domain.requests import Request
+from services.activator.domain.requests import Request, as_json
 from services.activator.domain.rules import Dialling
 
 
@@ -371,6 +371,11 @@ def rfc3339(instant: int) -> str:
     """Unix milliseconds as text in UTC, without a fraction that is zero."""
     text = datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00").removesuffix(".000") + "Z"
+
+
+def flat(value: Any) -> Any:
+    """The value for a platform that knows no lists and objects: those as JSON text."""
+    return as_json(value).decode() if isinstance(value, dict | list) else value
 
 
 def text_id(value: Any) -> str | None:

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.problems import Invalid
 from services.activator.destinations import DESTINATIONS
 from services.activator.destinations.meta_custom_audiences import hint
 from services.activator.domain.answer import Answer
-from services.activator.domain.change import Change
+from services.activator.domain.change import Change, Goods
 from services.activator.domain.outcomes import Outcome, Response
 from services.activator.domain.platform import Hint, Unsendable
 from tests.unit.activator.builders import change
@@ -100,6 +101,26 @@ def test_s4_2_a_device_and_a_lead_are_told_as_they_are() -> None:
     (body,) = bodies("meta_conversions", replace(conversion, conversion=CONVERSION))
     user = body["data"][0]["user_data"]
     assert (user["madid"], user["lead_id"]) == ("f81d4fae", "L1")
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "own"),
+    [
+        ("meta_conversions", ("data", 0, "custom_data", "contents"), "id"),
+        ("google_data_manager", ("events", 0, "cartData", "items"), "merchantProductId"),
+    ],
+)
+def test_s4_goods_without_an_id_are_left_out(name: str, place: tuple[Any, ...], own: str) -> None:
+    goods = (Goods(id="SKU1", price=5), Goods(name="a shoe"))
+    bought = msgspec.structs.replace(CONVERSION, items=goods)
+    person = who(("email", "a@x.com"))
+    sent = replace(
+        change(audience_id=None, profile=person), operation="send_event", conversion=bought
+    )
+    (found,) = bodies(name, sent)
+    for step in place:
+        found = found[step]
+    assert [each[own] for each in found] == ["SKU1"]
 
 
 def test_s4_3_more_than_ten_identifiers_are_members_of_their_own() -> None:

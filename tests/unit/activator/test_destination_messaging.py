@@ -94,6 +94,37 @@ def test_s5_2_a_sandbox_gets_its_token_from_the_host_that_is_named() -> None:
     assert parse_qs(request.content.decode())["assertion"]
 
 
+@pytest.mark.parametrize(
+    ("name", "place"), [("salesforce", ("records", 0)), ("intercom", ("custom_attributes",))]
+)
+def test_s5_who_knows_no_lists_gets_them_as_text(name: str, place: tuple[Any, ...]) -> None:
+    found = body(name, profile({"tags": ["a", {"b": 1}], "home": {"city": "x"}, "plain": 1.5}))
+    for step in place:
+        found = found[step]
+    told = {name: found[name] for name in ("tags", "home", "plain")}
+    assert told == {"tags": '["a",{"b":1}]', "home": '{"city":"x"}', "plain": 1.5}
+
+
+def test_s5_5_an_attribute_beyond_the_limits_is_left_out_and_the_rest_is_sent() -> None:
+    at_most = {"é" * 150: 1, "text": "é" * 500, "list": ["x" * 996]}
+    beyond = {"n" * 151: 1, "long": "é" * 501, "longer": ["x" * 997]}
+    (sent,) = body("customerio", profile(beyond | at_most))["batch"]
+    assert sent["attributes"] == at_most | {"_timestamp": 1768469400}
+    (sent,) = body("customerio", event(properties=beyond | at_most))["batch"]
+    assert sent["attributes"] == at_most
+    many = {f"trait-{number}": number for number in range(400)}
+    (sent,) = body("customerio", profile(many))["batch"]
+    assert len(sent["attributes"]) == 300
+    assert "_timestamp" in sent["attributes"]
+
+
+@pytest.mark.parametrize("stated", [5, " ", None, ["Jane"]])
+def test_s5_8_a_name_is_a_text(stated: Any) -> None:
+    update = profile({"name": stated, "first_name": "Jane", "last_name": "Doe"})
+    (user,) = body("zendesk", update)["users"]
+    assert user["name"] == "Jane Doe"
+
+
 def test_s5_3_a_user_is_reached_and_stays_the_same_user() -> None:
     update = profile(
         {"external_id": "other", "old": None}, ("email", "A@X.com"), ("phone", "(415) 555-2671")
