@@ -25,6 +25,7 @@ from services.activator.limiter import Limiter
 from services.activator.line import Line
 from services.activator.pausing import Pausing
 from services.activator.polling import Polling
+from services.activator.reasons import in_words
 from services.activator.settling import Settling
 from services.activator.standing import Standing, standing_of
 from services.activator.ways_out import WayOut
@@ -108,6 +109,7 @@ class Deliverer:
 
     def standing(self) -> Standing:
         """How the destination stands; may be asked from another thread."""
+        pause = self._pausing.pause
         return standing_of(
             Standing(
                 id=self._instance.id,
@@ -115,7 +117,8 @@ class Deliverer:
                 waiting=self._waiting,
                 last_trouble=self._settling.trouble,
             ),
-            pause=self._pausing.pause,
+            pause=pause,
+            meaning=in_words(self._instance.destination, pause.reason) if pause else None,
             breaker=self._line.breaker,
             throttled_until=self._line.limiter.until,
         )

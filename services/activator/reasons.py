@@ -323,3 +323,9 @@ def _reasons(destination: Destination[Any]) -> Iterator[str]:
 def explained(destination: Destination[Any], reason: str) -> Explained:
     """What the reason means there, and what mends it."""
     return OF_ONE.get(destination.name, {}).get(reason) or ANYWHERE[reason]
+
+
+def in_words(destination: Destination[Any], reason: str) -> str | None:
+    """Both sentences; None where the reason is none of a pause."""
+    is_known = reason in ANYWHERE or reason in OF_ONE.get(destination.name, {})
+    return " ".join(explained(destination, reason)) if is_known else None

@@ -1,5 +1,6 @@
 """Tries a destination without changing anything there, and says what is wrong in plain words."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,6 +31,7 @@ from services.activator.domain.row_reading import Asked
 from services.activator.domain.showing import shown_headers, shown_url
 from services.activator.domain.signature import BadSecret
 from services.activator.instance import Instance, instance_of
+from services.activator.reasons import in_words
 from services.activator.tokens import Client, NoToken, Tokens
 from services.activator.ways_out import way_out
 from services.runtime.secrets import UnresolvedSecret
@@ -77,6 +79,9 @@ async def rehearse(
     client = way_out(instance)
     trial = Trial(instance, client, clock)
     trial.findings.append(Finding(True, "the definition is right and its secrets are there"))
+    if (written := instance.settings.dry_run) is not None:
+        trial.findings.append(Finding(True, f"nobody is called: requests are written to {written}"))
+        offline = True
     try:
         if not offline:
             await _called(trial)
@@ -106,7 +111,7 @@ async def _called(trial: Trial) -> None:
     try:
         trial.token = await tokens.current()
     except NoToken as none:
-        trial.findings.append(Finding(False, f"no token: {_words(none.reading)}"))
+        trial.findings.append(Finding(False, f"no token: {_words(trial, none.reading)}"))
         return
     if trial.token is not None:
         trial.findings.append(Finding(True, "the platform gives out a token"))
@@ -127,7 +132,8 @@ async def _audience(
         reading = _read(trial, "create_audience", answered)
         is_absent = isinstance(answered, Response) and answered.status in calls.absent
         if isinstance(answered, Failure) or not (is_absent or reading.outcome in SENT):
-            return Finding(False, f"`{audience.name}` cannot be looked up: {_words(reading)}")
+            words = _words(trial, reading)
+            return Finding(False, f"`{audience.name}` cannot be looked up: {words}")
         found = lookup.read(Answer(answered))
         if found is not None:
             trial.there[audience.id] = found
@@ -151,15 +157,23 @@ async def _request(trial: Trial, *, offline: bool) -> Finding:
     reading = _read(trial, batch.endpoint.action, await trial.client.send(request))
     if reading.outcome in SENT:
         return Finding(True, "the platform has checked an example and found it right")
-    return Finding(False, f"the platform refuses an example: {_words(reading)}", shown)
+    return Finding(False, f"the platform refuses an example: {_words(trial, reading)}", shown)
 
 
 def _shown(instance: Instance, request: Request) -> dict[str, Any]:
     return {
         "request": f"{request.method} {shown_url(request, instance.settings)}",
         "headers": shown_headers(request),
-        "body": request.content.decode(errors="replace"),
+        "body": _opened(request.content.decode(errors="replace")),
     }
+
+
+def _opened(text: str) -> Any:
+    """The JSON in the text, to be read by people; else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _can_be_checked(trial: Trial, batch: Batch) -> bool:
@@ -234,6 +248,7 @@ def _read(trial: Trial, action: Action, answered: Response | Failure) -> Reading
     return reading
 
 
-def _words(reading: Reading) -> str:
+def _words(trial: Trial, reading: Reading) -> str:
     words = WORDS.get(reading.outcome, "the platform refuses it")
-    return f"{words} ({reading.reason})"
+    explanation = in_words(trial.instance.destination, reading.reason)
+    return f"{words} ({reading.reason})" + (f". {explanation}" if explanation else "")

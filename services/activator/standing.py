@@ -32,6 +32,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     state: State
     reason: str | None = None
+    meaning: str | None = None
+    """Of the reason of a pause, and what mends it."""
     since: datetime | None = None
     """Of a pause."""
     until: datetime | None = None
@@ -45,13 +47,16 @@ def standing_of(
     working: Standing,
     *,
     pause: Pause | None,
+    meaning: str | None,
     breaker: Breaker,
     throttled_until: datetime | None,
 ) -> Standing:
     """How it stands, given all that may keep it from working; the gravest is told."""
     if pause is not None:
         state: State = "needs_auth" if pause.state == "needs_auth" else "misconfigured"
-        return replace(working, state=state, reason=pause.reason, since=pause.since)
+        return replace(
+            working, state=state, reason=pause.reason, meaning=meaning, since=pause.since
+        )
     if breaker.is_open:
         return replace(working, state="not_answering", until=breaker.until)
     if throttled_until is not None:

@@ -41,6 +41,7 @@ from services.control.status import (
     ServiceStatus,
     ask_all,
     destinations_table,
+    mending,
     spool_table,
     status_table,
     warehouse_table,
@@ -208,6 +209,8 @@ def status() -> int:
     console().print(status_table(answers))
     if (destinations := destinations_table(answers)).row_count:
         console().print(destinations)
+        for sentence in mending(answers):
+            print(sentence)
     if (spools := spool_table(answers)).row_count:
         console().print(spools)
     if (topics := warehouse_table(answers)).row_count:

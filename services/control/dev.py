@@ -4,13 +4,13 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.local.stack import ended_by_signals
 from services.control.apply import apply, valid_documents
+from services.control.local import DATA_DIR, remembered
 from services.control.platform import Platform, Ports, running_platform
 from services.control.settings import ControlSettings
-
-DATA_DIR = Path(".afflux")
 
 
 def develop(settings: ControlSettings, workspace: Path | None) -> None:
@@ -29,9 +29,10 @@ def develop(settings: ControlSettings, workspace: Path | None) -> None:
     )
     with ended_by_signals(), suppress(KeyboardInterrupt):
         print("starting Kafka, PostgreSQL and the services; Ctrl-C ends them", flush=True)
-        with running_platform(
+        running = running_platform(
             DATA_DIR, ports=ports, partitions=settings.partitions, environment=os.environ
-        ) as platform:
+        )
+        with running as platform, remembered(platform.dsn):
             if workspace is not None:
                 plan = apply(platform.bootstrap, documents, partitions=settings.partitions)
                 print("\n".join(plan.lines() or [f"{workspace}: nothing to change"]))
@@ -41,9 +42,11 @@ def develop(settings: ControlSettings, workspace: Path | None) -> None:
 
 def addresses(platform: Platform) -> list[str]:
     """What a person needs to know once it runs."""
+    database = urlsplit(platform.dsn)
     return [
         *(f"events   {url}/v1/batch" for url in platform.ingest_urls),
         f"Kafka    {platform.bootstrap}",
+        f"Postgres {database.hostname}:{database.port or 5432}{database.path}",
         *(f"{p.name:<12} {p.url}/status, /metrics" for p in platform.processes),
         f"logs     {platform.data_dir / 'logs'}",
         "ready",

@@ -2,15 +2,25 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
+from services.control.local import remembered_dsn
 from services.control.ports import FIRST_HEALTH_PORT, HTTP_PORT, KAFKA_PORT
 from services.runtime.settings import RuntimeSettings
+
+UNSAID: SecretStr = RuntimeSettings.model_fields["postgres_dsn"].default
+
+
+def _of_dev() -> SecretStr:
+    dsn = remembered_dsn()
+    return UNSAID if dsn is None else SecretStr(dsn)
 
 
 class ControlSettings(RuntimeSettings):
     """Where the commands find the platform, and where `afflux dev` puts it."""
 
+    postgres_dsn: SecretStr = Field(default_factory=_of_dev)
+    """PostgreSQL connection string; without it that of the `afflux dev` in this folder."""
     status_urls: str = ""
     """Addresses that answer `/status`, comma separated; empty means those of `afflux dev`."""
     kafka_port: int = Field(default=KAFKA_PORT, ge=1, le=65535)

@@ -1,19 +1,21 @@
 """What each service says of itself at `/status`, side by side."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from msgspec.structs import replace
 from rich.table import Table
 
 from services.activator.standing import Standing
 from services.ingest.standing import SpoolStanding
 
 TIMEOUT_S = 3.0
+TRY = "`afflux destination test {}` may say why"
 MEGABYTE = 1024 * 1024
 
 
@@ -87,6 +89,10 @@ class Silent(msgspec.Struct, frozen=True):
 
     url: str
     why: str
+    name: str | None = None
+    """Of the process that should answer there, where it is known."""
+    destination_id: str | None = None
+    """Of a sender."""
 
 
 Answer = ServiceStatus | Silent
@@ -102,18 +108,32 @@ async def _ask_all(urls: Sequence[str]) -> list[Answer]:
     async with aiohttp.ClientSession(timeout=timeout) as session:
         answers = await asyncio.gather(*(_ask(session, url) for url in urls))
         found = zip(urls, answers, strict=True)
-        senders = [sender for url, answer in found for sender in _senders(url, answer)]
-        asked = await asyncio.gather(*(_ask(session, url) for url in senders if url not in urls))
-        return [*answers, *asked]
+        kept = [
+            each for url, answer in found for each in _kept(url, answer) if each.url not in urls
+        ]
+        asked = await asyncio.gather(*(_ask(session, each.url) for each in kept))
+        return [
+            *answers,
+            *(
+                replace(silent, why=answer.why) if isinstance(answer, Silent) else answer
+                for silent, answer in zip(kept, asked, strict=True)
+            ),
+        ]
 
 
-def _senders(url: str, answer: Answer) -> list[str]:
-    """Where the senders answer that a supervisor keeps: beside itself."""
+def _kept(url: str, answer: Answer) -> Iterator[Silent]:
+    """Where the processes answer that a supervisor keeps, beside itself; as if none did."""
     if isinstance(answer, Silent):
-        return []
+        return
     place = urlsplit(url)
-    ports = [*answer.senders.values(), *answer.readers.values()]
-    return [f"{place.scheme}://{place.hostname}:{port}" for port in ports if port]
+    at = f"{place.scheme}://{place.hostname}"
+    for destination_id, port in answer.senders.items():
+        if port:
+            name = f"sender {destination_id}"
+            yield Silent(f"{at}:{port}", "", name=name, destination_id=destination_id)
+    for topic, port in answer.readers.items():
+        if port:
+            yield Silent(f"{at}:{port}", "", name=f"reader {topic}")
 
 
 async def _ask(session: aiohttp.ClientSession, url: str) -> Answer:
@@ -134,12 +154,12 @@ def status_table(answers: Sequence[Answer]) -> Table:
     table = Table("service", "worker", "ready", "definitions")
     for answer in answers:
         match answer:
-            case Silent(url, why):
-                table.add_row(url, "", f"no: {why}", "")
+            case Silent(url, why, name):
+                table.add_row(name or url, "", f"no: {why}", "")
             case ServiceStatus():
                 ready = "yes" if answer.ready else f"no: {answer.reason}"
                 versions = _versions(answer, newest)
-                table.add_row(answer.service, str(answer.worker), ready, versions)
+                table.add_row(_name(answer), str(answer.worker), ready, versions)
     return table
 
 
@@ -149,7 +169,19 @@ def destinations_table(answers: Sequence[Answer]) -> Table:
     for answer in answers:
         if isinstance(answer, ServiceStatus) and (stands := answer.destination) is not None:
             table.add_row(stands.id, _state(stands), str(stands.waiting), _trouble(stands))
+        if isinstance(answer, Silent) and (own := answer.destination_id) is not None:
+            table.add_row(own, f"its sender {answer.why}: {TRY.format(own)}", "", "")
     return table
+
+
+def mending(answers: Sequence[Answer]) -> list[str]:
+    """What each pause of a destination means, and what ends it."""
+    stand = [a.destination for a in answers if isinstance(a, ServiceStatus) and a.destination]
+    return [
+        f"{each.id} is paused. {each.meaning} Then `afflux resume {each.id}`."
+        for each in stand
+        if each.meaning is not None
+    ]
 
 
 def warehouse_table(answers: Sequence[Answer]) -> Table:
@@ -218,9 +250,19 @@ def _newest(answers: Sequence[Answer]) -> dict[str, int]:
     return newest
 
 
+def _name(answer: ServiceStatus) -> str:
+    """A sender is named by its destination."""
+    stands = answer.destination
+    return answer.service if stands is None else f"{answer.service} {stands.id}"
+
+
 def _versions(answer: ServiceStatus, newest: dict[str, int]) -> str:
+    """Of all that it knows; of a sender, of its destination."""
     lines = []
+    own = f"destination:{answer.destination.id}" if answer.destination is not None else None
     for key, version in sorted(answer.definitions.items()):
+        if own is not None and key != own:
+            continue
         notes = [f"newest {newest[key]}"] if newest[key] > version else []
         segment = answer.segments.get(key.removeprefix("segment:"))
         notes += [str(segment)] if segment is not None and key.startswith("segment:") else []

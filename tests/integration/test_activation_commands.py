@@ -109,7 +109,9 @@ def _what_was_given_up_is_replayed_or_discarded(
     wait_until(lambda: said("dead-letters", "show", "--source", "shop")[0] == 0, "the letter")
     assert "retries_exhausted" in said("dead-letters", "list", "--source", "shop")[1]
     assert said("dead-letters", "replay", "--until", "2026-01-01")[0] == 1
-    since = ("--source", "shop", "--since", "2026-01-15T09:00:00Z")
+    since = ("--destination", "shop", "--since", "2026-01-15T09:00:00Z")
+    which = "say which: with --destination, --reason, --since or --until\n"
+    assert said("dead-letters", "discard") == (2, which)
     assert said("dead-letters", "replay", *since) == (0, "shop: 1 of 1 sent again\n")
     wait_until(lambda: receiver.members() == {"p0", "p1"}, "the second try")
     receiver.refusals = [500, 500]

@@ -1,5 +1,6 @@
 """`afflux destination test` against every platform: all is well, and nothing has changed there."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import SecretStr
 
 from services.activator.clock import SystemClock
 from services.activator.destinations import DESTINATIONS
+from services.activator.reasons import explained
 from services.activator.rehearsal import Finding, rehearse
 from tests.stub.server import OAUTH, PLATFORMS, Stub, running
 from tests.unit.activator.builders import definition
@@ -60,3 +62,23 @@ async def test_refused_credentials_are_named(name: str) -> None:
         findings = await tried(stub, name, token_url=f"{stub.url}/{name}/nothing-here")
         (wrong,) = [one for one in findings if not one.is_well]
         assert wrong.sentence.startswith("no token: ")
+
+
+async def test_what_is_wrong_is_said_with_what_mends_it() -> None:
+    async with running() as stub:
+        stub.faults["mailchimp"] = ["body:auth"]
+        findings = await tried(stub, "mailchimp")
+        (wrong,) = [one for one in findings if not one.is_well]
+        refused = "`VIP` cannot be looked up: the platform refuses the credentials (auth). "
+        assert wrong.sentence == refused + " ".join(explained(DESTINATIONS["mailchimp"], "auth"))
+
+
+async def test_requests_that_go_to_a_file_call_nobody(tmp_path: Path) -> None:
+    async with running() as stub:
+        file = tmp_path / "requests.jsonl"
+        findings = await tried(stub, "google_data_manager", dry_run=str(file))
+        assert all(one.is_well for one in findings)
+        assert f"nobody is called: requests are written to {file}" in [f.sentence for f in findings]
+        assert stub.world("google_data_manager").calls == []
+        assert not file.exists()
+        assert findings[-1].shown["body"]["encoding"] == "HEX"

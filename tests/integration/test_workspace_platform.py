@@ -87,6 +87,16 @@ def test_dev_applies_a_workspace_and_ends_everything(directory: Path) -> None:
         wait_until(lambda: process.poll() is not None or "ready" in output.read_text().split())
         children = psutil.Process(process.pid).children(recursive=True)
         wait_until(lambda: _version(health + 2) == 1)
+        kafka = f"127.0.0.1:{environment['AFFLUX_KAFKA_PORT']}"
+        beside = subprocess.run(
+            [str(afflux), "resume", "ads"],
+            cwd=directory,
+            env={**os.environ, "AFFLUX_KAFKA_BOOTSTRAP": kafka},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert (beside.returncode, beside.stdout) == (0, "ads is not paused\n"), beside.stderr
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, output.read_text()
     finally:
@@ -96,6 +106,7 @@ def test_dev_applies_a_workspace_and_ends_everything(directory: Path) -> None:
     assert "Traceback" not in output.read_text()
     assert psutil.wait_procs(children, timeout=20)[1] == []
     assert (directory / ".afflux" / "logs" / "segmenter-0.log").exists()
+    assert not (directory / ".afflux" / "postgres_dsn").exists()
 
 
 def _version(health_port: int) -> int | None:

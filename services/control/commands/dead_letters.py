@@ -28,11 +28,11 @@ dead_letters = App(name="dead-letters", help="Look at what could not be taken.")
 class Which:
     """Which letters are meant; all of them unless said."""
 
-    code: str | None = None
+    code: Annotated[str | None, Parameter(name=("--code", "--reason"))] = None
     "Only those with this code."
     stage: str | None = None
     "Only those of this stage."
-    source: str | None = None
+    source: Annotated[str | None, Parameter(name=("--source", "--destination"))] = None
     "Only those of this source or destination."
     since: str | None = None
     "Only those from this instant on, such as 2026-11-25T08:00:00Z or a date."
@@ -102,7 +102,13 @@ def replay(which: Which = ANY) -> int:
 
 @dead_letters.command
 def discard(which: Which = ANY) -> int:
-    """Give up for good what a destination was given up on, and forget who it was about."""
+    """Give up for good what a destination was given up on, and forget who it was about.
+
+    At least one of the options says which.
+    """
+    if which == ANY:
+        print("say which: with --destination, --reason, --since or --until", file=sys.stderr)
+        return 2
     return _each_destination(which, repair.discard, "discarded")
 
 

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from services.activator.standing import Standing, Trouble
 from services.control.status import (
     SegmentStatus,
     ServiceStatus,
+    Silent,
     destinations_table,
+    mending,
     spool_table,
     status_table,
 )
@@ -91,6 +94,46 @@ def test_how_a_destination_stands(fields: dict[str, Any], said: list[str]) -> No
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().replace("│", " ").splitlines()
     assert said in [line.split() for line in lines]
+
+
+def test_a_sender_shows_its_own_definition_alone() -> None:
+    answer = ServiceStatus(
+        service="sender",
+        worker=0,
+        ready=True,
+        definitions={"destination:ads": 3, "destination:crm": 1, "segment:big": 2},
+        destination=Standing(id="ads", state="working"),
+    )
+    shown = printed(status_table([answer]))
+    assert ["sender", "ads", "0", "yes", "destination:ads", "3"] in shown
+    assert not any("segment:big" in words for words in shown)
+
+
+def test_a_sender_that_is_not_there_is_named_with_the_command_that_says_why() -> None:
+    silent = Silent("http://x:1", "does not answer", "sender crm", "crm")
+    assert ["sender", "crm", "no:", "does", "not", "answer"] in printed(status_table([silent]))
+    (words,) = [row for row in printed(destinations_table([silent])) if row[:1] == ["crm"]]
+    assert "its sender does not answer: `afflux destination test crm` may say why" in " ".join(
+        words
+    )
+
+
+def test_a_pause_is_explained_with_what_ends_it() -> None:
+    meaning = "The app lacks a scope. Add it."
+    paused = Standing(id="crm", state="misconfigured", reason="scopes", meaning=meaning)
+    stands = [paused, Standing(id="ads", state="working")]
+    answers = [
+        ServiceStatus(service="sender", worker=0, ready=True, destination=each) for each in stands
+    ]
+    assert mending(answers) == [f"crm is paused. {meaning} Then `afflux resume crm`."]
+
+
+def printed(table: Table) -> list[list[str]]:
+    """The words of each line."""
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return [line.replace("│", " ").split() for line in console.file.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize(
