@@ -6,7 +6,7 @@ from datetime import datetime
 
 from services.activator.attempts import Attempts
 from services.activator.domain.answer import Answer
-from services.activator.domain.job import Job, fates, is_about_job, next_poll
+from services.activator.domain.job import Job, fates, is_about_job, next_poll, unknown
 from services.activator.domain.outcomes import Outcome, Reading, Response
 from services.activator.domain.verdict import INTRODUCED, Item
 from services.activator.exchange import Called
@@ -69,7 +69,7 @@ class Polling:
         destination = self._instance.destination
         answered = await self._attempts.caller.ask(job)
         if not isinstance(answered, Response) or not is_about_job(answer := Answer(answered)):
-            return None
+            return unknown(job, self._now())
         assert destination.job_state is not None
         return fates(
             job,

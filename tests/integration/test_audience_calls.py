@@ -115,6 +115,30 @@ async def test_s3_a_job_that_may_not_be_asked_about_makes_everything_wait(
     assert house.members() == {KNOWN_AS[world.name](n) for n in (*range(4), 5)}
 
 
+@pytest.mark.parametrize("fault", ["status:404", "status:503", "garbage"])
+@pytest.mark.parametrize("name", ["google_data_manager", "zendesk"])
+async def test_ruling_14_a_job_that_nobody_tells_the_end_of_is_counted_after_a_day(
+    pool: Any, stub: Stub, name: str, fault: str
+) -> None:
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House(name, pool, stub, client)
+        deliverer, world = await house.deliverer(), stub.world(name)
+        update = person(0) | {"traits": {"name": "Jane"}}
+        people = PEOPLE if name != "zendesk" else [change(audience_id=None, profile=update)]
+        await deliverer.take(people)
+        stub.faults[name] = [fault] * 100
+        before, ended = len(world.calls), 0
+        for _ in range(49):
+            house.clock.advance(timedelta(minutes=30))
+            ended += await deliverer.poll_jobs()
+        assert ended == 1
+        assert 40 < len(world.calls) - before <= 49
+        assert await pool.fetchval("select count(*) from activator.jobs") == 0
+        reasons = await pool.fetch("select distinct outcome, reason from activator.ledger")
+        assert [tuple(row) for row in reasons] == [("delivered", "job_unknown")]
+        assert house.dead_letters.letters == []
+
+
 async def test_s5_8_who_could_not_be_made_there_for_now_is_made_with_the_next_attempt(
     pool: Any, stub: Stub
 ) -> None:

@@ -15,6 +15,8 @@ from services.activator.domain.verdict import Item
 
 FORGOTTEN_AFTER = timedelta(hours=24)
 LONGEST_WAIT = timedelta(minutes=30)
+MOST_DOUBLINGS = 12
+"""A second has become longer than the longest wait by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def next_poll(poll: Poll, polls: int, now: datetime) -> datetime:
     if polls < len(poll.schedule_s):
         return now + timedelta(seconds=poll.schedule_s[polls])
     last = poll.schedule_s[-1] if poll.schedule_s else poll.first_after_s
-    beyond = polls - len(poll.schedule_s)
+    beyond = min(polls - len(poll.schedule_s), MOST_DOUBLINGS)
     return now + min(LONGEST_WAIT, timedelta(seconds=last * 2**beyond))
 
 
@@ -57,21 +59,23 @@ def fates(
     endpoint: Endpoint,
     now: datetime,
 ) -> list[Reading] | None:
-    """What became of each item; None while the job is under way.
-
-    A job that nobody can tell of any more is counted, not sent again.
-    """
+    """What became of each item; None while the job is under way."""
     if state == "running":
-        is_forgotten = now - job.created_at >= FORGOTTEN_AFTER
-        return (
-            [Reading(Outcome.DELIVERED, "job_unknown")] * len(job.items) if is_forgotten else None
-        )
+        return unknown(job, now)
     places = [_place(index, item) for index, item in job.items]
     asked = Asked(contract=contract, endpoint=endpoint, places=places, now=now)
     found = readings(response, replace(asked, endpoint=_told(endpoint)), poll=True)
     if state == "failed":
         return [one if one.reason != "ok" else _failed(response) for one in found]
     return found
+
+
+def unknown(job: Job, now: datetime) -> list[Reading] | None:
+    """A job that the platform has not told the end of is waited for, and at last counted as it was
+    taken on; its items are not sent again."""
+    if now - job.created_at < FORGOTTEN_AFTER:
+        return None
+    return [Reading(Outcome.DELIVERED, "job_unknown")] * len(job.items)
 
 
 def _failed(response: Response) -> Reading:
