@@ -18,6 +18,8 @@ log = structlog.get_logger()
 LIVED_S = 5.0
 """A process that lived this long had started; its next crash is answered at once again."""
 LONGEST_WAIT_S = 10.0
+MOST_DOUBLINGS = 10
+"""After a thousand there is no such number."""
 GRACE_S = 10.0
 """From SIGTERM to SIGKILL."""
 LOOK_EVERY_S = 0.05
@@ -106,7 +108,7 @@ class Supervisor:
                 return
             child.process = None
             child.crashes = 0 if now - child.started >= LIVED_S else child.crashes
-            wait = _wait_after(child.crashes)
+            wait = wait_after(child.crashes)
             child.crashes, child.start_at = child.crashes + 1, now + wait
             log.warning("process ended", process=name, exit_code=code, restart_in_s=wait)
         if now >= child.start_at and not self._closing.is_set():
@@ -129,8 +131,9 @@ class Supervisor:
                 output.close()
 
 
-def _wait_after(crashes: int) -> float:
-    return 0.0 if crashes == 0 else min(2.0 ** (crashes - 1), LONGEST_WAIT_S)
+def wait_after(crashes: int) -> float:
+    """Seconds before a process that ended so many times in a row is started again."""
+    return 0.0 if crashes == 0 else min(2.0 ** min(crashes - 1, MOST_DOUBLINGS), LONGEST_WAIT_S)
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -22,6 +22,8 @@ AWAY: tuple[type[BaseException], ...] = (
 stumbles when a session is ended in the middle of its own cleaning up."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+MOST_DOUBLINGS = 10
+"""After a thousand there is no such number."""
 BLOCKED_AFTER_S = 15 * 60.0
 
 _REASONS: Mapping[str, str] = MappingProxyType(
@@ -61,7 +63,7 @@ class Trouble:
         self.reason = _REASONS.get(state, f"the database is away ({state or type(error).__name__})")
         if state in _FOR_A_PERSON and now - self._since > BLOCKED_AFTER_S:
             raise Blocked(_FOR_A_PERSON[state], f"{self.reason}, for 15 minutes")
-        wait = min(FIRST_WAIT_S * 2.0 ** (self._count - 1), LONGEST_WAIT_S)
+        wait = min(FIRST_WAIT_S * 2.0 ** min(self._count - 1, MOST_DOUBLINGS), LONGEST_WAIT_S)
         return wait * (0.75 + random.random() / 2)  # noqa: S311 (spreads retries)
 
     def over(self) -> None:
