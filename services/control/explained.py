@@ -34,6 +34,8 @@ def explanation_lines(answer: Answer, named: str) -> Iterator[str]:
     if answer.since is not None:
         yield f"built from the log, which reaches back to {instant(answer.since)}"
     yield _decided(answer)
+    if answer.segment.state == "paused":
+        yield _paused(answer)
     if explanation.changes_at is None:
         yield "it does not change by itself"
     else:
@@ -89,6 +91,11 @@ def _decided(answer: Answer) -> str:
     return f"{verb} at {instant(since.occurred_at)}, cause: {cause}"
 
 
+def _paused(answer: Answer) -> str:
+    then = "stays as it is" if answer.due is answer.member else "enters" if answer.due else "leaves"
+    return f"the segment is paused; if it were resumed now, this profile {then}"
+
+
 def _changes(answer: Answer) -> Iterator[str]:
     smallest = answer.explanation.smallest
     if answer.segment.state == "archived":
@@ -116,7 +123,7 @@ def _ways(leaf: Node, now: int) -> Iterator[str]:
 def _checked(check: Check, answer: Answer) -> str:
     if check.says is None:
         return f"not compared with {check.against}: {check.why_not}"
-    if check.says is answer.member:
+    if check.says is answer.due:
         return f"{check.against} says the same"
     says = "a member" if check.says else "no member"
     return (

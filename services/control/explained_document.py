@@ -38,7 +38,7 @@ def explanation_document(answer: Answer, named: str) -> dict[str, Any]:
             "cause_id": since.cause_id,
             "segment_version": since.segment_version,
         },
-        "checks": [_check_document(check, answer.member) for check in answer.checks],
+        "checks": [_check_document(check, answer.due) for check in answer.checks],
     }
 
 

@@ -61,13 +61,18 @@ class Answer:
 
     @property
     def member(self) -> bool:
-        """Nobody is in an archived segment, whatever its condition says."""
+        """Memberships of a paused segment stand still, whatever its condition says."""
+        return self.standing.member if self.segment.state == "paused" else self.due
+
+    @property
+    def due(self) -> bool:
+        """By the condition. Nobody is in an archived segment, whatever that says."""
         return self.explanation.member and self.segment.state != "archived"
 
     @property
     def disagrees(self) -> bool:
         """Whether any way to the answer comes to another one."""
-        return any(check.says not in (None, self.member) for check in self.checks)
+        return any(check.says not in (None, self.due) for check in self.checks)
 
 
 def explain_membership(bootstrap: str, asked: Asked, newest: Mapping[str, Segment]) -> Answer:

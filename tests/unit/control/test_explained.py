@@ -49,6 +49,17 @@ def test_what_cannot_be_compared_is_no_disagreement() -> None:
     assert "not compared with the running membership: it is paused" in lines(paused)
 
 
+@pytest.mark.parametrize(("member", "then"), [(True, "stays as it is"), (False, "enters")])
+def test_s5_a_paused_segment_has_the_members_that_it_had(member: bool, then: str) -> None:
+    frozen = replace(NO_STANDING, member=member)
+    paused = replace(answer(state="paused"), standing=frozen)
+    assert paused.member is member
+    assert not paused.disagrees
+    assert f"the segment is paused; if it were resumed now, this profile {then}" in lines(paused)
+    assert explanation_document(paused, WHO)["member"] is member
+    assert explanation_document(paused, WHO)["checks"][0]["agrees"] is True
+
+
 def test_nobody_is_in_an_archived_segment() -> None:
     archived = answer(state="archived", says=False)
     assert not archived.member
