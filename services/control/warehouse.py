@@ -49,6 +49,7 @@ def _unfit(document: Document, model: Model, source: Document) -> Iterator[Fault
 _KEYLESS: Mapping[str, str] = MappingProxyType(
     {
         "delta": "a Delta table",
+        "databricks": "a table at Databricks",
         "bigquery": "a table of BigQuery",
         "snowflake": "a table of Snowflake",
     }

@@ -12,6 +12,7 @@ from services.warehouse.domain.asked import DEBEZIUM, Asked, Setup
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import (
     BigQuerySource,
+    DatabricksSource,
     DebeziumSource,
     DeltaSource,
     PostgresSource,
@@ -50,6 +51,8 @@ async def check(source: WarehouseSource, models: Sequence[Model]) -> Check:
         case DeltaSource():
             statements = tuple(delta.asked(source, models))
             return Check(statements, await asyncio.to_thread(_delta, source, models))
+        case DatabricksSource():
+            return await _databricks(source, models)
         case BigQuerySource():
             return await _bigquery(source, models)
         case SnowflakeSource():
@@ -63,6 +66,16 @@ async def check(source: WarehouseSource, models: Sequence[Model]) -> Check:
 
 def _delta(source: DeltaSource, models: Sequence[Model]) -> Sequence[Setup]:
     return tuple(delta.problems(source, models))
+
+
+async def _databricks(source: DatabricksSource, models: Sequence[Model]) -> Check:
+    try:
+        with extra("databricks"):
+            from services.warehouse.databricks import opening as databricks  # noqa: PLC0415
+    except Blocked as blocked:
+        return Check((), (Setup(blocked.reason, str(blocked), "install it"),))
+    statements = tuple(databricks.asked(source, models))
+    return Check(statements, await databricks.problems(source, models))
 
 
 async def _bigquery(source: BigQuerySource, models: Sequence[Model]) -> Check:

@@ -18,6 +18,7 @@ from services.warehouse.delta.connector import DeltaConnector
 from services.warehouse.domain.canonical import Digests
 from services.warehouse.domain.source import (
     BigQuerySource,
+    DatabricksSource,
     DeltaSource,
     PostgresSource,
     SnowflakeSource,
@@ -110,6 +111,12 @@ def connector_of(job: Job, tools: Tools) -> Connector:
             return PostgresConnector(job.source, job.models, tools)
         case DeltaSource():
             return DeltaConnector(job.source, job.models, tools)
+        case DatabricksSource():
+            with extra("databricks"):
+                from services.warehouse.databricks.connector import (  # noqa: PLC0415
+                    DatabricksConnector,
+                )
+            return DatabricksConnector(job.source, job.models, tools)
         case BigQuerySource():
             with extra("bigquery"):
                 from services.warehouse.bigquery.connector import BigQueryConnector  # noqa: PLC0415

@@ -69,6 +69,18 @@ class TableReading(Generic[T]):
         return [change for change in said if isinstance(change, Change)]
 
 
+class VersionReading(TableReading[T]):
+    """Of a table that counts its versions, and tells no time."""
+
+    async def catch_up(self) -> None:
+        """Until the replica equals the table, and the checkpoint says so too."""
+        self.source.standing.heard_at = 0
+        async with self.source.running() as task:
+            await until(self.is_equal, "the replica equals the table", task)
+            await until(lambda: self.source.standing.heard_at, "the checkpoint is saved", task)
+        await asyncio.to_thread(self.replica.read)
+
+
 class TimedReading(TableReading[W]):
     """Of a warehouse that is asked for one interval after the other."""
 

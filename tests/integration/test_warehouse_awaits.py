@@ -43,7 +43,7 @@ async def dying(tmp_path: Path, postgres: PostgresAddress) -> AsyncIterator[Kill
         yield found
 
 
-async def _survives(
+async def survives(
     dying: Killer, source: Source, write: Step, is_equal: Callable[[], Awaitable[bool]]
 ) -> None:
     """From reading everything to following what changes, killed at one await after the other."""
@@ -81,7 +81,7 @@ async def test_s11_postgres_killed_at_every_await_equals_the_table(
     source.source = source.source.model_copy(update={"max_delete_share": 1.0})
     source.models = (postgresql.CUSTOMERS.model_copy(update={"identifiers": {"row": ROW}}),)
     reading.replica.use(source)
-    await _survives(dying, source, write, reading.is_equal)
+    await survives(dying, source, write, reading.is_equal)
     assert reading.replica.letters == []
 
 
@@ -95,18 +95,18 @@ async def test_s11_queries_killed_at_every_await_equal_their_results(
     async def write() -> None:
         await sql.write(house.database, rng)
 
-    await _survives(dying, house.source, write, house.is_equal)
+    await survives(dying, house.source, write, house.is_equal)
     assert house.replica.letters == []
 
 
-async def _reading_survives(
+async def reading_survives(
     dying: Killer, reading: TableReading[Any], write: Callable[[], None]
 ) -> None:
     source = reading.source
     source.source = source.source.model_copy(update={"max_delete_share": 1.0})
     source.models = (CUSTOMERS.model_copy(update={"identifiers": {"row": ROW}}),)
     reading.replica.use(source)
-    await _survives(dying, source, lambda: asyncio.to_thread(write), reading.is_equal)
+    await survives(dying, source, lambda: asyncio.to_thread(write), reading.is_equal)
     assert reading.replica.letters == []
 
 
@@ -118,9 +118,9 @@ async def test_s11_delta_killed_at_every_await_equals_the_table(
 
     def write() -> None:
         for _ in range(2):
-            delta.write(lake.table, rng)
+            delta.written(lake.table, rng)
 
-    await _reading_survives(dying, lake, write)
+    await reading_survives(dying, lake, write)
 
 
 @pytest.mark.parametrize("dwh", bigquery_source.UNDER_WRITERS, indirect=True, ids=str)
@@ -129,7 +129,7 @@ async def test_s11_bigquery_killed_at_every_await_equals_the_table(
 ) -> None:
     rng = random.Random(SEED)
     dwh.table.create(*((n, f"plan-{n % 5}", n) for n in range(bigquery_source.ROWS)))
-    await _reading_survives(dying, dwh, lambda: bigquery_source.write(dwh.table, rng))
+    await reading_survives(dying, dwh, lambda: bigquery_source.write(dwh.table, rng))
 
 
 @pytest.mark.parametrize("frozen", [snowflake_source.UNDER_WRITERS], indirect=True, ids=str)
@@ -138,4 +138,4 @@ async def test_s11_snowflake_killed_at_every_await_equals_the_table(
 ) -> None:
     rng = random.Random(SEED)
     frozen.table.create(*((n, f"plan-{n % 5}", n) for n in range(snowflake_source.ROWS)))
-    await _reading_survives(dying, frozen, lambda: snowflake_source.write(frozen.table, rng))
+    await reading_survives(dying, frozen, lambda: snowflake_source.write(frozen.table, rng))

@@ -4,9 +4,10 @@ import asyncio
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import asyncpg
 import pytest
@@ -15,22 +16,13 @@ from services.warehouse.domain.source import DeltaSource
 from tests.integration.conftest import KafkaAddress, PostgresAddress
 from tests.integration.customer_database import PATIENCE_S, Replica, Source, until
 from tests.integration.delta_tables import FED, Customers, Row
-from tests.integration.table_reading import CUSTOMERS, TableReading
+from tests.integration.table_reading import CUSTOMERS, VersionReading
 
 SEED = int(os.environ.get("AFFLUX_SEED", "7"))
 KILLS = 25
 
 
-class Reading(TableReading[Customers]):
-    """One whose source tells no time."""
-
-    async def catch_up(self) -> None:
-        """Until the replica equals the table, and the checkpoint says so too."""
-        self.source.standing.heard_at = 0
-        async with self.source.running() as task:
-            await until(self.is_equal, "the replica equals the table", task)
-            await until(lambda: self.source.standing.heard_at, "the checkpoint is saved", task)
-        await asyncio.to_thread(self.replica.read)
+Reading = VersionReading[Customers]
 
 
 @pytest.fixture
@@ -51,7 +43,17 @@ async def reading(
     await pool.close()
 
 
-STEPS: list[tuple[str, Callable[[Customers], None], list[str]]] = [
+class Writable(Protocol):
+    """A table that takes what a customer's jobs do."""
+
+    def insert(self, *rows: Row) -> None: ...
+    def overwrite(self, rows: Sequence[Row]) -> None: ...
+    def update(self, where: str, **columns: str) -> None: ...
+    def delete(self, where: str) -> None: ...
+    def merge(self, *rows: Row) -> None: ...
+
+
+STEPS: list[tuple[str, Callable[[Writable], None], list[str]]] = [
     ("insert", lambda t: t.insert((4, "d", 1), (5, None, None)), ["insert", "insert"]),
     ("update", lambda t: t.update("id = 2", plan="'z'", visits="null"), ["update"]),
     ("delete", lambda t: t.delete("id = 1"), ["delete"]),
@@ -127,7 +129,7 @@ async def test_s7_snapshot_and_feed_under_writers_and_kills_equal_the_table(
     reading.table.create([(n, f"plan-{n % 5}", n) for n in range(6000)])
     for _ in range(KILLS):
         async with reading.source.running() as task:
-            await asyncio.to_thread(write, reading.table, rng)
+            await asyncio.to_thread(written, reading.table, rng)
             await asyncio.sleep(rng.random() * 0.3)
             if task.done():
                 task.result()
@@ -136,8 +138,9 @@ async def test_s7_snapshot_and_feed_under_writers_and_kills_equal_the_table(
     assert {change.snapshot for change in reading.changes()} == {"read", "end", "none"}
 
 
-def write(table: Customers, rng: random.Random) -> None:
-    key = rng.randrange(6000)
+def written(table: Writable, rng: random.Random, size: int = 6000) -> None:
+    """One operation on a table that had so many rows."""
+    key = rng.randrange(size)
     match rng.choice(["insert", "update", "update", "delete", "merge", "overwrite", "move"]):
         case "insert":
             table.insert((10_000 + rng.randrange(10**9), "new", None))
@@ -148,7 +151,7 @@ def write(table: Customers, rng: random.Random) -> None:
         case "merge":
             table.merge(*((key + n, "merged", rng.randrange(9)) for n in range(40)))
         case "overwrite":
-            table.overwrite([(n, f"plan-{n % 7}", key) for n in range(0, 6000, 2)])
+            table.overwrite([(n, f"plan-{n % 7}", key) for n in range(0, size, 2)])
         case _:
             table.update(f"id = {key}", id=str(rng.randrange(10**9, 10**10)))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from services.warehouse.domain.databricks import names as databricks
 from services.warehouse.domain.debezium import PLACEHOLDER, Dialect, Format
 from services.warehouse.domain.snowflake.names import parts_of
 
@@ -163,6 +164,36 @@ class DeltaSource(WarehouseSource):
         return self.tables.get(relation, under)
 
 
+class DatabricksSource(WarehouseSource):
+    """Delta tables at Databricks, whose change data feed a SQL warehouse is asked for."""
+
+    type: Literal["databricks"]
+    host: Annotated[str, Field(min_length=1)]
+    """Of the workspace, as `dbc-a1b2345c-d6e7.cloud.databricks.com`; this and the next two may be
+    `env:NAME` or `file:PATH`."""
+    http_path: Annotated[str, Field(min_length=1)]
+    """Of the SQL warehouse, as `/sql/1.0/warehouses/a1b2c3d4e5f6a7b8`."""
+    token: Annotated[str, Field(min_length=1)]
+    """Personal access token of a service principal; looked up anew for every look."""
+    catalog: Annotated[str, Field(min_length=1)]
+    """Of Unity Catalog, or `hive_metastore`."""
+    tables: Mapping[str, Annotated[str, Field(min_length=1)]] = {}
+    """Relation → `schema.table` or `catalog.schema.table`, for those with other names."""
+    poll_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    step_versions: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Most versions that a query spans."""
+    rows_at_once: Annotated[int, Field(ge=1)] = 10_000
+    """Most rows that are taken of an answer at once."""
+    query_timeout_s: Annotated[int, Field(ge=1, le=172_800)] = 3600
+    generation: Annotated[int, Field(ge=1)] = 1
+    """Raised by a person to have every table read anew, after versions of it were lost."""
+
+    def address(self, relation: str) -> tuple[str, ...]:
+        """Catalog, schema and name of a relation's table."""
+        parts = databricks.parts_of(self.tables.get(relation, relation))
+        return parts if len(parts) == 3 else (self.catalog, *parts)
+
+
 class BigQuerySource(WarehouseSource):
     """Tables of BigQuery, whose changes are read by intervals of time."""
 
@@ -277,6 +308,7 @@ SOURCES: Mapping[str, type[WarehouseSource]] = MappingProxyType(
         "postgres": PostgresSource,
         "sql": SqlSource,
         "delta": DeltaSource,
+        "databricks": DatabricksSource,
         "bigquery": BigQuerySource,
         "snowflake": SnowflakeSource,
     }

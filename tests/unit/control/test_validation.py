@@ -48,7 +48,7 @@ FAULTS = [
     (
         "kind: source\nid: web\ntype: oracle\n",
         "3 source web: type: is no type of source;"
-        " the types are debezium, postgres, sql, delta, bigquery, snowflake",
+        " the types are debezium, postgres, sql, delta, databricks, bigquery, snowflake",
     ),
     (
         "kind: model\nid: orders\nrelation: crm.orders\nrows: event\n"

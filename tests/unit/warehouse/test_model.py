@@ -145,3 +145,17 @@ def test_s5_a_table_of_snowflake_needs_a_key(tmp_path: Path) -> None:
     assert said.startswith("a table of Snowflake has no key of its own")
     literal = source.replace("env:LAKE", "literally")
     assert faults(tmp_path, literal, MODEL) != []
+
+
+def test_s7_a_table_at_databricks_needs_a_key_and_its_token_stands_in_no_file(
+    tmp_path: Path,
+) -> None:
+    source = (
+        "kind: source\nid: clinic\ntype: databricks\nhost: dbc-1.cloud.databricks.com\n"
+        "http_path: /sql/1.0/warehouses/a1\ntoken: env:LAKE\ncatalog: main\n"
+    )
+    assert faults(tmp_path, source, MODEL) == []
+    (said,) = faults(tmp_path, source, MODEL.replace("key: [id]\n", ""))
+    assert said.startswith("a table at Databricks has no key of its own")
+    (said,) = faults(tmp_path, source.replace("env:LAKE", "literally"), MODEL)
+    assert "env:NAME" in said
