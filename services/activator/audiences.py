@@ -86,7 +86,7 @@ class Audiences:
         if calls.verify is None:
             return
         answer = await self._asked(partial(calls.verify, audience))
-        await self._check(answer)
+        await self._check(answer, promises="json")
         if calls.is_closed(answer):
             raise Absent(Reading(Outcome.CONFIG, "audience_restricted", answer.status))
 
@@ -111,7 +111,7 @@ class Audiences:
         while True:
             answer = await self._asked(lookup.request)
             if answer.status not in calls.absent:
-                await self._check(answer)
+                await self._check(answer, promises="json")
             found = lookup.read(answer)
             if found is not None or not lookup.goes_on:
                 return found
@@ -124,10 +124,10 @@ class Audiences:
                 return found
         await self._check(answer)
         made = calls.created(answer, audience)
-        if made is None and calls.unmade is not None:
+        if made is None and calls.unmade is not None and answer.body is not None:
             raise Absent(Reading(Outcome.CONFIG, calls.unmade, answer.status))
         if made is None:
-            raise Absent(Reading(Outcome.RETRY, "unreadable_answer", answer.status, at_most=3))
+            raise Absent(Reading(Outcome.RETRY, "unreadable_answer", answer.status))
         await self._clock.sleep(calls.settle_s)
         return made
 
@@ -147,9 +147,15 @@ class Audiences:
     def _group(self) -> Group:
         return self._line.limiter.group(self._instance.endpoint("create_audience"))
 
-    async def _check(self, answer: Answer) -> None:
+    async def _check(self, answer: Answer, promises: str | None = None) -> None:
+        """A look-up that says nothing must not be taken for one that found nothing.
+
+        Raises:
+            Absent: the answer is none to go on with.
+        """
         endpoint = self._instance.endpoint("create_audience")
         assert endpoint is not None
+        endpoint = replace(endpoint, promises=promises or endpoint.promises)
         asked = Asked(
             contract=self._instance.destination.contract,
             endpoint=endpoint,
@@ -168,4 +174,4 @@ def _for_all(reading: Reading) -> Reading:
     """What is wrong with an audience is no fault of its members."""
     if reading.outcome in (Outcome.PERMANENT, Outcome.SPLIT):
         return replace(reading, outcome=Outcome.CONFIG, reason="audience_refused")
-    return reading
+    return replace(reading, at_most=None)

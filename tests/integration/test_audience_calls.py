@@ -11,6 +11,7 @@ from services.activator.destinations import DESTINATIONS
 from services.activator.domain.consent import ConsentRules
 from services.activator.instance import Instance
 from tests.integration.stub_house import KNOWN_AS, House, person, pool, profile, stub
+from tests.stub.gate import endpoint_of
 from tests.stub.server import Stub
 from tests.unit.activator.builders import change
 
@@ -84,6 +85,45 @@ async def test_s4_1_a_restricted_audience_pauses_before_anybody_is_added(
         stub.world(name).restricted.clear()
         await house.come_to_rest()
     assert house.members() == {KNOWN_AS[name](n) for n in range(4)}
+
+
+@pytest.mark.parametrize("fault", ["garbage", "html", "status:503", "status:429"])
+@pytest.mark.parametrize("name", LISTED)
+async def test_ruling_27_no_second_audience_is_made_when_the_list_cannot_be_read(
+    pool: Any, stub: Stub, name: str, fault: str
+) -> None:
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house, world = House(name, pool, stub, client), stub.world(name)
+        world.audience("cdp_vip" if name == "zendesk" else "vip")
+        stub.faults[name] = [fault] * 5
+        deliverer = await house.deliverer()
+        for _ in range(5):
+            await deliverer.take(PEOPLE)
+            house.clock.advance(timedelta(hours=1))
+            await deliverer.retry_due()
+            await deliverer.poll_jobs()
+        assert stub.faults[name] == []
+        await house.come_to_rest()
+    assert house.members() == {KNOWN_AS[name](n) for n in range(4)}
+    assert house.dead_letters.letters == []
+    contract = house.instance().destination.contract
+    create = contract.endpoint("create_audience")
+    assert create is not None
+    made = [each for each in world.calls if endpoint_of(each, world) is create]
+    assert made == []
+
+
+async def test_s5_2_what_says_nothing_of_the_fields_is_no_missing_field(
+    pool: Any, stub: Stub
+) -> None:
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House("salesforce", pool, stub, client)
+        stub.faults["salesforce"] = ["garbage"]
+        deliverer = await house.deliverer()
+        await deliverer.take(PEOPLE)
+        assert deliverer.standing().state == "working"
+        await house.come_to_rest()
+    assert house.members() == {KNOWN_AS["salesforce"](n) for n in range(4)}
 
 
 async def test_s3_a_job_is_asked_about_with_a_new_token(pool: Any, stub: Stub) -> None:
