@@ -155,6 +155,7 @@ class Exchanges:
         until = await self._adjusted(answered, found, group, now)
         self._count_unattributed(answered, found)
         job = await self._learned(answered, batch, found)
+        own = Answer(answered).request_id if isinstance(answered, Response) else None
         return [
             Called(
                 reading=reading,
@@ -162,6 +163,7 @@ class Exchanges:
                 may_have_arrived=reading.may_have_arrived,
                 is_under_way=job is not None and reading.outcome in SENT,
                 paused_until=until,
+                request_id=own,
                 job=JobRef(job, batch.endpoint, entry.place) if job else None,
             )
             for entry, reading in zip(batch.entries, found, strict=True)

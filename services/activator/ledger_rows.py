@@ -114,6 +114,7 @@ def log_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.outcome,
         verdict.reason,
         verdict.status,
+        verdict.request_id,
         verdict.attempts,
         verdict.sent_at,
         None if latency is None else round(latency.total_seconds() * 1000),
@@ -122,7 +123,7 @@ def log_row(verdict: Verdict) -> tuple[Any, ...]:
 
 def skip_row(skipped: Skipped) -> tuple[Any, ...]:
     """The line of a change that is not sent."""
-    return (*_logged(skipped.change), Outcome.SKIPPED, skipped.reason, None, 0, None, None)
+    return (*_logged(skipped.change), Outcome.SKIPPED, skipped.reason, None, None, 0, None, None)
 
 
 def _logged(change: Change) -> tuple[Any, ...]:

@@ -49,6 +49,13 @@ class Settling:
                 latency.observe(max(0.0, now - received_at / 1000))
 
 
+def _last_answer(result: Verdict) -> str:
+    """The status and the platform's own id of the last request, as far as there are any."""
+    stated = {"status": result.status, "the platform's request": result.request_id}
+    known = [f"{name} {value}" for name, value in stated.items() if value is not None]
+    return f" ({', '.join(known)})" if known else ""
+
+
 def _letter(destination_id: str, result: Verdict) -> DeadLetter:
     """Refers to the change; who it is about stays in the ledger."""
     change = result.item.change
@@ -56,7 +63,7 @@ def _letter(destination_id: str, result: Verdict) -> DeadLetter:
     return DeadLetter(
         code=result.reason,
         message=f"{change.operation} for {destination_id} failed for good after"
-        f" {result.attempts} attempts",
+        f" {result.attempts} attempts{_last_answer(result)}",
         stage="sender",
         source_id=destination_id,
         received_at=change.received_at or change.occurred_at,

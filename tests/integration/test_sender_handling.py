@@ -233,6 +233,21 @@ async def test_s6_1_failures_are_retried_on_the_schedule_under_the_same_id(house
     assert await deliverer.retry_due() == 0
 
 
+async def test_s7_a_platforms_own_id_of_a_request_is_kept(house: House) -> None:
+    headers = {"X-Request-Id": "req-7"}
+    house.receiver.answers = [web.Response(status=500, headers=headers) for _ in range(10)]
+    deliverer = await house.deliverer()
+    await deliverer.take([add()])
+    for _ in range(9):
+        house.clock.advance(timedelta(days=2))
+        await deliverer.retry_due()
+    (letter,) = house.dead_letters.letters
+    failed = "add_member for ads failed for good after 10 attempts"
+    assert letter.message == f"{failed} (status 500, the platform's request req-7)"
+    kept = await house.pool.fetch("select distinct vendor_request_id from activator.delivery_log")
+    assert [tuple(row) for row in kept] == [("req-7",)]
+
+
 async def test_ruling_7_the_tenth_failure_is_the_last(house: House) -> None:
     house.receiver.answers = [web.Response(status=500) for _ in range(20)]
     deliverer = await house.deliverer()

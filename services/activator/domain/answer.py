@@ -5,10 +5,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from services.activator.domain.outcomes import Response
 
+REQUEST_ID_HEADERS = ("x-request-id", "x-fb-trace-id", "x-li-uuid", "x-hubspot-correlation-id")
+REQUEST_ID_PLACES = (
+    *("requestId", "request_id", "correlationId", "fbtrace_id"),
+    *("error.fbtrace_id", "error.details[].requestId"),
+)
+"""Where a platform writes the id under which its own people find a request."""
+_REQUEST_ID = re.compile(r"[\w.:+/=-]{1,100}", re.ASCII)
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d*)\]")
 
 
@@ -57,6 +65,14 @@ class Answer:
     def first(self, path: str) -> Any:
         """The one value at a path; None when there is none."""
         return next(iter(self.all(path)), None)
+
+    @property
+    def request_id(self) -> str | None:
+        """Of the platform's, to be quoted to its support; None where it gives none."""
+        headers = (self.response.headers.get(name) for name in REQUEST_ID_HEADERS)
+        places = (self.first(path) for path in REQUEST_ID_PLACES)
+        stated = (value for value in chain(headers, places) if isinstance(value, str))
+        return next(filter(_REQUEST_ID.fullmatch, stated), None)
 
     def part(self, value: Any) -> "Answer":
         """One element of the body, as an answer of its own."""

@@ -51,6 +51,8 @@ class Attempt:
     is_under_way: bool = False
     """Whether it is in a job of the platform's, of which the end is still to be asked for."""
     paused_until: datetime | None = None
+    request_id: str | None = None
+    """Of the platform's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ class Verdict:
     may_have_arrived: bool = False
     """Whether the platform may have taken it, or a part of it."""
     is_under_way: bool = False
+    request_id: str | None = None
+    """Of the platform's."""
 
     @property
     def touched(self) -> bool:
@@ -123,6 +127,7 @@ def verdict(item: Item, attempt: Attempt, *, now: datetime, delay: Delay) -> Ver
         latency=now - sent_at if sent_at else None,
         may_have_arrived=attempt.may_have_arrived,
         is_under_way=attempt.is_under_way,
+        request_id=attempt.request_id,
     )
 
 

@@ -104,6 +104,7 @@ def _read_as_the_sender_does(instance: Instance, batch: Batch, response: Respons
     )
     found = readings(response, asked)
     assert len(found) == len(places)
+    assert isinstance(answer.request_id, str | None)
     assert all(one.retry_after is None or one.retry_after >= timedelta(0) for one in found)
     hint = destination.hint(answer, AT) if destination.hint else None
     assert hint is None or hint.pause is None or hint.pause >= timedelta(0)
