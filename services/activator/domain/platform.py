@@ -23,7 +23,12 @@ from services.activator.domain.rules import Dialling
 class DestinationSettings(BaseModel):
     """What every destination's settings have; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        coerce_numbers_to_str=True,  # An id of digits needs no quotes.
+    )
 
     base_url: HttpUrl | None = None
     """Replaces the platform's own address, up to the first part of the paths in its pages."""

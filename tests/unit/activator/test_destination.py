@@ -30,6 +30,16 @@ def test_a_webhook_is_taken() -> None:
     assert (set(found.audiences), found.traits) == ({"vip"}, {"plan": "tier"})
 
 
+def test_an_id_of_digits_needs_no_quotes() -> None:
+    settings = {"access_token": "env:TOKEN", "ad_account_id": 123456789}
+    found = parse_destination(document(type="meta_custom_audiences", settings=settings))
+    assert getattr(found.settings, "ad_account_id", None) == "123456789"
+    refused = settings | {"ad_account_id": True}
+    assert "settings.ad_account_id" in problems(
+        document(type="meta_custom_audiences", settings=refused)
+    )
+
+
 def test_every_problem_is_named_at_once() -> None:
     found = problems(
         document(
