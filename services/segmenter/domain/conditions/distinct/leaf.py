@@ -90,6 +90,24 @@ class EventDistinct(EventLeaf[Values]):
             last = end - self.window.length - history.base
             history.lasts[value] = max(last, history.lasts.get(value, last))
 
+    def take(self, history: Values, match: Entry, now: int) -> tuple[bool, int | None]:
+        """Most count from the first, for a while, and nothing ends: then the oldest says it all."""
+        start, end, value = match
+        if start > now or end <= now or history.pending or self.level != self.keep:
+            return EventLeaf.take(self, history, match, now)
+        lasts, away = history.lasts, self.window.length + history.base
+        last = end - away
+        if last >= lasts.get(value, last):
+            lasts[value] = last
+        count, oldest = len(lasts), min(lasts.values())
+        if count > self.keep or oldest <= now - away:
+            self.settle(history, now)
+            return self.outlook(history, now)
+        if count < self.level:
+            return self._true(count), None
+        change = oldest + away
+        return self._true(count), None if change == END else change
+
     def settle(self, history: Values, now: int) -> None:
         """Move what has begun, drop what has ended and what cannot make a difference.
 
