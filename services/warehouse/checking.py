@@ -84,7 +84,8 @@ async def _bigquery(source: BigQuerySource, models: Sequence[Model]) -> Check:
             from services.warehouse.bigquery import opening as bigquery  # noqa: PLC0415
     except Blocked as blocked:
         return Check((), (Setup(blocked.reason, str(blocked), "install it"),))
-    return Check(tuple(bigquery.asked(source, models)), await bigquery.problems(source, models))
+    looked_at = sql.problems if source.is_asked else bigquery.problems
+    return Check(tuple(bigquery.asked(source, models)), await looked_at(source, models))
 
 
 async def _snowflake(source: SnowflakeSource, models: Sequence[Model]) -> Check:
@@ -93,7 +94,8 @@ async def _snowflake(source: SnowflakeSource, models: Sequence[Model]) -> Check:
             from services.warehouse.snowflake import opening as snowflake  # noqa: PLC0415
     except Blocked as blocked:
         return Check((), (Setup(blocked.reason, str(blocked), "install it"),))
-    return Check(tuple(snowflake.asked(source, models)), await snowflake.problems(source, models))
+    looked_at = sql.problems if source.is_asked else snowflake.problems
+    return Check(tuple(snowflake.asked(source, models)), await looked_at(source, models))
 
 
 async def _postgres(source: PostgresSource, models: Sequence[Model]) -> Check:

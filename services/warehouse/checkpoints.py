@@ -23,6 +23,7 @@ STEPS = (
     """alter table warehouse.sql_rows alter column entries set storage external""",
 )
 _NONCE_BYTES = 12
+_WAY = "way"
 
 
 class OtherTenantKey(RuntimeError):
@@ -71,6 +72,13 @@ class Checkpoints:
             name,
             nonce + self._seal.encrypt(nonce, body, self._about(name)),
         )
+
+    async def begin(self, way: str) -> None:
+        """Forget what was kept of another way of reading: what it reads is numbered otherwise."""
+        known = await self.load(_WAY)
+        if known is not None and known != way.encode():
+            await self.forget()
+        await self.save(_WAY, way.encode())
 
     async def exist(self) -> bool:
         """Whether anything of this source is kept."""

@@ -117,17 +117,17 @@ def connector_of(job: Job, tools: Tools) -> Connector:
                     DatabricksConnector,
                 )
             return DatabricksConnector(job.source, job.models, tools)
-        case BigQuerySource():
+        case BigQuerySource() if not job.source.is_asked:
             with extra("bigquery"):
                 from services.warehouse.bigquery.connector import BigQueryConnector  # noqa: PLC0415
             return BigQueryConnector(job.source, job.models, tools)
-        case SnowflakeSource():
+        case SnowflakeSource() if not job.source.is_asked:
             with extra("snowflake"):
                 from services.warehouse.snowflake.connector import (  # noqa: PLC0415
                     SnowflakeConnector,
                 )
             return SnowflakeConnector(job.source, job.models, tools)
-        case SqlSource():
+        case SqlSource() | BigQuerySource() | SnowflakeSource():
             return SqlConnector(job.source, job.models, tools)
         case _:
             raise TypeError(f"{job.source.type} has no connector")

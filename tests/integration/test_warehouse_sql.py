@@ -208,7 +208,7 @@ class House:
     def source_session(self) -> AbstractAsyncContextManager[Session]:
         """As a run has it."""
         assert isinstance(self.source.source, SqlSource)
-        return engine_of(self.source.source).session(60)
+        return engine_of(self.source.source).session(60, self.model.id)
 
     async def statements(self, session: Session) -> Statements:
         assert isinstance(self.source.source, SqlSource)

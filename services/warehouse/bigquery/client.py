@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -24,6 +24,8 @@ from services.warehouse.patience import SourceAway
 T = TypeVar("T")
 Page = Mapping[str, Any]
 """Of an answer, as the API writes it."""
+Value = str | Sequence[str]
+"""That is bound."""
 
 CALL_S = 60.0
 """A call that takes longer has failed; queries are looked at again and again."""
@@ -95,8 +97,11 @@ class Session:
             columns={column.name.lower(): column for column in _columns(table.schema)},
         )
 
-    async def answers(self, statement: str, relation: str) -> AsyncIterator[Answer]:
-        """The pages of an answer, one at a time; there is always a first.
+    async def answers(
+        self, statement: str, relation: str, values: Sequence[Value] = ()
+    ) -> AsyncIterator[Answer]:
+        """The pages of an answer, one at a time; there is always a first. `values` are bound to
+        `@p1`, `@p2` and so on.
 
         Raises:
             Blocked: waiting does not help.
@@ -104,7 +109,7 @@ class Session:
         """
         id_ = f"afflux_{uuid.uuid4().hex}"
         try:
-            job = await self._started(statement, relation, id_)
+            job = await self._started(statement, relation, id_, values)
         except asyncio.CancelledError:
             await self._cancel(id_)
             raise
@@ -117,22 +122,32 @@ class Session:
 
     async def bytes_of(self, statement: str, relation: str) -> int:
         """That the query would read, by BigQuery's own estimate; it is not run."""
-        job = await self._call(
+        job = await self._dry_run(statement, relation)
+        return int(job.total_bytes_processed or 0)
+
+    async def described(self, statement: str, relation: str) -> tuple[Column, ...]:
+        """The columns of its answer; it is not run."""
+        return tuple(_columns((await self._dry_run(statement, relation)).schema))
+
+    async def _dry_run(self, statement: str, relation: str) -> bigquery.QueryJob:
+        job: bigquery.QueryJob = await self._call(
             relation,
             self._client.query,
             statement,
             job_config=self._config(relation, dry_run=True),
             job_retry=None,
         )
-        return int(job.total_bytes_processed or 0)
+        return job
 
-    async def _started(self, statement: str, relation: str, id_: str) -> bigquery.QueryJob:
+    async def _started(
+        self, statement: str, relation: str, id_: str, values: Sequence[Value]
+    ) -> bigquery.QueryJob:
         """The query once it is done, well or not."""
         job: bigquery.QueryJob = await self._call(
             relation,
             self._client.query,
             statement,
-            job_config=self._config(relation),
+            job_config=self._config(relation, values),
             job_id=id_,
             job_retry=None,
         )
@@ -152,8 +167,11 @@ class Session:
         """One call without the library's own patience, which has no end to speak of."""
         return await asyncio.to_thread(_called, relation, call, what, more)
 
-    def _config(self, relation: str, *, dry_run: bool = False) -> bigquery.QueryJobConfig:
+    def _config(
+        self, relation: str, values: Sequence[Value] = (), *, dry_run: bool = False
+    ) -> bigquery.QueryJobConfig:
         return bigquery.QueryJobConfig(
+            query_parameters=[_parameter(*one) for one in enumerate(values, start=1)],
             labels={"afflux_source": label(self._source.id), "afflux_relation": label(relation)},
             maximum_bytes_billed=self._source.maximum_bytes_billed,
             job_timeout_ms=self._source.query_timeout_s * 1000,
@@ -164,6 +182,14 @@ class Session:
 
 _KEPT_HOURS = 168
 """Where a dataset does not say."""
+
+
+def _parameter(
+    number: int, value: Value
+) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
+    if isinstance(value, str):
+        return bigquery.ScalarQueryParameter(f"p{number}", "STRING", value)
+    return bigquery.ArrayQueryParameter(f"p{number}", "STRING", list(value))
 
 
 def _called(

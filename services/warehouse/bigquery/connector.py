@@ -26,7 +26,8 @@ class BigQueryConnector:
     def __init__(self, source: BigQuerySource, models: Sequence[Model], tools: Tools) -> None:
         self._source = source
         self._standing = tools.standing
-        pace = Pace(source.generation, source.mode, source.lag, source.step)
+        self._checkpoints = tools.checkpoints
+        pace = Pace(source.generation, source.history, source.lag, source.step)
         self._intervals = Intervals[Table](source.id, pace, models, tools)
 
     async def run(self) -> None:
@@ -36,6 +37,7 @@ class BigQueryConnector:
             Blocked: a person must decide.
             UnresolvedSecret: there are no credentials.
         """
+        await self._checkpoints.begin("followed")
         session = Session(self._source)
         history = _History(session, self._source)
         try:
@@ -79,7 +81,7 @@ class _History:
     async def interval(
         self, table: Table, begin: int, end: int
     ) -> AsyncIterator[Sequence[FeedRow | Undecodable]]:
-        statement = interval(table.read, self._source.mode, begin, end)
+        statement = interval(table.read, self._source.history, begin, end)
         try:
             async for answer in self._session.answers(statement, table.relation):
                 yield await asyncio.to_thread(lambda a: list(feed(a.page, a.columns)), answer)

@@ -18,7 +18,7 @@ from services.warehouse.domain.bigquery.statements import (
 from services.warehouse.domain.bigquery.values import fingerprint
 from services.warehouse.domain.feed import Shape
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.source import BigQuerySource
+from services.warehouse.domain.source import WITHOUT_HISTORY, BigQuerySource
 from services.warehouse.intervals import SECOND
 from services.warehouse.patience import SourceAway
 from services.warehouse.relations import by_relation, columns_of, key_missing, key_of
@@ -103,7 +103,12 @@ def asked(source: BigQuerySource, models: Sequence[Model]) -> Iterator[Asked]:
         f"the role roles/bigquery.jobUser in the project {source.project}",
         "queries are run, and paid for, in this project",
     )
-    for relation in by_relation(models):
+    if any(model.query is not None for model in models):
+        yield Asked(
+            "the role roles/bigquery.dataViewer on the tables and views of the models' queries",
+            "they run with this account, and SELECT is all they are",
+        )
+    for relation in by_relation([model for model in models if model.relation is not None]):
         address = source.address(relation)
         if source.mode == "changes":
             yield Asked(
@@ -157,7 +162,7 @@ async def _cost(session: Session, source: BigQuerySource, table: Table) -> Setup
     if begin >= end:
         sentence = f"{table.relation} is too young to have a history: it is read when it has one"
         return Setup("cost", sentence, "check once more then", fatal=False)
-    statement = interval(table.read, source.mode, begin, end)
+    statement = interval(table.read, source.history, begin, end)
     size = await session.bytes_of(statement, table.relation)
     async for _ in session.answers(statement, table.relation):
         pass
@@ -171,10 +176,11 @@ async def _cost(session: Session, source: BigQuerySource, table: Table) -> Setup
 _REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         "table_missing": "mend `tables` or `location` of the source, or let the account in",
-        "not_a_table": "model the tables behind it",
+        "not_a_table": f"model the tables behind it; {WITHOUT_HISTORY}",
         "appends_only_events": "take the mode `changes` or `time_travel`",
-        "history_disabled": "ALTER TABLE … SET OPTIONS (enable_change_history = TRUE)",
-        "history_expired": "lengthen the time travel window of the dataset",
+        "history_disabled": "ALTER TABLE … SET OPTIONS (enable_change_history = TRUE), or mode:"
+        f" time_travel; {WITHOUT_HISTORY}",
+        "history_expired": f"lengthen the time travel window of the dataset; {WITHOUT_HISTORY}",
         "partition_filter_required": "ALTER TABLE … SET OPTIONS (require_partition_filter = FALSE)",
         "bytes_limit": "raise `maximum_bytes_billed` of the source",
         "interval_too_large": "shorten `step_seconds` of the source",

@@ -8,7 +8,7 @@ from google.api_core.exceptions import GoogleAPICallError, NotFound
 from google.auth.exceptions import GoogleAuthError, TransportError
 
 from services.runtime.stage import Blocked
-from services.warehouse.domain.source import AGAIN
+from services.warehouse.domain.source import AGAIN, WITHOUT_HISTORY
 from services.warehouse.patience import SourceAway
 
 
@@ -85,9 +85,9 @@ _SENTENCES: Mapping[str, str] = MappingProxyType(
         "table_missing": "there is no such table in the location of the source, or it may not be"
         " read",
         "history_expired": "history that was not read yet is older than the time travel window of"
-        f" the dataset: {AGAIN}",
+        f" the dataset: {AGAIN}; {WITHOUT_HISTORY}",
         "history_disabled": "the table keeps no change history: its owner sets the option"
-        f" enable_change_history; where the source was read before, {AGAIN}",
+        f" enable_change_history; where the source was read before, {AGAIN}; {WITHOUT_HISTORY}",
         "partition_filter_required": "the table refuses queries without a filter on its partitions:"
         " its owner clears the option require_partition_filter",
         "bytes_limit": "a query reads more than maximum_bytes_billed of the source: raise it, or"

@@ -57,12 +57,12 @@ class Model(BaseModel):
     relation: Annotated[str, Field(pattern=r"^[^.]+\.[^.]+$")] | None = None
     """`schema.table`; of a database without schemas `database.table`. Left out with `query`."""
     query: Annotated[str, Field(min_length=1)] | None = None
-    """Of a source of type sql: one SELECT, whose rows these are."""
+    """Of a source that is asked by SQL: one SELECT, whose rows these are."""
     updated_at: Name | None = None
-    """The query's column that says when a row last changed: between comparisons of everything,
+    """The column that says when a row last changed: between comparisons of everything,
     only rows from behind the last one's instant are read."""
     every: Duration = 15 * 60_000
-    """How often the query is run."""
+    """How often it is asked."""
     diff_every: Duration = 86_400_000
     """With `updated_at`: how often everything is compared, for what `updated_at` does not show."""
     overlap: Duration = 5 * 60_000
@@ -115,11 +115,11 @@ class Model(BaseModel):
 
     def _check_relation(self) -> None:
         if (self.relation is None) == (self.query is None):
-            raise ValueError("a model has a `relation`, or a `query` where its source is sql")
-        for field in sorted(_OF_QUERIES & self.model_fields_set):
-            if self.query is None:
-                raise ValueError(f"`{field}` is for models with a `query`")
-            if field in _OF_STAMPS and self.updated_at is None:
+            raise ValueError(
+                "a model has a `relation`, or a `query` where its source is asked by SQL"
+            )
+        for field in sorted(_OF_STAMPS & self.model_fields_set):
+            if self.updated_at is None:
                 raise ValueError(f"`{field}` is for models with `updated_at`")
         if self.query is not None and not self.key:
             raise ValueError("a model with a `query` needs the columns of its `key`")
@@ -164,4 +164,5 @@ _ONLY_OF: Mapping[str, tuple[str, ...]] = {
 }
 
 _OF_STAMPS = frozenset({"diff_every", "overlap"})
-_OF_QUERIES = _OF_STAMPS | {"updated_at", "every", "deletes", "on_change"}
+OF_SCHEDULES = _OF_STAMPS | {"updated_at", "every", "deletes", "on_change"}
+"""Of models that are asked by SELECTs."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -25,6 +25,12 @@ TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 AGAIN = "raise `generation` of the source to have its tables read anew"
 """What a person does where changes were lost."""
+WITHOUT_HISTORY = "`mode: diff` needs no history"
+"""The other way out."""
+AskedMode = Literal["watermark", "diff"]
+"""By SELECTs on a schedule, which need no history: `watermark` reads rows whose stamp is new and
+compares everything now and then, `diff` compares everything."""
+_OF_HISTORY = frozenset({"poll_seconds", "lag_seconds", "step_seconds"})
 
 
 class WarehouseSource(BaseModel):
@@ -41,6 +47,32 @@ class WarehouseSource(BaseModel):
     """A truncate, snapshot or comparison that would delete a larger share of the rows blocks the
     source; who raises it confirms the deletes."""
     enabled: bool = True
+
+
+class TablesSource(WarehouseSource):
+    """A warehouse: its tables are followed by their history, or asked as they are now."""
+
+    mode: str
+    query_timeout_s: int
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether its rows are asked for as they are now."""
+        return self.mode in get_args(AskedMode)
+
+    @property
+    def run_timeout_s(self) -> int:
+        """Where it is asked, of all queries of a run together."""
+        return self.query_timeout_s
+
+    @model_validator(mode="after")
+    def _fits_its_mode(self) -> Self:
+        for field in sorted(_OF_HISTORY & self.model_fields_set):
+            if self.is_asked:
+                raise ValueError(
+                    f"`{field}` is not for the mode {self.mode}: `every` of a model says how often"
+                )
+        return self
 
 
 class DebeziumSource(WarehouseSource):
@@ -194,7 +226,7 @@ class DatabricksSource(WarehouseSource):
         return parts if len(parts) == 3 else (self.catalog, *parts)
 
 
-class BigQuerySource(WarehouseSource):
+class BigQuerySource(TablesSource):
     """Tables of BigQuery, whose changes are read by intervals of time."""
 
     type: Literal["bigquery"]
@@ -202,9 +234,10 @@ class BigQuerySource(WarehouseSource):
     """Who pays for the queries; the tables lie in it too, unless `tables` says otherwise."""
     location: Annotated[str, Field(min_length=1)]
     """Of the datasets, as `EU` or `europe-west3`."""
-    mode: Literal["changes", "appends", "time_travel"]
+    mode: Literal["changes", "appends", "time_travel"] | AskedMode
     """`changes` wants `enable_change_history` of the table; `appends` sees only rows that are
-    added; `time_travel` compares the whole table with its past."""
+    added; `time_travel` compares the whole table with its past; `watermark` and `diff` ask for the
+    rows of tables, views and queries as they are now."""
     credentials: Annotated[str, Field(min_length=1)] | None = None
     """Key of a service account, the whole JSON as `env:NAME` or `file:PATH`."""
     api_endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
@@ -232,10 +265,19 @@ class BigQuerySource(WarehouseSource):
         return self
 
     @property
+    def history(self) -> Literal["changes", "appends", "time_travel"]:
+        """How its tables are followed, where it is not asked."""
+        match self.mode:
+            case "watermark" | "diff":
+                raise TypeError(f"the mode {self.mode} needs no history")
+            case mode:
+                return mode
+
+    @property
     def lag(self) -> timedelta:
         """How far behind BigQuery's clock an interval ends."""
         given = self.lag_seconds
-        return timedelta(seconds=_LAG_SECONDS[self.mode] if given is None else given)
+        return timedelta(seconds=_LAG_SECONDS[self.history] if given is None else given)
 
     @property
     def step(self) -> timedelta | None:
@@ -253,7 +295,7 @@ _LAG_SECONDS: Mapping[str, int] = MappingProxyType(
 )
 
 
-class SnowflakeSource(WarehouseSource):
+class SnowflakeSource(TablesSource):
     """Tables of Snowflake, whose changes are read by intervals of time."""
 
     type: Literal["snowflake"]
@@ -274,9 +316,10 @@ class SnowflakeSource(WarehouseSource):
     """Instead of a key, `env:NAME` or `file:PATH`."""
     endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = None
     """Of a private link; else the account says where."""
-    mode: Literal["changes", "time_travel"]
+    mode: Literal["changes", "time_travel"] | AskedMode
     """`changes` wants CHANGE_TRACKING of the table; `time_travel` compares the whole table with
-    its past."""
+    its past; `watermark` and `diff` ask for the rows of tables, views and queries as they are
+    now."""
     tables: Mapping[str, Annotated[str, Field(min_length=1)]] = {}
     """Relation → `schema.table` or `database.schema.table`, for those with other names."""
     poll_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
@@ -296,11 +339,23 @@ class SnowflakeSource(WarehouseSource):
             raise ValueError("`private_key_passphrase` is for a `private_key`")
         return self
 
+    @property
+    def history(self) -> Literal["changes", "time_travel"]:
+        """How its tables are followed, where it is not asked."""
+        match self.mode:
+            case "watermark" | "diff":
+                raise TypeError(f"the mode {self.mode} needs no history")
+            case mode:
+                return mode
+
     def address(self, relation: str) -> tuple[str, ...]:
         """Database, schema and name of a relation's table, as they are written."""
         parts = parts_of(self.tables.get(relation, relation))
         return parts if len(parts) == 3 else (self.database, *parts)
 
+
+AskedSource = SqlSource | BigQuerySource | SnowflakeSource
+"""One whose models are asked by SELECTs: of the last two, in some of their modes."""
 
 SOURCES: Mapping[str, type[WarehouseSource]] = MappingProxyType(
     {

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from snowflake.connector.constants import FIELD_ID_TO_NAME
 
 from services.runtime.secrets import UnresolvedSecret, resolve
 from services.runtime.stage import Blocked
@@ -34,6 +35,7 @@ SESSION: Mapping[str, str | bool] = MappingProxyType(
         "CLIENT_TELEMETRY_ENABLED": False,
         "DATE_INPUT_FORMAT": "AUTO",
         "TIMESTAMP_INPUT_FORMAT": "AUTO",
+        "TIME_OUTPUT_FORMAT": "HH24:MI:SS.FF6",
         "QUOTED_IDENTIFIERS_IGNORE_CASE": False,
     }
 )
@@ -101,8 +103,10 @@ class Session:
             types={str(each["name"]): str(each["type"]) for each in described},
         )
 
-    async def pages(self, statement: str, relation: str) -> AsyncIterator[Sequence[Row]]:
-        """The rows of an answer, some at a time.
+    async def pages(
+        self, statement: str, relation: str, values: Sequence[str] = ()
+    ) -> AsyncIterator[Sequence[Row]]:
+        """The rows of an answer, some at a time; `values` are bound to `:1`, `:2` and so on.
 
         Raises:
             Blocked: waiting does not help.
@@ -110,11 +114,20 @@ class Session:
         """
         cursor = self._connection.cursor()
         try:
-            await _call(relation, partial(cursor.execute, statement))
+            await _call(relation, partial(cursor.execute, statement, tuple(values) or None))
             while rows := await _call(relation, partial(cursor.fetchmany, self._rows_at_once)):
                 yield rows
         finally:
             cursor.close()
+
+    async def described(self, statement: str, relation: str) -> Sequence[tuple[str, str]]:
+        """Name and type of each column of an answer, of a statement that is not run."""
+        cursor = self._connection.cursor()
+        try:
+            found = await _call(relation, partial(cursor.describe, statement))
+        finally:
+            cursor.close()
+        return [(column.name, _type(column)) for column in found]
 
     async def _named(self, statement: str, relation: str) -> Sequence[Mapping[str, Any]]:
         cursor = self._connection.cursor(snowflake.connector.DictCursor)
@@ -124,6 +137,18 @@ class Session:
 
     async def _rows(self, statement: str, relation: str) -> Sequence[Row]:
         return [row async for page in self.pages(statement, relation) for row in page]
+
+
+def _type(column: Any) -> str:
+    """As DESCRIBE calls it."""
+    name = FIELD_ID_TO_NAME[column.type_code]
+    if name == "FIXED":
+        return f"NUMBER({column.precision},{column.scale})"
+    return _TYPES.get(name, name)
+
+
+_TYPES: Mapping[str, str] = MappingProxyType({"REAL": "FLOAT", "TEXT": "VARCHAR"})
+"""The library's name → Snowflake's."""
 
 
 @asynccontextmanager
@@ -156,6 +181,7 @@ def connection_parameters(source: SnowflakeSource) -> Mapping[str, Any]:
         "role": source.role,
         "warehouse": source.warehouse,
         "database": source.database,
+        "paramstyle": "numeric",
         "login_timeout": LOGIN_S,
         "network_timeout": CALL_S,
         "client_prefetch_threads": 1,

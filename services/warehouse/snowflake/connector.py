@@ -28,7 +28,8 @@ class SnowflakeConnector:
     def __init__(self, source: SnowflakeSource, models: Sequence[Model], tools: Tools) -> None:
         self._source = source
         self._standing = tools.standing
-        pace = Pace(source.generation, source.mode, timedelta(seconds=source.lag_seconds))
+        self._checkpoints = tools.checkpoints
+        pace = Pace(source.generation, source.history, timedelta(seconds=source.lag_seconds))
         self._intervals = Intervals[Table](source.id, pace, models, tools)
 
     async def run(self) -> None:
@@ -38,6 +39,7 @@ class SnowflakeConnector:
             Blocked: a person must decide.
             UnresolvedSecret: a reference to a secret points at nothing of use.
         """
+        await self._checkpoints.begin("followed")
         await look_for_ever(
             self._look,
             every_s=self._source.poll_seconds,

@@ -18,7 +18,7 @@ from services.warehouse.domain.snowflake.statements import (
     probe,
 )
 from services.warehouse.domain.snowflake.values import TYPES, Column, fingerprint, type_name
-from services.warehouse.domain.source import SnowflakeSource
+from services.warehouse.domain.source import WITHOUT_HISTORY, SnowflakeSource
 from services.warehouse.patience import SourceAway
 from services.warehouse.relations import by_relation, columns_of, key_missing, key_of
 from services.warehouse.snowflake.client import Found, Session, session
@@ -76,7 +76,7 @@ async def opened(asking: Session, source: SnowflakeSource, models: Sequence[Mode
     if lacking := [name for name in key if name not in there]:
         raise key_missing(relation, lacking[0])
     return Table(
-        relation, found, Read(found.address, tuple(columns), len(key), source.mode), wanted
+        relation, found, Read(found.address, tuple(columns), len(key), source.history), wanted
     )
 
 
@@ -110,7 +110,12 @@ def asked(source: SnowflakeSource, models: Sequence[Model]) -> Iterator[Asked]:
             "queries run, and are paid for, in this warehouse",
         )
     yield Asked(granted(f"USAGE ON DATABASE {database}", role), "it holds the tables")
-    for relation in by_relation(models):
+    if any(model.query is not None for model in models):
+        yield Asked(
+            granted("USAGE ON SCHEMA …, SELECT ON ALL TABLES IN SCHEMA …", role),
+            "of the tables and views that the models' queries read",
+        )
+    for relation in by_relation([model for model in models if model.relation is not None]):
         address = tuple(folded(part) for part in source.address(relation))
         *schema, table = (quoted(part) for part in address)
         yield Asked(granted(f"USAGE ON SCHEMA {'.'.join(schema)}", role), "it holds the table")
@@ -161,10 +166,10 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(SENTENCES, "compare the models with the table"),
         "table_missing": "mend `tables` or `database` of the source, or grant the role SELECT",
-        "not_a_table": "mode: changes, or model the tables behind the view",
-        "tracking_disabled": "ALTER TABLE … SET CHANGE_TRACKING = TRUE",
-        "tracking_missing": "wait until the tracking is older than `lag_seconds`",
-        "history_expired": "ALTER TABLE … SET DATA_RETENTION_TIME_IN_DAYS = 7",
+        "not_a_table": f"mode: changes, or model the tables behind the view; {WITHOUT_HISTORY}",
+        "tracking_disabled": f"ALTER TABLE … SET CHANGE_TRACKING = TRUE; {WITHOUT_HISTORY}",
+        "tracking_missing": f"wait until it is older than `lag_seconds`; {WITHOUT_HISTORY}",
+        "history_expired": f"ALTER TABLE … SET DATA_RETENTION_TIME_IN_DAYS = 7; {WITHOUT_HISTORY}",
         "warehouse_missing": "name a `warehouse` in the source, and grant the role its use",
         "column_type": "mend the models, or read a view",
         "key_column_missing": "mend `key` of the models",

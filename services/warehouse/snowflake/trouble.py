@@ -7,7 +7,7 @@ from types import MappingProxyType
 from snowflake.connector.errors import Error, ProgrammingError
 
 from services.runtime.stage import Blocked
-from services.warehouse.domain.source import AGAIN
+from services.warehouse.domain.source import AGAIN, WITHOUT_HISTORY
 from services.warehouse.patience import SourceAway
 
 
@@ -71,12 +71,13 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "table_missing": "there is no such table or view in the database of the source, or the role"
         " may not see it",
         "not_a_table": "it is a view, and the mode time_travel would compare it with itself: take"
-        " the mode changes, or model the tables behind it",
+        f" the mode changes, or model the tables behind it; {WITHOUT_HISTORY}",
         "history_expired": "changes that were not read yet are older than what the table keeps"
-        f" (DATA_RETENTION_TIME_IN_DAYS): {AGAIN} and compared",
-        "tracking_disabled": "its change tracking is not enabled: its owner sets CHANGE_TRACKING",
+        f" (DATA_RETENTION_TIME_IN_DAYS): {AGAIN} and compared; {WITHOUT_HISTORY}",
+        "tracking_disabled": "its change tracking is not enabled: its owner sets CHANGE_TRACKING;"
+        f" {WITHOUT_HISTORY}",
         "tracking_missing": "its change tracking was off for a part of what was not read yet:"
-        f" {AGAIN} and compared",
+        f" {AGAIN} and compared; {WITHOUT_HISTORY}",
         "warehouse_missing": "no warehouse runs the queries: name one in `warehouse` of the source,"
         " and grant the role its use",
         "query_refused": "Snowflake refuses the query: afflux source check",

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from services.runtime.secrets import resolve
+from services.runtime.secrets import UnresolvedSecret, resolve
+from services.runtime.stage import Blocked
 from services.warehouse.domain.asked import Asked, Setup
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.source import SqlSource
+from services.warehouse.domain.source import AskedSource, SqlSource
 from services.warehouse.domain.sql.layout import Unfit, layout
 from services.warehouse.domain.sql.query import NotOneSelect, subquery
+from services.warehouse.patience import SourceAway
 from services.warehouse.postgres.sql import quoted
 from services.warehouse.sql.connector import engine_of
 from services.warehouse.sql.engine import Engine, Refused
@@ -27,36 +29,51 @@ def asked(source: SqlSource) -> Iterator[Asked]:
     )
 
 
-async def problems(source: SqlSource, models: Sequence[Model]) -> Sequence[Setup]:
-    """All of them at once."""
+async def problems(source: AskedSource, models: Sequence[Model]) -> Sequence[Setup]:
+    """All of them at once, and what running each costs where that is known."""
     engine = engine_of(source)
     try:
         return [problem for model in models for problem in await _of(model, engine, source)]
     except engine.away as error:
-        sentence = f"the database cannot be reached ({type(error).__name__})"
+        why = str(error) if isinstance(error, SourceAway) else type(error).__name__
+        sentence = f"the database cannot be reached ({why})"
         return (Setup("unreachable", sentence, "mend the address, or let the role in"),)
+    except UnresolvedSecret as error:
+        return (Setup("unreachable", str(error), "mend the secret of the source"),)
 
 
-async def _of(model: Model, engine: Engine, source: SqlSource) -> Sequence[Setup]:
+async def _of(model: Model, engine: Engine, source: AskedSource) -> Sequence[Setup]:
     try:
-        query = subquery(model.query or "", source.engine)
-        async with engine.session(source.run_timeout_s) as session:
-            described = await session.describe(query)
-            layout(described, model, query, engine.dialect)
+        query = subquery(engine.query(model), engine.dialect.name)
+        async with engine.session(source.run_timeout_s, model.origin) as session:
+            found = layout(await session.describe(query), model, query, engine.dialect)
+            size = await session.bytes_of(found.statements.checksums())
     except NotOneSelect as error:
         return (Setup("query_refused", f"the query of {model.id} {error}", "mend the query"),)
     except Unfit as unfit:
         return (Setup(unfit.reason, str(unfit), "mend the model or its query"),)
+    except Blocked as blocked:
+        return (Setup(blocked.reason, str(blocked), "mend the model, or grant what it reads"),)
     except Refused as refused:
         sentence = f"the database refuses the query of {model.id} ({refused.code})"
         return (Setup("query_refused", sentence, "mend it, or grant what it reads"),)
-    missing = sorted(model.used - {name for name, _ in described})
+    cost = [] if size is None else [_cost(model, size)]
+    missing = sorted(model.used - {column.name for column in found.statements.columns})
     return [
-        Setup(
-            "schema_drift",
-            f"the query of {model.id} has no column {name}",
-            "mend the model or its query",
-            fatal=False,
-        )
-        for name in missing
+        *cost,
+        *(
+            Setup(
+                "schema_drift",
+                f"the query of {model.id} has no column {name}",
+                "mend the model or its query",
+                fatal=False,
+            )
+            for name in missing
+        ),
     ]
+
+
+def _cost(model: Model, size: int) -> Setup:
+    a_day = size * 86_400_000 // model.every
+    sentence = f"a comparison of {model.id} reads {size} bytes or more, and a day of them {a_day}"
+    return Setup("cost", sentence, "raise `every` of the model if that is too much", fatal=False)

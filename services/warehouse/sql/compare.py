@@ -4,7 +4,9 @@ First one checksum a bucket; of the buckets that differ the hashes; of the rows 
 rows. Only what is new is in memory, and one batch of buckets.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from decimal import Decimal
 from itertools import islice
 
 from services.runtime.stage import Blocked
@@ -39,10 +41,12 @@ class Comparison:
         self._state = run.state
         self._teller = run.teller
         self._digests = run.digests
+        self._listed = run.listed
         self._mode = mode
         self._max_delete_share = max_delete_share
         self._key_columns = len(run.layout.key)
         self._seals: dict[str, bytes] = {}
+        self._numbers: Counter[str] = Counter()
         self._unfinished: set[str] = set()
 
     async def run(self, *, whole: bool) -> None:
@@ -72,16 +76,20 @@ class Comparison:
         await self._delete(known)
 
     async def _sealed(self) -> Mapping[str, int]:
-        """Bucket → rows in it. Of the checksums a digest is kept: one may be of a single row."""
+        """Bucket → rows in it."""
         counts = {}
-        for bucket, count, checksum in await self._session.fetch(self._statements.checksums()):
+        for bucket, count, total in await self._session.fetch(self._statements.checksums()):
             name = KEYLESS if bucket is None else bucket
-            counts[name] = count
-            self._seals[name] = self._digests.of_bucket(f"{name}:{count}:{checksum}")
+            counts[name] = int(count)
+            self._seals[name] = self._sealed_as(name, counts[name], int(Decimal(total)))
         return counts
 
+    def _sealed_as(self, bucket: str, count: int, total: int) -> bytes:
+        """A digest of it, for it may be of a single row."""
+        return self._digests.of_bucket(f"{bucket}:{count}:{total}")
+
     def _seal(self, bucket: str) -> bytes:
-        return self._seals.get(bucket) or self._digests.of_bucket(f"{bucket}:0:")
+        return self._seals.get(bucket) or self._sealed_as(bucket, 0, 0)
 
     async def _batches(
         self, buckets: Sequence[str], *, whole: bool
@@ -91,9 +99,8 @@ class Comparison:
         left = sorted(buckets, reverse=True)
         batch: dict[str, list[Listed]] = {}
         rows = 0
-        of_key, of_row = self._digests.of_key, self._digests.of_row
         async for page in self._session.stream(statement, left):
-            for key, row, *texts in page:
+            for key, row, number, *texts in page:
                 bucket = key[:BUCKET_DIGITS]
                 if bucket not in batch:
                     if rows >= BATCH_ROWS or len(batch) >= BATCH_BUCKETS:
@@ -101,12 +108,17 @@ class Comparison:
                         batch, rows = {}, 0
                     while left and left[-1] <= bucket:
                         batch[left.pop()] = []
-                batch[bucket].append((of_key(key), of_row(row), texts))
+                batch[bucket].append(self._listed(key, row, texts))
+                self._numbers[bucket] += int(number)
                 rows += 1
         yield batch | {bucket: [] for bucket in reversed(left)}
 
     async def _take(self, batch: Mapping[str, list[Listed]], *, whole: bool) -> int:
-        """The rows that were told."""
+        """The rows that were told. What is sealed is what was listed: a database without snapshots
+        may have summed up others."""
+        for bucket, listed in batch.items():
+            total = self._numbers.pop(bucket, 0)
+            self._seals[bucket] = self._sealed_as(bucket, len(listed), total)
         kept = await self._state.load(batch)
         compared = {
             bucket: compare(kept[bucket].entries, listed, self._mode)
@@ -141,18 +153,20 @@ class Comparison:
         told = {}
         statement = self._statements.by_key()
         for start in range(0, len(changed), PAGE_ROWS):
-            keys = [texts for _, _, texts in changed[start : start + PAGE_ROWS]]
+            page = changed[start : start + PAGE_ROWS]
+            keys = [texts[: self._key_columns] for _, _, texts in page]
             columns = [list(column) for column in zip(*keys, strict=True)]
             for key, row, *texts in await self._session.fetch(statement, *columns):
                 self._teller.present(texts)
-                told[self._digests.of_key(key)] = self._digests.of_row(row)
+                key_digest, row_digest, _ = self._listed(key, row, texts)
+                told[key_digest] = row_digest
         return told
 
     def _after(self, bucket: str, found: Compared, told: Mapping[bytes, bytes]) -> Kept:
         """What was told counts, not what was listed."""
         entries = found.entries | {key: told.get(key, UNKNOWN) for key in found.changed}
         gone = found.gone if self._model.deletes == "diff" else frozenset()
-        if not found.changed.keys() <= told.keys():
+        if any(told.get(key) != row[1] for key, row in found.changed.items()):
             self._unfinished.add(bucket)
         return Kept(
             entries,

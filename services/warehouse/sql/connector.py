@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,11 +12,13 @@ from services.runtime.stage import Blocked
 from services.warehouse import metrics
 from services.warehouse.connecting import Tools
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.source import SqlSource
+from services.warehouse.domain.source import AskedSource, BigQuerySource, SnowflakeSource
 from services.warehouse.domain.sql.buckets import Mode
 from services.warehouse.domain.sql.layout import Unfit, instant, layout, mapping_of
 from services.warehouse.domain.sql.query import NotOneSelect, subquery
 from services.warehouse.domain.sql.statements import Column
+from services.warehouse.extras import extra
+from services.warehouse.patience import SourceAway
 from services.warehouse.postgres.trouble import Trouble
 from services.warehouse.sql.compare import Comparison
 from services.warehouse.sql.duckdb import DuckdbEngine
@@ -31,17 +34,31 @@ from services.warehouse.standing import State
 log = structlog.get_logger()
 
 
-def engine_of(source: SqlSource) -> Engine:
-    """The database of this source."""
-    if source.engine == "duckdb":
-        return DuckdbEngine(source.path or "")
-    return PostgresEngine(source.dsn or "")
+def engine_of(source: AskedSource) -> Engine:
+    """The database of this source.
+
+    Raises:
+        Blocked: the library that it needs is not installed.
+    """
+    match source:
+        case SnowflakeSource():
+            with extra("snowflake"):
+                from services.warehouse.snowflake.engine import SnowflakeEngine  # noqa: PLC0415
+            return SnowflakeEngine(source)
+        case BigQuerySource():
+            with extra("bigquery"):
+                from services.warehouse.bigquery.engine import BigQueryEngine  # noqa: PLC0415
+            return BigQueryEngine(source)
+        case _ if source.engine == "duckdb":
+            return DuckdbEngine(source.path or "")
+        case _:
+            return PostgresEngine(source.dsn or "")
 
 
 class SqlConnector:
     """A `Connector`: runs never overlap, and one that is cut short is repeated."""
 
-    def __init__(self, source: SqlSource, models: Sequence[Model], tools: Tools) -> None:
+    def __init__(self, source: AskedSource, models: Sequence[Model], tools: Tools) -> None:
         self._source = source
         self._models = models
         self._tools = tools
@@ -50,6 +67,8 @@ class SqlConnector:
 
     async def run(self) -> None:
         """By the schedule; a database that is away is tried again, with patience."""
+        await self._tools.checkpoints.begin("asked")
+        self._check_origins()
         trouble = Trouble()
         progress = {model.id: await self._begin(model) for model in self._models}
         while True:
@@ -64,9 +83,19 @@ class SqlConnector:
                 trouble.over()
             except self._engine.away as error:
                 wait = trouble.met(error)
-                self._stand("waiting", trouble.reason)
-                log.warning("a run was cut short", model=model.id, reason=trouble.reason)
+                reason = str(error) if isinstance(error, SourceAway) else trouble.reason
+                self._stand("waiting", reason)
+                log.warning("a run was cut short", model=model.id, reason=reason)
                 await asyncio.sleep(wait)
+
+    def _check_origins(self) -> None:
+        """
+        Raises:
+            Blocked: rows of one table would be told twice, with other columns.
+        """
+        names = Counter(model.origin for model in self._models)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise Blocked("relation_twice", f"{twice[0]} is read by two models: write queries")
 
     async def _begin(self, model: Model) -> Progress:
         """
@@ -100,7 +129,7 @@ class SqlConnector:
         try:
             async with (
                 asyncio.timeout(self._source.run_timeout_s),
-                self._engine.session(self._source.run_timeout_s) as session,
+                self._engine.session(self._source.run_timeout_s, model.origin) as session,
             ):
                 await self._asked(model, progress, work, session)
         except (Unfit, NotOneSelect) as error:
@@ -121,7 +150,7 @@ class SqlConnector:
         log.info("run ended", model=model.id, work=work, seconds=round(time.monotonic() - began, 1))
 
     async def _asked(self, model: Model, progress: Progress, work: Work, session: Session) -> None:
-        query = subquery(model.query or "", self._source.engine)
+        query = subquery(self._engine.query(model), self._engine.dialect.name)
         found = layout(await session.describe(query), model, query, self._engine.dialect)
         progress.run += 1
         progress.told_at = max(progress.told_at, await session.clock())

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from services.warehouse.domain.sql.dialects import DUCKDB
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.sql.duckdb import DUCKDB
 from services.warehouse.sql.engine import Refused, Row, Session
 
 T = TypeVar("T")
@@ -32,8 +33,11 @@ class DuckdbEngine:
     def __init__(self, path: str) -> None:
         self._path = path
 
+    def query(self, model: Model) -> str:
+        return model.query or ""
+
     @asynccontextmanager
-    async def session(self, timeout_s: int) -> AsyncIterator[Session]:
+    async def session(self, timeout_s: int, about: str) -> AsyncIterator[Session]:
         """The timeout is the run's own."""
         connection = await asyncio.to_thread(
             duckdb.connect, self._path, read_only=True, config=CONFIG
@@ -64,6 +68,9 @@ class _Session:
         await _call(cursor, lambda: cursor.execute(statement, values))
         while rows := await _call(cursor, lambda: cursor.fetchmany(FETCH_ROWS)):
             yield rows
+
+    async def bytes_of(self, statement: str) -> None:
+        return None
 
 
 async def _call(cursor: Any, work: Callable[[], T]) -> T:

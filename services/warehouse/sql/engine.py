@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from services.warehouse.domain.sql.dialects import Dialect
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.sql.dialect import Dialect
 
 Row = Sequence[Any]
-"""Texts, nulls and counts."""
+"""Texts, nulls and numbers."""
 
 
 class Refused(Exception):
@@ -40,6 +41,10 @@ class Session(Protocol):
         """Any number of rows, some at a time."""
         ...
 
+    async def bytes_of(self, statement: str) -> int | None:
+        """What is paid for, where a database is paid by the bytes that it reads; nothing is run."""
+        ...
+
 
 class Engine(Protocol):
     """A database that is asked. Errors of a database that is away are in `away`."""
@@ -47,8 +52,12 @@ class Engine(Protocol):
     dialect: Dialect
     away: tuple[type[BaseException], ...]
 
-    def session(self, timeout_s: int) -> AbstractAsyncContextManager[Session]:
-        """For one run.
+    def query(self, model: Model) -> str:
+        """The SELECT whose rows the model's are."""
+        ...
+
+    def session(self, timeout_s: int, about: str) -> AbstractAsyncContextManager[Session]:
+        """For one run; `about` says whose.
 
         Raises:
             Refused: by any statement in it.

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.warehouse.domain.sql.buckets import UNKNOWN, is_news
+from services.warehouse.domain.sql.buckets import SHARED, UNKNOWN, is_news
 from services.warehouse.domain.sql.layout import earlier, instant
-from services.warehouse.domain.sql.statements import BUCKET_DIGITS, PAGE_ROWS, Column
+from services.warehouse.domain.sql.statements import BUCKET_DIGITS, Column
 from services.warehouse.sql.engine import Row
 from services.warehouse.sql.run import Run
 
@@ -18,7 +18,7 @@ class Following:
         self._session = run.session
         self._state = run.state
         self._teller = run.teller
-        self._digests = run.digests
+        self._listed = run.listed
         self._progress = run.progress
         self._save = save
 
@@ -33,7 +33,7 @@ class Following:
             page = await self._session.fetch(statement, *since, *behind)
             await self._take(page)
             await self._remember(page, now)
-            if len(page) < PAGE_ROWS or page[-1][0] is None:
+            if len(page) < self._layout.statements.page_rows or page[-1][0] is None:
                 return
             behind = (page[-1][0], *page[-1][3 : 3 + len(self._layout.key)])
 
@@ -41,9 +41,11 @@ class Following:
         """Rows whose digest is known are dropped. Of rows that share a key the comparison tells."""
         rows = {}
         for _, key, row, *texts in page:
-            if key is not None:
-                digest = self._digests.of_key(key)
-                rows[digest] = (key[:BUCKET_DIGITS], self._digests.of_row(row), texts)
+            if key is None:
+                continue
+            digest, of_row, _ = self._listed(key, row, texts)
+            if digest != SHARED:
+                rows[digest] = (key[:BUCKET_DIGITS], of_row, texts)
         kept = await self._state.load({bucket for bucket, _, _ in rows.values()})
         news = {
             key: row

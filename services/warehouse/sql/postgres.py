@@ -7,7 +7,8 @@ from typing import Any
 import asyncpg
 
 from services.runtime.stage import Blocked
-from services.warehouse.domain.sql.dialects import POSTGRES
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.sql.postgres import POSTGRES
 from services.warehouse.postgres.connection import open_session
 from services.warehouse.postgres.snapshot import server_time
 from services.warehouse.postgres.trouble import AWAY
@@ -26,8 +27,11 @@ class PostgresEngine:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
 
+    def query(self, model: Model) -> str:
+        return model.query or ""
+
     @asynccontextmanager
-    async def session(self, timeout_s: int) -> AsyncIterator[Session]:
+    async def session(self, timeout_s: int, about: str) -> AsyncIterator[Session]:
         connection = await open_session(self._dsn, timeout_s)
         try:
             if await connection.fetchval("show server_encoding") != "UTF8":
@@ -63,6 +67,9 @@ class _Session:
             cursor = await self._connection.cursor(statement, *values)
             while rows := await cursor.fetch(FETCH_ROWS):
                 yield rows
+
+    async def bytes_of(self, statement: str) -> None:
+        return None
 
 
 def _type(type_: Any) -> str:

@@ -60,11 +60,6 @@ def test_a_wrong_source_is_a_sentence(tmp_path: Path, old: str, new: str, messag
             "relation: shop.members",
             "`dwh` is asked by SQL: write a `query` instead",
         ),
-        (
-            "query: select id, plan, at from shop.members",
-            "relation: shop.members\nevery: 5m",
-            "`every` is for models with a `query`",
-        ),
     ],
 )
 def test_a_wrong_model_is_a_sentence(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -76,6 +71,9 @@ def test_a_wrong_model_is_a_sentence(tmp_path: Path, old: str, new: str, message
 def test_only_sources_of_type_sql_have_queries(tmp_path: Path) -> None:
     source = "kind: source\nid: dwh\ntype: debezium\ntopics: [a.b]\n"
     assert faults(tmp_path, source) == ["`dwh` has tables: name the `relation` instead"]
+    model = MODEL.replace("query: select id, plan, at from shop.members", "relation: shop.members")
+    said = "`dwh` is not asked by SQL: leave it out"
+    assert faults(tmp_path, source, model + "every: 5m\n") == [said]
 
 
 @pytest.mark.parametrize("dialect", ["postgres", "duckdb"])

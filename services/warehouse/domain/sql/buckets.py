@@ -15,6 +15,9 @@ ENTRY_BYTES = KEY_BYTES + ROW_BYTES
 UNKNOWN = bytes(ROW_BYTES)
 """Something was or was not told of this row."""
 
+SHARED = b""
+"""Instead of the digest of a key that another row may have, and nobody can tell."""
+
 KEYLESS = "null"
 """The bucket of rows whose key is null."""
 
@@ -65,8 +68,8 @@ def compare(entries: Entries, listed: Iterable[Listed], mode: Mode) -> Compared:
     twice: dict[bytes, list[Listed]] = {}
     for row in listed:
         first = seen.setdefault(row[0], row)
-        if first is not row:
-            twice.setdefault(row[0], [first]).append(row)
+        if first is not row or row[0] == SHARED:
+            twice.setdefault(row[0], [] if first is row else [first]).append(row)
     changed = {
         key: row
         for key, row in seen.items()

@@ -1,20 +1,21 @@
 """The statements over one model's query: names are quoted, values bound, texts canonical.
 
-A row is told as the hash of its key, the hash of its mapped columns, and the texts of its columns,
-those of the key first.
+A row is told as the hash of its key, the hash of its mapped columns (null where the database cannot
+make it), and the texts of its columns, those of the key first.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from services.warehouse.domain.canonical import measured
-from services.warehouse.domain.sql.dialects import Dialect, Reading
+from services.warehouse.domain.sql.dialect import Dialect, Reading
 from services.warehouse.domain.sql.query import literal, quoted
 
 BUCKET_DIGITS = 3
 """Hex digits of the key's hash: 4,096 buckets."""
 BUCKETS = 16**BUCKET_DIGITS
 PAGE_ROWS = 1_000
+"""Of rows that are found by their keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,11 @@ class Column:
     """A column of the query's result."""
 
     name: str
+    """As the model calls it."""
+    there: str
+    """As the database does."""
     type: str
-    """As the database names it."""
+    """The same."""
     reading: Reading
 
 
@@ -40,7 +44,7 @@ class Statements:
         mapped: frozenset[str],
     ) -> None:
         """`query` stands between parentheses; `mapped` are the columns of the row's hash."""
-        self.slice_rows = dialect.slice_rows
+        self.slice_rows, self.page_rows = dialect.slice_rows, dialect.page_rows
         self._dialect = dialect
         self._query = query
         self._key = key
@@ -49,36 +53,40 @@ class Statements:
         self._row_text = self._canonical(mapped)
         whole = " and ".join(f"t{number} is not null" for number in range(len(key)))
         self._key_hash = f"case when {whole} then {dialect.hashed.format(self._key_text)} end"
-        self._row_hash = dialect.hashed.format(self._row_text)
+        self._sure = " and ".join(self._certain(mapped))
+        hashed = dialect.hashed.format(self._row_text)
+        self._row_hash = f"case when {self._sure} then {hashed} end" if self._sure else hashed
         self._bucket = f"left({self._key_hash}, {BUCKET_DIGITS})"
 
     def checksums(self) -> str:
-        """Bucket, number of rows, checksum; the bucket of rows without a key is null."""
-        text = f"{self._key_text} || {self._row_text}"
-        return (  # everything in here is quoted, bound, or from a table of ours
-            f"select b, count(*), {self._dialect.checksum.format('h')}"  # noqa: S608
-            f" from (select {self._bucket} as b, {text} as h from {self._texts()}) as s group by b"
-        )
+        """Bucket, number of rows, sum of their numbers; the bucket of rows without a key is
+        null."""
+        rows = f"(select {self._bucket} as b, {self._number()} as c from {self._texts()}) as s"  # noqa: S608
+        return f"select b, count(*), {self._dialect.total} from {rows} group by b"  # noqa: S608
 
     def hashes(self) -> str:
-        """Of the rows of the buckets in `$1` hashes and key, ordered by bucket."""
-        return self._listed(len(self._key))
+        """Of the rows of the buckets that are bound hashes, number and key, ordered by bucket; of
+        those without a hash all columns."""
+        rest = [f"t{number}" for number in range(len(self._key), len(self.columns))]
+        some = [f"case when not ({self._sure}) then {text} end as {text}" for text in rest]
+        return self._listed(some if self._sure else [])
 
     def rows(self) -> str:
-        """Of the rows of the buckets in `$1` everything, ordered by bucket."""
-        return self._listed(len(self.columns))
+        """Of the same rows everything."""
+        return self._listed([f"t{n}" for n in range(len(self._key), len(self.columns))])
 
     def by_key(self) -> str:
-        """The rows whose keys have the texts in `$1`, `$2` …, a list each."""
+        """The rows whose keys have the texts that are bound, a list a column."""
+        texts, source = self._dialect.unnested(len(self._key))
         wanted = ", ".join(
-            f"{self._bound(column, f'unnest(${number}::varchar[])')} as w{number}"
-            for number, column in enumerate(self._key, start=1)
+            f"{self._bound(column, text)} as w{number}"
+            for number, (column, text) in enumerate(zip(self._key, texts, strict=True))
         )
         same = " and ".join(
-            f"{self._raw(column)} = w.w{number}" for number, column in enumerate(self._key, start=1)
+            f"{self._compared(column)} = w.w{number}" for number, column in enumerate(self._key)
         )
-        texts = self._texts(f"join (select {wanted}) as w on {same}")
-        return f"select {self._told(len(self.columns))} from {texts}"  # noqa: S608
+        found = self._texts(f"join (select {wanted} {source}) as w on {same}")
+        return f"select {self._told()} from {found}"  # noqa: S608
 
     def keyless(self, limit: int) -> str:
         """The keys of some rows whose key is null in part."""
@@ -93,33 +101,44 @@ class Statements:
     def page(self, stamp: Column, *, since: bool, behind: bool) -> str:
         """The text of the instant and the row, ordered by instant and key.
 
-        `since`: from the instant in `$1` on. `behind`: behind the row with this instant and key,
-        which are in the parameters that follow.
+        `since`: from the instant that is bound first on. `behind`: behind the row with the instant
+        and key that are bound next.
         """
         place = self._raw(stamp)
         whole = [f"{self._raw(column)} is not null" for column in self._key]
         conditions = [f"{place} is not null", *whole]
+        columns = (stamp, *self._key)
         if since:
-            conditions.append(f"{place} >= {self._bound(stamp, '$1::varchar')}")
-        order = ", ".join((place, *map(self._raw, self._key)))
+            conditions.append(f"{self._compared(stamp)} >= {self._bound(stamp, self._text(1))}")
         if behind:
-            bounds = ", ".join(self._bounds((stamp, *self._key), start=2 if since else 1))
-            conditions.append(f"({order}) > ({bounds})")
-        limited = f"where {' and '.join(conditions)} order by {order} limit {PAGE_ROWS}"
+            conditions.append(self._behind(columns, start=2 if since else 1))
+        order = ", ".join(map(self._compared, columns))
+        limited = f"where {' and '.join(conditions)} order by {order} limit {self.page_rows}"
         texts = self._texts(limited, f", {stamp.reading.text.format(place)} as u")
-        return f"select u, {self._told(len(self.columns))} from {texts}"  # noqa: S608
+        return f"select u, {self._told()} from {texts}"  # noqa: S608
+
+    def is_sure(self, texts: Sequence[str | None]) -> bool:
+        """Whether the database makes the canonical text of these columns, the first ones."""
+        return self._dialect.plain is None or all(
+            column.reading.letter != "s" or text is None or (text.isascii() and "\0" not in text)
+            for column, text in zip(self.columns, texts, strict=False)
+        )
 
     def _newest(self, stamp: Column) -> str:
         return f"(select max({self._raw(stamp)}) as u from {self._query} as m) as s"  # noqa: S608
 
-    def _listed(self, texts: int) -> str:
-        wanted = "(select unnest($1::varchar[]) as b) as w"
-        told = f"select {self._bucket} as b, {self._told(texts)} from {self._texts()}"  # noqa: S608
-        names = ", ".join(("k", "r", *(f"t{number}" for number in range(texts))))
-        return f"select {names} from ({told}) as s join {wanted} on w.b = s.b order by s.b"  # noqa: S608
+    def _listed(self, rest: Sequence[str]) -> str:
+        (text,), source = self._dialect.unnested(1)
+        wanted = f"(select {text} as b {source}) as w"
+        key = [f"t{number}" for number in range(len(self._key))]
+        hashes = (f"{self._key_hash} as k", f"{self._row_hash} as r", f"{self._number()} as c")
+        told = ", ".join((f"{self._bucket} as b", *hashes, *key, *rest))
+        names = ", ".join(("k", "r", "c", *key, *(one.split()[-1] for one in rest)))
+        rows = f"(select {told} from {self._texts()}) as s"  # noqa: S608
+        return f"select {names} from {rows} join {wanted} on w.b = s.b order by s.b"  # noqa: S608
 
-    def _told(self, texts: int) -> str:
-        names = (f"t{number}" for number in range(texts))
+    def _told(self) -> str:
+        names = (f"t{number}" for number in range(len(self.columns)))
         return ", ".join((f"{self._key_hash} as k", f"{self._row_hash} as r", *names))
 
     def _texts(self, clause: str = "", more: str = "") -> str:
@@ -135,24 +154,64 @@ class Statements:
         return " || ".join(self._measured(name, numbers[name]) for name in sorted(names)) or "''"
 
     def _measured(self, name: str, number: int) -> str:
-        text = f"t{number}"
-        letter = self.columns[number].reading.letter
-        if letter == "s":
+        text, reading = f"t{number}", self.columns[number].reading
+        head = measured(name).decode()
+        if reading.is_made_here:
+            return self._literal(f"{head}00:")
+        if reading.letter == "s":
             text = f"({self._dialect.normal.format(text)})"
-        head = self._literal(measured(name).decode())
         size = self._dialect.size.format(text)
-        some = f"{self._literal(letter)} || {size} || ':' || {text}"
-        return f"{head} || case when t{number} is null then '00:' else {some} end"
+        some = f"{self._literal(reading.letter)} || {size} || ':' || {text}"
+        return f"{self._literal(head)} || case when t{number} is null then '00:' else {some} end"
 
-    def _bounds(self, columns: Sequence[Column], *, start: int) -> Iterator[str]:
-        for number, column in enumerate(columns, start=start):
-            yield self._bound(column, f"${number}::varchar")
+    def _certain(self, names: frozenset[str]) -> Iterator[str]:
+        """When the canonical text of these columns is right."""
+        plain = self._dialect.plain
+        for number, column in enumerate(self.columns):
+            if column.name in names and column.reading.is_made_here:
+                yield f"t{number} is null"
+            elif column.name in names and column.reading.letter == "s" and plain is not None:
+                yield f"(t{number} is null or {plain.format(f't{number}')})"
+
+    def _number(self) -> str:
+        made_here = (
+            f"coalesce(t{number}, '')"
+            for number, column in enumerate(self.columns)
+            if column.reading.is_made_here
+        )
+        text = " || ".join((self._key_text, self._row_text, *made_here))
+        return self._dialect.number.format(
+            text, ", ".join(f"t{number}" for number in range(len(self.columns)))
+        )
+
+    def _behind(self, columns: Sequence[Column], *, start: int) -> str:
+        """The condition that a row stands behind the one that is bound."""
+        places = [self._compared(column) for column in columns]
+        bounds = [
+            self._bound(column, self._text(number)) for number, column in enumerate(columns, start)
+        ]
+        if self._dialect.has_row_order:
+            return f"({', '.join(places)}) > ({', '.join(bounds)})"
+        return _behind(list(zip(places, bounds, strict=True)))
+
+    def _text(self, number: int) -> str:
+        return self._dialect.bound.format(number)
 
     def _bound(self, column: Column, text: str) -> str:
         return column.reading.bound.format(text, column.type)
 
+    def _compared(self, column: Column) -> str:
+        return column.reading.compared.format(self._raw(column))
+
     def _raw(self, column: Column) -> str:
-        return f"m.{quoted(column.name, self._dialect.name)}"
+        return f"m.{quoted(column.there, self._dialect.name)}"
 
     def _literal(self, text: str) -> str:
         return literal(text, self._dialect.name)
+
+
+def _behind(pairs: Sequence[tuple[str, str]]) -> str:
+    (place, bound), *rest = pairs
+    if not rest:
+        return f"{place} > {bound}"
+    return f"({place} >= {bound} and ({place} > {bound} or {_behind(rest)}))"
