@@ -21,6 +21,18 @@ SCHEMA = (
 )
 
 
+def asked(endpoint: str, **given: Any) -> dict[str, Any]:
+    """A source that asks the emulator for rows as they are."""
+    return {
+        "id": "dwh",
+        "type": "bigquery",
+        "project": PROJECT,
+        "location": "US",
+        "api_endpoint": endpoint,
+        "mode": "diff",
+    } | given
+
+
 class Customers:
     """The table `customers` in a dataset of its own."""
 
@@ -69,8 +81,11 @@ class Customers:
             " WHEN NOT MATCHED THEN INSERT (id, plan, visits) VALUES (s.id, s.plan, s.visits)"
         )
 
-    def run(self, statement: str) -> list[Any]:
-        found = list(self.client.query(statement).result())
+    def run(self, statement: str, *lists: Sequence[str]) -> list[Any]:
+        """The lists are `@p1`, `@p2` and so on."""
+        bound = [bigquery.ArrayQueryParameter(f"p{n}", "STRING", v) for n, v in enumerate(lists, 1)]
+        config = bigquery.QueryJobConfig(query_parameters=bound)
+        found = list(self.client.query(statement, job_config=config).result())
         if not statement.startswith("SELECT"):
             self._rows = None
         return found

@@ -11,6 +11,22 @@ from services.warehouse.domain.canonical import Digests
 from tests.integration.customer_database import TENANT_KEY
 
 DATABASE = "SHOP"
+
+
+def asked(address: str, **given: Any) -> dict[str, Any]:
+    """A source that asks the emulator for rows as they are."""
+    return {
+        "id": "dwh",
+        "type": "snowflake",
+        "account": "fakesnow",
+        "user": "afflux",
+        "password": "a secret",
+        "database": DATABASE,
+        "endpoint": address,
+        "mode": "diff",
+    } | given
+
+
 Row = tuple[int | None, str | None, int | None]
 COLUMNS: Mapping[str, str] = {
     "ID": "NUMBER(38,0)",
@@ -29,6 +45,7 @@ class Customers:
             user="owner",
             password="of the tables",
             account="fakesnow",
+            paramstyle="numeric",
             protocol="http",
             host=parts.hostname,
             port=parts.port,
@@ -99,10 +116,10 @@ class Customers:
         ):
             self.run(statement)
 
-    def run(self, statement: str) -> list[Any]:
+    def run(self, statement: str, *values: str) -> list[Any]:
         cursor = self._connection.cursor()
         try:
-            cursor.execute(statement)
+            cursor.execute(statement, values or None)
             return list(cursor.fetchall())
         finally:
             cursor.close()

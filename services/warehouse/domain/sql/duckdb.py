@@ -56,7 +56,9 @@ DUCKDB = Dialect(
             "DATE": Reading("d", day("strftime({0}, '%Y-%m-%d')")),
             "TIME": Reading("h", time("cast({0} as varchar)")),
             **dict.fromkeys(_MOMENTS, Reading("l", instant(_MOMENT))),
-            "TIMESTAMP_NS": Reading("l", instant(_MOMENT), _MICROSECONDS, _MICROSECONDS),
+            "TIMESTAMP_NS": Reading(
+                "l", instant(_MOMENT, _MICROSECONDS), _MICROSECONDS, _MICROSECONDS
+            ),
             "TIMESTAMP WITH TIME ZONE": Reading("z", instant(_ZONED)),
             "VARCHAR": Reading("s", "{0}"),
             "JSON": Reading("j", "cast({0} as varchar)", is_made_here=True),

@@ -19,8 +19,8 @@ _TIME = (
     f" || case when {_FRACTION} = '000000' then '' else '.' || {_FRACTION} end"
 )
 """Under the TIME_OUTPUT_FORMAT of `snowflake/client.SESSION`."""
-_MOMENT = """to_char({0}, 'YYYY-MM-DD"T"HH24:MI:SS.FF6')"""
-_UTC = "cast(convert_timezone('UTC', {0}) as timestamp_ntz)"
+_MOMENT = """to_char(cast({0} as timestamp_ntz), 'YYYY-MM-DD"T"HH24:MI:SS.FF6')"""
+_UTC = "convert_timezone('UTC', {0})"
 _ZONED = _MOMENT.format(_UTC) + " || 'Z'"
 _MICROSECONDS = "date_trunc('MICROSECOND', {0})"
 """Behind the last row of a page, whose stamp is known no closer."""
@@ -44,12 +44,14 @@ SNOWFLAKE = Dialect(
             "VARCHAR": Reading("s", "{0}", _BYTES, _BYTES),
             "BOOLEAN": BOOLEAN,
             "BINARY": Reading("x", "lower(hex_encode({0}))", "to_binary({0}, 'HEX')"),
-            "DATE": Reading("d", day("to_char({0}, 'YYYY-MM-DD')")),
+            "DATE": Reading("d", day("to_char(cast({0} as date), 'YYYY-MM-DD')")),
             "TIME": Reading("h", _TIME),
             "TIMESTAMP_NTZ": Reading("l", instant(_MOMENT), _INSTANT, _MICROSECONDS),
             **dict.fromkeys(
                 ("TIMESTAMP_LTZ", "TIMESTAMP_TZ"),
-                Reading("z", instant(_ZONED, _UTC), _INSTANT, _MICROSECONDS),
+                Reading(
+                    "z", instant(_ZONED, f"cast({_UTC} as timestamp_ntz)"), _INSTANT, _MICROSECONDS
+                ),
             ),
             **dict.fromkeys(
                 ("VARIANT", "OBJECT", "ARRAY"), Reading("j", "to_json({0})", is_made_here=True)
