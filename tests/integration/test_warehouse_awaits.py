@@ -85,6 +85,7 @@ async def test_s11_postgres_killed_at_every_await_equals_the_table(
     assert reading.replica.letters == []
 
 
+@sql.everywhere
 async def test_s11_queries_killed_at_every_await_equal_their_results(
     dying: Killer, house: sql.House
 ) -> None:

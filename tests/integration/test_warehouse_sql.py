@@ -1,12 +1,13 @@
-"""SQL models on PostgreSQL and DuckDB: runs, guards and repeats (warehouse-cdc §8)."""
+"""SQL models in every database that is asked: runs, guards and repeats (warehouse-cdc §8, §11)."""
 
 import asyncio
 import json
 import os
 import random
+import re
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,20 +15,22 @@ from typing import Any, Protocol
 import asyncpg
 import duckdb
 import pytest
+import sqlglot
 
 from schemas.records import Event
 from services.runtime.stage import Blocked
 from services.warehouse.checkpoints import Checkpoints
 from services.warehouse.domain.canonical import Digests
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.source import SqlSource
+from services.warehouse.domain.source import SOURCES, AskedSource
 from services.warehouse.domain.sql.buckets import ENTRY_BYTES
 from services.warehouse.domain.sql.layout import layout
 from services.warehouse.domain.sql.query import subquery
 from services.warehouse.domain.sql.statements import BUCKETS, Statements
 from services.warehouse.sql.connector import engine_of
-from services.warehouse.sql.engine import Session
+from services.warehouse.sql.engine import Engine, Session
 from services.warehouse.sql.progress import Progress, Progresses
+from tests.integration import bigquery_tables, snowflake_tables
 from tests.integration.conftest import KafkaAddress, PostgresAddress
 from tests.integration.customer_database import (
     PASSWORD,
@@ -57,9 +60,11 @@ STAMPED = MODEL | {"updated_at": "seen", "diff_every": "1h", "overlap": "10s"}
 
 
 class Database(Protocol):
-    """The customer's end."""
+    """The customer's end. Statements are PostgreSQL's, about a table `members`."""
 
     source: dict[str, Any]
+    table: str
+    """As it is really called."""
 
     async def execute(self, *statements: str) -> None: ...
 
@@ -75,7 +80,8 @@ class PostgresDatabase:
         self._server = server
         self._dsn = dsn_as(server, database="dwh")
         self.reader = dsn_as(server, database="dwh", user=ROLE, password=PASSWORD)
-        self.source = {"engine": "postgres", "dsn": "env:DWH_DSN"}
+        self.source = {"type": "sql", "engine": "postgres", "dsn": "env:DWH_DSN"}
+        self.table = "members"
 
     async def create(self) -> None:
         await execute(
@@ -99,7 +105,8 @@ class DuckdbDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self.source = {"engine": "duckdb", "path": self._path}
+        self.source = {"type": "sql", "engine": "duckdb", "path": self._path}
+        self.table = "members"
 
     async def create(self) -> None:
         await self.execute(CREATE)
@@ -127,6 +134,43 @@ class DuckdbDatabase:
                 return connection.execute(query).fetchall()
 
 
+class Warehouse:
+    """An emulator, which is asked in its own SQL."""
+
+    def __init__(self, owner: Any, source: dict[str, Any], dataset: str) -> None:
+        self._run = owner.run
+        self.source = source
+        self.table = f"{dataset}.members"
+
+    async def create(self) -> None:
+        await self.execute(CREATE)
+
+    async def execute(self, *statements: str) -> None:
+        for statement in statements:
+            await asyncio.to_thread(self._run, self._told(statement))
+
+    async def fetch(self, query: str) -> list[Any]:
+        return [tuple(row) for row in await asyncio.to_thread(self._run, self._told(query))]
+
+    def _told(self, statement: str) -> str:
+        (told,) = sqlglot.transpile(
+            statement.replace(self.table, "members"), read="postgres", write=self.source["type"]
+        )
+        for pattern, meaning in SERIES:
+            told = re.sub(pattern, meaning, told)
+        return re.sub(r"\bmembers\b", self.table, told)
+
+
+SERIES = (
+    (
+        r"ARRAY_GENERATE_RANGE\((.+?)\) AS s\(n\)",
+        r"(SELECT value::NUMBER AS n FROM TABLE(FLATTEN(ARRAY_GENERATE_RANGE(\1)))) AS s",
+    ),
+    (r"(UNNEST\(GENERATE_ARRAY\(.+?\)\)) AS s", r"\1 AS n"),
+)
+"""What the translation makes of `generate_series(1, 9) s(n)`, and what it should."""
+
+
 class House:
     """The source under test, and what its output makes of the rows."""
 
@@ -147,9 +191,11 @@ class House:
 
     def use(self, model: dict[str, Any] = MODEL, **source: Any) -> None:
         """From now on this source and model."""
-        given = {"id": "dwh", "type": "sql"} | self.database.source | source
-        self.model = Model.model_validate(model)
-        self.source = Source(self._kafka, self._pool, SqlSource.model_validate(given), [self.model])
+        given = {"id": "dwh"} | self.database.source | source
+        query = re.sub(r"\bmembers\b", self.database.table, model["query"])
+        self.model = Model.model_validate(model | {"query": query})
+        found = SOURCES[given["type"]].model_validate(given)
+        self.source = Source(self._kafka, self._pool, found, [self.model])
 
     def progress(self) -> Progresses:
         return Progresses(Checkpoints(self._pool, "dwh", TENANT_KEY))
@@ -205,17 +251,24 @@ class House:
         rows: list[Any] = await self._pool.fetch("select * from warehouse.sql_rows")
         return rows
 
+    def engine(self) -> Engine:
+        assert isinstance(self.source.source, AskedSource)
+        return engine_of(self.source.source)
+
     def source_session(self) -> AbstractAsyncContextManager[Session]:
         """As a run has it."""
-        assert isinstance(self.source.source, SqlSource)
-        return engine_of(self.source.source).session(60, self.model.id)
+        return self.engine().session(60, self.model.id)
 
     async def statements(self, session: Session) -> Statements:
-        assert isinstance(self.source.source, SqlSource)
-        engine = engine_of(self.source.source)
+        engine = self.engine()
         query = subquery(self.model.query or "", engine.dialect.name)
         described = await session.describe(query)
         return layout(described, self.model, query, engine.dialect).statements
+
+
+everywhere = pytest.mark.parametrize(
+    "house", ["postgres", "duckdb", "snowflake", "bigquery"], indirect=True
+)
 
 
 @pytest.fixture(params=["postgres", "duckdb"])
@@ -226,18 +279,35 @@ async def house(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[House]:
-    database: PostgresDatabase | DuckdbDatabase
-    if request.param == "postgres":
-        database = PostgresDatabase(postgres.dsn)
-        monkeypatch.setenv("DWH_DSN", database.reader)
-    else:
-        database = DuckdbDatabase(tmp_path / "dwh.duckdb")
-    await database.create()
-    pool = await asyncpg.create_pool(postgres.dsn, min_size=1, max_size=4)
-    house = House(kafka.bootstrap, pool, database, tmp_path / "replica")
-    yield house
-    house.replica.close()
-    await pool.close()
+    with _database(request.param, postgres, tmp_path, request) as database:
+        await database.create()
+        if isinstance(database, PostgresDatabase):
+            monkeypatch.setenv("DWH_DSN", database.reader)
+        pool = await asyncpg.create_pool(postgres.dsn, min_size=1, max_size=4)
+        house = House(kafka.bootstrap, pool, database, tmp_path / "replica")
+        yield house
+        house.replica.close()
+        await pool.close()
+
+
+@contextmanager
+def _database(
+    name: str, postgres: PostgresAddress, directory: Path, request: pytest.FixtureRequest
+) -> Iterator[PostgresDatabase | DuckdbDatabase | Warehouse]:
+    match name:
+        case "postgres":
+            yield PostgresDatabase(postgres.dsn)
+        case "duckdb":
+            yield DuckdbDatabase(directory / "dwh.duckdb")
+        case "snowflake":
+            address = request.getfixturevalue("snowflake").address
+            with closing(snowflake_tables.Customers(address)) as owner:
+                dataset = f"{snowflake_tables.DATABASE}.{owner.schema}"
+                yield Warehouse(owner, snowflake_tables.asked(address), dataset)
+        case _:
+            endpoint = request.getfixturevalue("bigquery").endpoint
+            table = bigquery_tables.Customers(endpoint)
+            yield Warehouse(table, bigquery_tables.asked(endpoint), table.dataset)
 
 
 FILL = "insert into members select n, 'plan-' || n % 5, n, now() from generate_series(1, {}) s(n)"
@@ -247,6 +317,7 @@ def identities(events: list[Event]) -> list[dict[str, Any]]:
     return [json.loads(event.payload)["traits"] for event in events]
 
 
+@everywhere
 async def test_s8_first_run_is_a_snapshot_and_the_next_tell_what_changed(house: House) -> None:
     await house.database.execute(FILL.format(500))
     await house.open()
@@ -283,12 +354,13 @@ async def test_s8_replica_equals_the_query_under_writers_and_kills(house: House)
     assert house.replica.letters == []
 
 
+@everywhere
 async def test_s8_stamped_rows_under_writers_and_kills(house: House) -> None:
     """The same by `updated_at`: what it does not show is found by the comparison."""
     rng = random.Random(SEED)
     await house.database.execute(FILL.format(2_000))
     await house.open(STAMPED | {"diff_every": "300ms"}, max_delete_share=0.9)
-    for number in range(KILLS):
+    for number in range(3 if isinstance(house.database, Warehouse) else KILLS):
         writing = asyncio.create_task(write(house.database, random.Random(SEED + number)))
         async with house.source.running() as task:
             await asyncio.sleep(rng.random() * 0.5)
@@ -321,6 +393,7 @@ async def write(database: Database, rng: random.Random) -> None:
         await asyncio.sleep(rng.random() * 0.05)
 
 
+@everywhere
 async def test_s8_watermark_tells_what_is_stamped_and_drops_what_is_known(house: House) -> None:
     await house.database.execute(FILL.format(1_500))
     await house.open(STAMPED)
@@ -337,6 +410,7 @@ async def test_s8_watermark_tells_what_is_stamped_and_drops_what_is_known(house:
     assert await house.is_equal()
 
 
+@everywhere
 async def test_s8_a_late_commit_within_the_overlap_is_seen(house: House) -> None:
     """A transaction that commits late bears an earlier stamp."""
     await house.database.execute(FILL.format(10))
@@ -397,6 +471,7 @@ async def test_s8_mass_delete_waits_for_a_person(house: House, left: int) -> Non
     assert await house.is_equal()
 
 
+@everywhere
 async def test_s8_duplicate_and_null_keys_are_refused_and_the_rest_goes_on(house: House) -> None:
     await house.database.execute(FILL.format(1_000))
     await house.open()
@@ -489,7 +564,7 @@ async def test_s8_a_run_that_takes_too_long_is_cut_short_and_repeated(house: Hou
     ],
 )
 async def test_a_query_that_cannot_be_asked_blocks(house: House, query: str, reason: str) -> None:
-    if house.database.source["engine"] == "postgres":
+    if isinstance(house.database, PostgresDatabase):
         query = query.replace("[1]", "array[1]")
     elif "/ 0" in query:
         query = query.replace("id / 0", "cast(plan as integer)")
@@ -498,6 +573,7 @@ async def test_a_query_that_cannot_be_asked_blocks(house: House, query: str, rea
     assert await house.blocks() == reason
 
 
+@everywhere
 async def test_s1_only_digests_are_kept_and_nothing_is_written_there(house: House) -> None:
     await house.database.execute(
         "insert into members values (123456789, 'a secret plan', 987654321, now())"
@@ -509,7 +585,7 @@ async def test_s1_only_digests_are_kept_and_nothing_is_written_there(house: Hous
     text = b"".join(row["entries"] + row["checksum"] for row in kept) + repr(kept).encode()
     for value in (b"secret", b"123456789", b"987654321"):
         assert value not in text
-    if house.database.source["engine"] == "postgres":
+    if isinstance(house.database, PostgresDatabase):
         async with house.source_session() as session:
             with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
                 await session.fetch("create temporary table x as select 1")

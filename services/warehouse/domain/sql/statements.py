@@ -67,13 +67,12 @@ class Statements:
     def hashes(self) -> str:
         """Of the rows of the buckets that are bound hashes, number and key, ordered by bucket; of
         those without a hash all columns."""
-        rest = [f"t{number}" for number in range(len(self._key), len(self.columns))]
-        some = [f"case when not ({self._sure}) then {text} end as {text}" for text in rest]
-        return self._listed(some if self._sure else [])
+        some = f"case when not ({self._sure}) then {{}} end"
+        return self._listed([some.format(text) for text in self._rest()] if self._sure else [])
 
     def rows(self) -> str:
         """Of the same rows everything."""
-        return self._listed([f"t{n}" for n in range(len(self._key), len(self.columns))])
+        return self._listed(self._rest())
 
     def by_key(self) -> str:
         """The rows whose keys have the texts that are bound, a list a column."""
@@ -127,13 +126,18 @@ class Statements:
     def _newest(self, stamp: Column) -> str:
         return f"(select max({self._raw(stamp)}) as u from {self._query} as m) as s"  # noqa: S608
 
+    def _rest(self) -> Sequence[str]:
+        return [f"t{number}" for number in range(len(self._key), len(self.columns))]
+
     def _listed(self, rest: Sequence[str]) -> str:
+        """Under names of their own: some databases take the name of a column for what is told."""
         (text,), source = self._dialect.unnested(1)
         wanted = f"(select {text} as b {source}) as w"
-        key = [f"t{number}" for number in range(len(self._key))]
+        texts = [*(f"t{number}" for number in range(len(self._key))), *rest]
+        named = [f"{text} as a{number}" for number, text in enumerate(texts)]
         hashes = (f"{self._key_hash} as k", f"{self._row_hash} as r", f"{self._number()} as c")
-        told = ", ".join((f"{self._bucket} as b", *hashes, *key, *rest))
-        names = ", ".join(("k", "r", "c", *key, *(one.split()[-1] for one in rest)))
+        told = ", ".join((f"{self._bucket} as b", *hashes, *named))
+        names = ", ".join(("k", "r", "c", *(f"a{number}" for number in range(len(texts)))))
         rows = f"(select {told} from {self._texts()}) as s"  # noqa: S608
         return f"select {names} from {rows} join {wanted} on w.b = s.b order by s.b"  # noqa: S608
 
