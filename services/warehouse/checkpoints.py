@@ -1,5 +1,6 @@
 """Where the connectors stand, in our own PostgreSQL: sealed, for key bounds are in it."""
 
+import asyncio
 import os
 from hashlib import sha256
 from typing import Any
@@ -74,10 +75,14 @@ class Checkpoints:
         )
 
     async def begin(self, way: str) -> None:
-        """Forget what was kept of another way of reading: what it reads is numbered otherwise."""
+        """Forget what was kept of another way of reading, whose positions are others.
+
+        The next epoch is a later second, and so above every one that was forgotten.
+        """
         known = await self.load(_WAY)
         if known is not None and known != way.encode():
             await self.forget()
+            await asyncio.sleep(1.0)
         await self.save(_WAY, way.encode())
 
     async def exist(self) -> bool:

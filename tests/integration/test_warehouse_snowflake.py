@@ -329,17 +329,18 @@ async def test_s1_nothing_but_reading_statements_is_sent(
     reading: Reading, snowflake: SnowflakeEmulator
 ) -> None:
     reading.table.create((1, "a", 1))
-    known = len(_sent(snowflake))
+    known = len(sent(snowflake))
     await reading.read_all()
     reading.source.source = reading.source.source.model_copy(update={"rows_at_once": 1})
     await reading.read_all()
     assert (await check(reading.source.source, [CUSTOMERS])).found == []
-    ours = _sent(snowflake)[known:]
+    ours = sent(snowflake)[known:]
     assert sum("METADATA$ACTION" in each or " MINUS " in each for each in ours) > 1
     assert [each for each in ours if not each.startswith(READING_STATEMENTS)] == []
 
 
-def _sent(snowflake: SnowflakeEmulator) -> list[str]:
+def sent(snowflake: SnowflakeEmulator) -> list[str]:
+    """Every statement so far."""
     return snowflake.log.read_text(encoding="utf-8").splitlines()
 
 
