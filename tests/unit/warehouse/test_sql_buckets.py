@@ -3,6 +3,7 @@
 from services.warehouse.domain.canonical import KEY_BYTES, ROW_BYTES
 from services.warehouse.domain.sql.buckets import (
     ENTRY_BYTES,
+    SHARED,
     UNKNOWN,
     Listed,
     compare,
@@ -64,6 +65,14 @@ def test_s8_rows_that_share_a_key_are_refused_and_change_nothing() -> None:
     assert found.changed == {}
     assert found.entries == KEPT
     assert found.gone == {key(3)}
+
+
+def test_s8_rows_whose_key_may_be_anothers_are_refused() -> None:
+    found = compare(
+        KEPT, [(SHARED, digest(1), "x"), row(1, 10), (SHARED, digest(2), "y")], "silent"
+    )
+    assert {k: len(rows) for k, rows in found.refused.items()} == {SHARED: 2}
+    assert (found.changed, found.entries) == ({}, KEPT)
 
 
 def test_s8_a_changed_model_takes_rows_as_told_or_tells_all_again() -> None:

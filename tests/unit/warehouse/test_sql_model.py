@@ -1,11 +1,19 @@
-"""Sources of type sql and their models: what is refused, and how (warehouse-cdc §8)."""
+"""Sources that are asked by SQL and their models: what is refused, and how (warehouse-cdc §8)."""
 
 from pathlib import Path
 
 import pytest
+import sqlglot
 
 from services.control.validation import check_workspace
+from services.warehouse.domain.model import Model
+from services.warehouse.domain.sql.bigquery import BIGQUERY as BIGQUERY_SQL
+from services.warehouse.domain.sql.dialect import Dialect
+from services.warehouse.domain.sql.duckdb import DUCKDB
+from services.warehouse.domain.sql.layout import layout
+from services.warehouse.domain.sql.postgres import POSTGRES
 from services.warehouse.domain.sql.query import NotOneSelect, quoted, subquery
+from services.warehouse.domain.sql.snowflake import SNOWFLAKE as SNOWFLAKE_SQL
 
 SOURCE = "kind: source\nid: dwh\ntype: sql\nengine: postgres\ndsn: env:DWH\n"
 MODEL = (
@@ -76,7 +84,90 @@ def test_only_sources_of_type_sql_have_queries(tmp_path: Path) -> None:
     assert faults(tmp_path, source, model + "every: 5m\n") == [said]
 
 
-@pytest.mark.parametrize("dialect", ["postgres", "duckdb"])
+SNOWFLAKE = (
+    "kind: source\nid: dwh\ntype: snowflake\naccount: a-b\nuser: U\npassword: env:P\n"
+    "database: SHOP\nmode: diff\n"
+)
+BIGQUERY = (
+    "kind: source\nid: dwh\ntype: bigquery\nproject: acme\nlocation: EU\n"
+    "credentials: env:K\nmode: diff\n"
+)
+TABLE = MODEL.replace("query: select id, plan, at from shop.members", "relation: shop.members")
+ANOTHER = TABLE.replace("id: members", "id: others")
+STAMPED = "updated_at: at\n"
+
+
+@pytest.mark.parametrize("source", [SNOWFLAKE, BIGQUERY])
+@pytest.mark.parametrize(
+    ("mode", "model", "message"),
+    [
+        ("diff", MODEL, None),
+        ("diff", TABLE, None),
+        ("watermark", MODEL + STAMPED, None),
+        ("watermark", TABLE + STAMPED + "deletes: ignore\n", None),
+        ("watermark", TABLE, "the source's mode `watermark` reads by it: name it"),
+        ("diff", TABLE + STAMPED, "the source's mode `diff` needs none: leave it out"),
+        ("diff", TABLE.replace("key: [id]\n", ""), "a table of "),
+        ("diff", TABLE.replace("row: $row, ", ""), "of a row that is gone only the digest"),
+        ("diff", MODEL.replace("select id", "delete id"), "must be a SELECT"),
+        ("changes", MODEL, "`dwh` has tables: name the `relation` instead"),
+        ("changes", TABLE + "every: 1h\n", "`dwh` is not asked by SQL: leave it out"),
+    ],
+)
+def test_s5_s6_s8_a_table_or_a_query_is_asked_by_watermark_or_diff(
+    tmp_path: Path, source: str, mode: str, model: str, message: str | None
+) -> None:
+    found = faults(tmp_path, source.replace("mode: diff", f"mode: {mode}"), model)
+    assert [one[: len(message or "")] for one in found] == ([] if message is None else [message])
+
+
+def test_s8_two_models_of_one_table_are_not_asked_one_by_one(tmp_path: Path) -> None:
+    said = "another model reads it, and each is asked by itself: write queries"
+    assert faults(tmp_path, SNOWFLAKE, f"{TABLE}---\n{ANOTHER}") == [said, said]
+    assert faults(tmp_path, SNOWFLAKE.replace("diff", "changes"), f"{TABLE}---\n{ANOTHER}") == []
+
+
+@pytest.mark.parametrize("source", [SNOWFLAKE, BIGQUERY])
+def test_s8_how_often_is_the_models_to_say(tmp_path: Path, source: str) -> None:
+    (said,) = faults(tmp_path, source + "poll_seconds: 60\n")
+    assert said == "`poll_seconds` is not for the mode diff: `every` of a model says how often"
+
+
+DIALECTS = (POSTGRES, DUCKDB, SNOWFLAKE_SQL, BIGQUERY_SQL)
+ASKED = Model(
+    id="m",
+    source="dwh",
+    query="select * from t",
+    rows="profile",
+    key=("a", "b"),
+    identifiers={"row": "$row"},
+    columns={"c": "c"},
+    updated_at="at",
+)
+TYPES = {
+    "postgres": ('"pg_catalog"."text"', '"pg_catalog"."timestamptz"'),
+    "duckdb": ("VARCHAR", "TIMESTAMP"),
+    "snowflake": ("VARCHAR", "TIMESTAMP_NTZ"),
+    "bigquery": ("STRING", "TIMESTAMP"),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=[dialect.name for dialect in DIALECTS])
+def test_s1_all_that_is_asked_is_one_select(dialect: Dialect) -> None:
+    text, stamp = TYPES[dialect.name]
+    described = [("a", text), ("b", text), ("c", text), ("at", stamp)]
+    found = layout(described, ASKED, "(\nselect * from t\n)", dialect)
+    assert found.stamp is not None
+    asked = found.statements
+    statements = [asked.checksums(), asked.hashes(), asked.rows(), asked.by_key(), asked.keyless(5)]
+    statements += [asked.newest(found.stamp), asked.page(found.stamp, since=True, behind=True)]
+    for statement in statements:
+        (parsed,) = sqlglot.parse(statement, dialect=dialect.name)
+        assert isinstance(parsed, sqlglot.exp.Select)
+        assert not list(parsed.find_all(sqlglot.exp.DML, sqlglot.exp.DDL, sqlglot.exp.Command))
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "duckdb", "snowflake", "bigquery"])
 @pytest.mark.parametrize(
     "text",
     [
@@ -92,7 +183,7 @@ def test_s8_one_select_is_taken_as_it_stands(dialect: str, text: str) -> None:
     assert subquery(text, dialect) == f"(\n{text.rstrip(';')}\n)"
 
 
-@pytest.mark.parametrize("dialect", ["postgres", "duckdb"])
+@pytest.mark.parametrize("dialect", ["postgres", "duckdb", "snowflake", "bigquery"])
 @pytest.mark.parametrize(
     "text",
     [
@@ -122,7 +213,6 @@ def test_s8_one_select_is_taken_as_it_stands(dialect: str, text: str) -> None:
         "show all",
         "call f()",
         "vacuum",
-        "select * from t where a = $1",
         "select * from t where a = ?",
         "select 1) x; drop table t; select * from (select 1",
         "select (" * 3000 + "1" + ")" * 3000,
@@ -133,6 +223,22 @@ def test_s8_anything_but_one_select_is_refused(dialect: str, text: str) -> None:
         subquery(text, dialect)
 
 
-@pytest.mark.parametrize("dialect", ["postgres", "duckdb"])
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("postgres", "select * from t where a = $1"),
+        ("duckdb", "select * from t where a = $1"),
+        ("snowflake", "select * from t where a = :1"),
+        ("snowflake", "select s.nextval from t"),
+        ("snowflake", "select system$cancel_query('x')"),
+        ("bigquery", "select * from t where a = @p"),
+    ],
+)
+def test_s1_s8_what_one_dialect_alone_would_do_is_refused(dialect: str, text: str) -> None:
+    with pytest.raises(NotOneSelect):
+        subquery(text, dialect)
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "duckdb", "snowflake"])
 def test_s8_names_are_quoted(dialect: str) -> None:
     assert quoted('a"; drop table t; --', dialect) == '"a""; drop table t; --"'

@@ -43,7 +43,17 @@ def subquery(text: str, dialect: str) -> str:
         for refused, why in _REFUSED.items():
             if isinstance(node, refused) and not isinstance(node, exp.Query):
                 raise NotOneSelect(why)
+        if dialect == "snowflake" and _acts(node):
+            raise NotOneSelect("acts on the account: only tables and views may be read")
     return f"(\n{statement}\n)"
+
+
+def _acts(node: exp.Expr) -> bool:
+    """What Snowflake, which has no read-only sessions, would do in a SELECT."""
+    name = node.name.upper()
+    if isinstance(node, exp.Column):
+        return name == "NEXTVAL"
+    return isinstance(node, exp.Anonymous) and name.startswith("SYSTEM$")
 
 
 def quoted(name: str, dialect: str) -> str:
