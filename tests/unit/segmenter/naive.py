@@ -383,15 +383,17 @@ def _writes(path: str, person: Person) -> list[tuple[int, str, Any]]:
     for e in person.events:
         traits = e.traits if isinstance(e.traits, dict) else {}
         if e.type == "identify" and top in traits:
-            found.append((e.at, e.message_id, dig(traits[top], rest) if rest else traits[top]))
+            value = dig(traits[top], rest) if rest else traits[top]
+            found.append((e.at, e.message_id, 0, value))
         if e.type == "group" and top == "group" and rest:
             key, _, deeper = rest.replace("\\.", "\0").partition(".")
             key, deeper = key.replace("\0", "."), deeper.replace("\0", "\\.")
             if key in traits:
                 value = dig(traits[key], deeper) if deeper else traits[key]
-                found.append((e.at, e.message_id, value))
-    first_known = {w[:2]: w for w in reversed(found)}
-    return sorted(first_known.values(), key=lambda w: w[:2])
+                found.append((e.at, e.message_id, 1, value))
+    first_known = {w[:3]: w for w in reversed(found)}
+    latest = {w[:2]: w for w in sorted(first_known.values(), key=lambda w: w[:3])}
+    return [(at, message_id, value) for at, message_id, _, value in latest.values()]
 
 
 def _trait(c: dict[str, Any], person: Person, now: int) -> bool:

@@ -214,6 +214,19 @@ def test_reading_16_group_traits_and_an_identify_trait_named_group() -> None:
     assert story.profile.traits_json() == b'{"group":{"plan":"pro"}}'
 
 
+@pytest.mark.parametrize("for_at_least", [{}, {"for_at_least": "1ms"}])
+@pytest.mark.parametrize("group_first", [True, False])
+def test_reading_16_at_one_instant_and_id_the_group_counts(
+    for_at_least: dict[str, str], group_first: bool
+) -> None:
+    story = Story({"trait": "group.x", "op": "equals", "value": "of the group", **for_at_least})
+    group: tuple[EventType, Any] = ("group", {"x": "of the group"})
+    identify: tuple[EventType, Any] = ("identify", {"group": {"x": "of the person"}})
+    for kind, traits in (group, identify) if group_first else (identify, group):
+        story.happen(T, kind, message_id="m", traits=traits)
+    assert story.is_member(T + 1)
+
+
 def test_reading_18_at_travels_with_a_forwarded_event() -> None:
     story = Story({"event": "E", "within": "10ms"})
     event = ProfileEvent(

@@ -56,6 +56,10 @@ class Trait(TraitLeaf[Standing]):
         return next_edge((history.span,), now)
 
 
+_OF_GROUP = "\0"
+"""Behind the message id of a group's write: at one instant it counts before an identify's."""
+
+
 class Spell(msgspec.Struct, array_like=True):
     """One write and the stream times at which its value matches, while it is the current one."""
 
@@ -116,7 +120,8 @@ class SteadyTrait(SteadyLeaf[Writes]):
     def record(self, history: Writes, slot: str, write: Write, now: int) -> None:
         value: Any = facts.inside(slot, write.value, self.path)
         start, end = self.comparison.span(value) or NEVER
-        _insert(history.spells, Spell(write.at, write.message_id, start, end))
+        order = write.message_id + (_OF_GROUP if slot.startswith(f"{facts.GROUP}.") else "")
+        _insert(history.spells, Spell(write.at, order, start, end))
 
     def holds(self, history: Writes, now: int) -> bool:
         return covered(self._held(history), now)

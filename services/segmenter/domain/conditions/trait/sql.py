@@ -6,8 +6,9 @@ from services.segmenter.domain.sql.happened import NOW
 from services.segmenter.domain.sql.rows import path_of
 from services.segmenter.domain.sql.text import Bound, Sql, both, either, negated, sql
 
-_ORDER = 'w."at" DESC, w.message_id DESC, w.id'
-"""Of two writes with one message id at one instant the one that came to be known first counts."""
+_ORDER = 'w."at" DESC, w.message_id DESC, w.slot DESC, w.id'
+"""Of two writes with one message id at one instant that of the group counts, else the one that came
+to be known first."""
 
 
 def trait_sql(leaf: Trait) -> Sql:
