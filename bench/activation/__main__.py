@@ -4,6 +4,7 @@ Router and senders are real processes on a real broker and database; the platfor
 strict stub in a process of its own. A run whose audience is wrong at its end prints no figure.
 """
 
+import math
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from bench.activation.measure import (
     Bulk,
     latency,
 )
-from bench.activation.paces import DELAY_S, NAMES, paces
+from bench.activation.paces import DELAY_S, NAMES, Pace, paces
 from bench.activation.sync import first_sync
 from deploy.local.errors import LocalStackError
 
@@ -135,11 +136,18 @@ def _paces(platforms: Sequence[str]) -> None:
     for column in ("", "granted", "in the long run", "reached", "limited by"):
         table.add_column(column, justify="right" if column else "left")
     for pace in found:
-        is_full = pace.granted is not None and pace.reached >= FULL * pace.granted
-        numbers = (pace.granted, pace.in_the_long_run, pace.reached)
-        shown = ("no ceiling" if n is None else f"{n:,.0f}" for n in numbers)
-        table.add_row(pace.name, *shown, "the platform" if is_full else "the machine")
+        table.add_row(pace.name, *_shown(pace))
     console.print(table)
+
+
+def _shown(pace: Pace) -> Sequence[str]:
+    granted = pace.granted or math.inf
+    ceilings = (granted, pace.in_the_long_run or math.inf)
+    shown = ["no ceiling" if each == math.inf else f"{each:,.0f}" for each in ceilings]
+    if pace.reached is None:
+        return (*shown, "–", "")
+    holds = "the platform" if pace.reached >= FULL * granted else "the machine"
+    return (*shown, f"{pace.reached:,.0f}", holds)
 
 
 def _table(title: str) -> Table:

@@ -17,12 +17,12 @@ def known_as(profile_id: str) -> str:
     return hashlib.sha256(email(profile_id).encode()).hexdigest()
 
 
-def person(profile_id: str, *more: tuple[str, str]) -> bytes:
-    """Somebody with an address, and identifiers of further types."""
-    own = [{"type": kind, "value": value} for kind, value in more]
+def person(profile_id: str, *, name: str | None = None, **more: str) -> bytes:
+    """Somebody with an address, perhaps a name, and identifiers of further types."""
+    own = [{"type": kind, "value": value} for kind, value in more.items()]
     found = {
         "identifiers": [{"type": "email", "value": email(profile_id)}, *own],
-        "traits": {},
+        "traits": {} if name is None else {"name": name},
         "consent": {"ad_user_data": "granted"},
     }
     return json.dumps(found).encode()
@@ -46,12 +46,10 @@ def activation(
     return profile_id, encode(record)
 
 
-def transition(
-    profile_id: str, sequence: int, *more: tuple[str, str], segment: str = "vip"
-) -> tuple[str, bytes]:
+def transition(profile_id: str, sequence: int, **more: str) -> tuple[str, bytes]:
     """A transition as the segmenter decides it at this instant, with its key."""
     record = MembershipChanged(
-        segment_id=segment,
+        segment_id="vip",
         segment_version=1,
         profile_id=profile_id,
         member=sequence % 2 == 1,
@@ -61,7 +59,7 @@ def transition(
         cause="event",
         cause_id=f"{profile_id}-{sequence}",
         received_at=now_ms(),
-        profile=person(profile_id, *more),
+        profile=person(profile_id, **more),
     )
     return profile_id, encode(record)
 

@@ -75,16 +75,14 @@ class House:
     def __post_init__(self) -> None:
         self._producer = Producer(client(self.bootstrap) | {"linger.ms": 5})
 
-    def define(
-        self, destination_id: str, type_name: str, settings: dict[str, Any], segment: str = "vip"
-    ) -> None:
-        """Bring a destination for a segment into force."""
+    def define(self, destination_id: str, type_name: str, settings: dict[str, Any]) -> None:
+        """Bring a destination for the segment `vip` into force."""
         body = {
             "kind": "destination",
             "id": destination_id,
             "type": type_name,
             "settings": settings | {"allow_private": True},
-            "audiences": [{"segment": segment}],
+            "audiences": [{"segment": "vip"}],
         }
         record = Definition(
             kind="destination",

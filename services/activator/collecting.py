@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from services.activator.instance import Instance
+from services.activator.instance import PORTION_S, Instance
 from services.activator.settings import ActivatorSettings
 
 R = TypeVar("R")
@@ -30,7 +30,8 @@ def taking(instance: Instance, settings: ActivatorSettings) -> Taking:
     within_s = settings.sender_linger_ms / 1000 if alone else BATCH_LINGER_S
     if instance.linger is not None:
         within_s = instance.linger.total_seconds()
-    return Taking(max(settings.sender_batch, PORTIONS * instance.portion), within_s)
+    most = min(settings.sender_batch, instance.granted_in(PORTIONS * PORTION_S))
+    return Taking(most, within_s)
 
 
 async def collected(

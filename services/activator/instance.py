@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
+from sys import maxsize
 from typing import Any
 
 from pydantic import SecretStr
@@ -58,11 +59,13 @@ class Instance:
 
     @property
     def portion(self) -> int:
-        """As many changes as the platform grants in two seconds, and no fewer than fill a request:
-        they go out together, so that no answer is waited for in between."""
+        """So many changes go out together, so that no answer is waited for in between."""
+        return min(MOST_AT_ONCE, self.granted_in(PORTION_S))
+
+    def granted_in(self, seconds: float) -> int:
+        """As many changes as the platform grants in so long, and no fewer than fill a request."""
         granted = self.granted_per_s(LONG_S)
-        worth = MOST_AT_ONCE if granted is None else ceil(PORTION_S * granted)
-        return min(max(self.most_at_once, worth), MOST_AT_ONCE)
+        return maxsize if granted is None else max(self.most_at_once, ceil(seconds * granted))
 
     def granted_per_s(self, longest_s: float) -> float | None:
         """Changes a second that the platform's ceilings let through, those over no more than such a

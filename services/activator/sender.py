@@ -65,6 +65,7 @@ def faust_app(destination_id: str, settings: ActivatorSettings, taking: Taking) 
         broker_commit_interval=1.0,
         broker_max_poll_records=taking.most,
         stream_buffer_maxsize=RUNS_BUFFERED,
+        stream_wait_empty=False,
     )
     app.transport = CommittedTransport(app.conf.broker_consumer, app, loop=app.loop)
     return app
@@ -101,6 +102,7 @@ class Sender:
         self._settings = settings
         self._taking = taking
         self._rejects = RejectLimit()
+        self._under_way = asyncio.Lock()
         source = app.topic(topic.name, value_type=bytes, value_serializer="raw")
         app.agent(source, name=STAGE, concurrency=1)(self._deliver)
 
@@ -118,15 +120,17 @@ class Sender:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._app.stop()
+        async with self._under_way:
+            await self._app.stop()
 
     async def _deliver(self, stream: Any) -> None:
         await ending_on_error(self._batches(_runs(stream)))
 
     async def _batches(self, runs: AsyncIterator[Sequence[Any]]) -> None:
         async for records in collected(runs, self._taking):
-            await self._deliverer.take(await self._decoded(records))
-            self._app.consumer.handled(records)
+            async with self._under_way:
+                await self._deliverer.take(await self._decoded(records))
+                self._app.consumer.handled(records)
 
     async def _decoded(self, records: Sequence[Any]) -> Sequence[Change]:
         """The changes of a batch; what is none goes to the dead letters."""
@@ -174,11 +178,11 @@ class Sender:
 
 
 async def _runs(stream: Any) -> AsyncIterator[Sequence[Any]]:
-    """The records of each message; what is done with them is no concern of Faust's acks."""
+    """The records of each message. Faust's own acknowledgements decide nothing."""
     async for events in stream.noack_take(1, within=RUN_WITHIN_S):
         for event in events:
-            yield event.message.run
             await stream.ack(event)
+            yield event.message.run
 
 
 def _raw(record: Any, value: bytes) -> Raw:

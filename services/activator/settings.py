@@ -8,7 +8,7 @@ from services.runtime.settings import RuntimeSettings
 class ActivatorSettings(RuntimeSettings):
     """How large the steps are."""
 
-    sender_batch: int = Field(default=100, ge=1)
+    sender_batch: int = Field(default=30_000, ge=1)
     """Most records a sender takes at once; all are acknowledged together."""
     sender_linger_ms: int = Field(default=20, ge=1)
     """How long a sender collects a batch."""

@@ -1,6 +1,7 @@
 """Delivering against a real receiver and a real ledger, at the speed that the test sets."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from schemas.records import Activation, DeadLetter
 from services.activator.client import SafeClient
 from services.activator.domain.change import Change
 from services.activator.domain.requests import Request
+from services.activator.erasing import forget_profiles, settle
 from services.activator.handlers import Deliverer
 from services.activator.instance import instance_of
 from services.activator.ledger import Ledger
@@ -180,6 +182,50 @@ class _Watched:
         )
         assert claimed, "a call was made that nobody had written down"
         return await self._client.send(request)
+
+
+async def test_what_was_erased_while_it_was_at_the_platform_is_not_written_down_again(
+    house: House,
+) -> None:
+    await house.pool.execute("truncate activator.erased, activator.removals")
+    house.receiver.answers = [web.Response(status=500)]
+    deliverer = await house.deliverer()
+    await deliverer.take([add()])
+    house.client = _Erasing(house.client, house.pool)  # type: ignore[assignment] # same call
+    house.receiver.answers = [web.Response(status=500)]
+    deliverer = await house.deliverer()
+    house.clock.advance(timedelta(minutes=1))
+    assert await deliverer.retry_due() == 1
+    entry = await house.entry()
+    assert (entry["outcome"], entry["reason"], entry["payload"]) == ("skipped", "erased", None)
+    house.clock.advance(timedelta(hours=1))
+    assert await deliverer.retry_due() == 0
+
+
+class _Erasing:
+    """Sends, and has the person erased before the answer is there."""
+
+    def __init__(self, client: SafeClient, pool: Any) -> None:
+        self._client = client
+        self._pool = pool
+
+    async def send(self, request: Request) -> Any:
+        async with self._pool.acquire() as connection:
+            await forget_profiles(connection, ["p_42"])
+            await settle(connection, ["ads"])
+        return await self._client.send(request)
+
+
+async def test_what_a_plain_delivery_changes_stands_in_no_index_of_the_ledger(house: House) -> None:
+    changed = re.compile(
+        r"\b(outcome|reason|attempts|payload|touched|sent_\w+|first_sent_at|updated_at)\b"
+    )
+    rows = await house.pool.fetch(
+        "select indexdef from pg_indexes where schemaname = 'activator' and tablename = 'ledger'"
+    )
+    definitions = [row["indexdef"] for row in rows]
+    assert definitions
+    assert [each for each in definitions if changed.search(each)] == []
 
 
 async def test_ruling_17_nobody_is_removed_who_was_never_sent(house: House) -> None:

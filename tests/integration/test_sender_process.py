@@ -52,6 +52,22 @@ def test_s6_1_sigkill_midway_loses_nothing_and_repeats_under_the_same_id(
         assert all(len(ids) == 1 for ids in receiver.ids_of_each_change().values())
 
 
+def test_who_is_told_to_end_finishes_the_batch_and_a_successor_repeats_nothing(
+    kafka: KafkaAddress, processes: Processes
+) -> None:
+    prepared(kafka, "ended")
+    with receiving(delay_s=0.01) as receiver:
+        define(kafka.bootstrap, receiver, id="ended")
+        send(kafka, "ended", 1, member=True, count=120)
+        sender = processes.start("sender", "ended", AFFLUX_SENDER_BATCH="30")
+        reached(receiver, 35)
+        stopped(sender)
+        processes.start("sender", "ended", AFFLUX_SENDER_BATCH="30")
+        reached(receiver, 120)
+        assert receiver.members() == {f"p{i}" for i in range(120)}
+        assert len(receiver.calls) == 120
+
+
 def test_a_record_that_cannot_be_read_is_put_aside_and_its_neighbours_go_on(
     kafka: KafkaAddress, processes: Processes
 ) -> None:
