@@ -85,13 +85,14 @@ where l.destination_id = $1 and l.audience_id = r.audience_id and l.profile_id =
 _LOG = """
 insert into activator.delivery_log
     (instance_id, op, change_id, profile_id, audience_id, outcome, reason, http_status,
-     vendor_request_id, attempts, sent_at, latency_ms, logged_at)
+     vendor_request_id, attempts, sent_at, latency_ms, detail, logged_at)
 select $1, e.op, e.change_id, e.profile_id, e.audience_id, e.outcome, e.reason, e.http_status,
-       e.vendor_request_id, e.attempts, e.sent_at, e.latency_ms, $13
+       e.vendor_request_id, e.attempts, e.sent_at, e.latency_ms, e.detail, $14
 from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-            $8::integer[], $9::text[], $10::integer[], $11::timestamptz[], $12::integer[])
+            $8::integer[], $9::text[], $10::integer[], $11::timestamptz[], $12::integer[],
+            $13::text[])
     as e(op, change_id, profile_id, audience_id, outcome, reason, http_status, vendor_request_id,
-         attempts, sent_at, latency_ms)
+         attempts, sent_at, latency_ms, detail)
 """
 
 _DUE = """
@@ -167,7 +168,7 @@ class Ledger:
                 if verdicts:
                     rows = [ledger_row(verdict) for verdict in verdicts]
                     await connection.execute(_RECORD, self._id, *columns(rows, 12), now)
-                await connection.execute(_LOG, self._id, *columns(log, 11), now)
+                await connection.execute(_LOG, self._id, *columns(log, 12), now)
 
     async def due(self, now: datetime, limit: int) -> Sequence[Item]:
         """What waits and may be tried again now, the longest due first."""

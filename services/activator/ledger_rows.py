@@ -118,12 +118,14 @@ def log_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.attempts,
         verdict.sent_at,
         None if latency is None else round(latency.total_seconds() * 1000),
+        verdict.detail,
     )
 
 
 def skip_row(skipped: Skipped) -> tuple[Any, ...]:
     """The line of a change that is not sent."""
-    return (*_logged(skipped.change), Outcome.SKIPPED, skipped.reason, None, None, 0, None, None)
+    unsent = (None, None, 0, None, None, None)
+    return (*_logged(skipped.change), Outcome.SKIPPED, skipped.reason, *unsent)
 
 
 def _logged(change: Change) -> tuple[Any, ...]:

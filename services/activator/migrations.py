@@ -180,4 +180,8 @@ STEPS = (
     drop index activator.delivery_log_age;
     create index delivery_log_age on activator.delivery_log using brin (logged_at);
     """,
+    """
+    -- What a platform counts as failed in a job without naming it.
+    alter table activator.delivery_log add column detail text;
+    """,
 )

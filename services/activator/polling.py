@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.activator import metrics
 from services.activator.attempts import Attempts
 from services.activator.domain.answer import Answer
-from services.activator.domain.job import Job, fates, is_about_job, next_poll, unknown
+from services.activator.domain.job import Job, counted, fates, is_about_job, next_poll, unknown
 from services.activator.domain.outcomes import Outcome, Reading, Response
 from services.activator.domain.verdict import INTRODUCED, Item
 from services.activator.exchange import Called
@@ -71,14 +72,20 @@ class Polling:
         if not isinstance(answered, Response) or not is_about_job(answer := Answer(answered)):
             return unknown(job, self._now())
         assert destination.job_state is not None
-        return fates(
+        state = destination.job_state(answer)
+        found = fates(
             job,
             answered,
-            destination.job_state(answer),
+            state,
             contract=destination.contract,
             endpoint=self._instance.endpoint_of(job),
             now=self._now(),
         )
+        if found is None or state != "partial":
+            return found
+        failures = destination.job_failures(answer)
+        metrics.UNATTRIBUTED.labels(self._instance.id).inc(sum(failures.values()))
+        return counted(found, failures)
 
 
 def _concluded(reading: Reading, item: Item) -> Called:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.activator.client import SafeClient
 from services.activator.destinations import DESTINATIONS
@@ -153,6 +154,33 @@ async def test_s3_a_job_that_may_not_be_asked_about_makes_everything_wait(
         assert len(world.calls) == before + 1
         await house.come_to_rest()
     assert house.members() == {KNOWN_AS[world.name](n) for n in (*range(4), 5)}
+
+
+async def test_ruling_14_what_a_job_counts_as_failed_is_in_the_log_and_in_a_metric(
+    pool: Any, stub: Stub
+) -> None:
+    def failures() -> float:
+        labels = {"destination": "ads"}
+        return REGISTRY.get_sample_value("afflux_unattributed_failures_total", labels) or 0.0
+
+    async with SafeClient(allow_private=True, total_s=5) as client:
+        house = House("google_data_manager", pool, stub, client)
+        reason = "PROCESSING_ERROR_REASON_INVALID_EMAIL"
+        counts = [{"recordCount": "3", "reason": reason}, {"recordCount": 1, "reason": "a@b.c"}]
+        stub.world("google_data_manager").job_end = {
+            "requestStatus": "PARTIAL_SUCCESS",
+            "errorInfo": {"errorCounts": counts},
+        }
+        deliverer, before = await house.deliverer(), failures()
+        await deliverer.take(PEOPLE)
+        house.clock.advance(timedelta(minutes=31))
+        assert await deliverer.poll_jobs() == 1
+        assert failures() == before + 4
+        kept = await pool.fetch(
+            "select distinct outcome, detail from activator.delivery_log"
+            " where reason = 'job_partial'"
+        )
+        assert [tuple(row) for row in kept] == [("delivered", f"3 {reason}, 1 unknown")]
 
 
 @pytest.mark.parametrize("fault", ["status:404", "status:503", "garbage"])

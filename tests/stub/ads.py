@@ -71,7 +71,7 @@ def google_data_manager(call: Call, world: World) -> Response:
             return ok({"userLists": [{"id": i, "displayName": n} for n, i in listed]} | token)
         return ok({"id": world.audience(call.body["displayName"])})
     if "requestStatus" in call.path:
-        return ok({"requestStatusPerDestination": [{"requestStatus": "SUCCESS"}]})
+        return ok({"requestStatusPerDestination": [world.job_end]})
     envelope = ("destinations", "encoding", "validateOnly")
     if "events" in call.path:
         body = only(call.body, *envelope, "events", row=row)

@@ -54,6 +54,8 @@ class World:
     repeated: list[str] = field(default_factory=list)
     """Keys of events that came again."""
     jobs: dict[str, Any] = field(default_factory=dict)
+    job_end: dict[str, Any] = field(default_factory=lambda: {"requestStatus": "SUCCESS"})
+    """What is said of every job, where jobs have no state of their own."""
     statuses: dict[str, str] = field(default_factory=dict)
     """What each person is subscribed to, where the platform keeps that."""
     leaks: list[str] = field(default_factory=list)

@@ -5,10 +5,11 @@ from typing import Any
 
 from pydantic import Field
 
-from services.activator.domain.answer import Answer
+from services.activator.domain.answer import Answer, code
 from services.activator.domain.authorisation import OAuthSettings, bearer_token, refresh_grant
 from services.activator.domain.change import Change, Conversion
 from services.activator.domain.contract import Contract, Endpoint, IdType, Poll, Rate, Row
+from services.activator.domain.outcomes import whole
 from services.activator.domain.person import Known, known
 from services.activator.domain.platform import (
     Audience,
@@ -363,6 +364,12 @@ def job_state(answer: Answer) -> JobState:
     return STATES.get(str(states[0]), "running") if states else "running"
 
 
+def job_failures(answer: Answer) -> Mapping[str, int]:
+    counted = answer.all("requestStatusPerDestination[].errorInfo.errorCounts[]")
+    listed = [each for each in counted if isinstance(each, dict)]
+    return {code(each.get("reason")): whole(str(each.get("recordCount"))) or 0 for each in listed}
+
+
 DESTINATION = Destination(
     contract=CONTRACT,
     settings=Settings,
@@ -373,4 +380,5 @@ DESTINATION = Destination(
     audiences=AudienceCalls(find=find, found=found, more=more, create=create, created=created),
     job=job,
     job_state=job_state,
+    job_failures=job_failures,
 )

@@ -446,6 +446,11 @@ def job_state(answer: Answer) -> JobState:
     return "partial" if state == "done" and isinstance(failed, int) and failed > 0 else state
 
 
+def job_failures(answer: Answer) -> Mapping[str, int]:
+    failed = answer.first("data.attributes.failed_count")
+    return {"failed": failed} if isinstance(failed, int) else {}
+
+
 DESTINATION = Destination(
     contract=CONTRACT,
     settings=Settings,
@@ -456,5 +461,6 @@ DESTINATION = Destination(
     learn=learn,
     job=job,
     job_state=job_state,
+    job_failures=job_failures,
     variant=variant,
 )

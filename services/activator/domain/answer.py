@@ -17,6 +17,7 @@ REQUEST_ID_PLACES = (
 )
 """Where a platform writes the id under which its own people find a request."""
 _REQUEST_ID = re.compile(r"[\w.:+/=-]{1,100}", re.ASCII)
+_CODE = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d*)\]")
 
 
@@ -81,6 +82,11 @@ class Answer:
     def named(self, key: str) -> list[Any]:
         """Every value of a key, wherever it is."""
         return list(_named(self.body, key))
+
+
+def code(value: Any) -> str:
+    """A code of the platform's own, fit to be written down; of anything else nothing is told."""
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else "unknown"
 
 
 def _below(value: Any, name: str, index: str) -> list[Any]:

@@ -1,6 +1,6 @@
 """Work that a platform has queued: what was in it, when it is asked about, what became of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -68,6 +68,13 @@ def fates(
     if state == "failed":
         return [one if one.reason != "ok" else _failed(response) for one in found]
     return found
+
+
+def counted(found: Sequence[Reading], failures: Mapping[str, int]) -> list[Reading]:
+    """The items of a job with failures that nobody is named for: all count as delivered, and the
+    log holds the numbers."""
+    detail = ", ".join(f"{count} {reason}" for reason, count in sorted(failures.items()))
+    return [replace(one, reason="job_partial", detail=detail or None) for one in found]
 
 
 def unknown(job: Job, now: datetime) -> list[Reading] | None:

@@ -75,6 +75,8 @@ class Reading:
     """For THROTTLED: a named moment, such as midnight of the account."""
     max_age_s: int | None = None
     """For RETRY: not beyond this age."""
+    detail: str | None = None
+    """What the platform counts; for the delivery log alone."""
 
     @property
     def may_have_arrived(self) -> bool:

@@ -275,6 +275,10 @@ def _no_headers(_settings: Any, _token: Token | None) -> Mapping[str, str]:
     return {}
 
 
+def _no_failures(_answer: Answer) -> Mapping[str, int]:
+    return {}
+
+
 def _no_variant(_settings: Any, _action: Action) -> str:
     return ""
 
@@ -311,6 +315,8 @@ class Destination(Generic[S]):
     """The id of the job in the answer that accepted it."""
     job_state: Callable[[Answer], JobState] | None = None
     """How far a job is."""
+    job_failures: Callable[[Answer], Mapping[str, int]] = _no_failures
+    """How many items of a job have failed, by the platform's own reasons; it names none of them."""
     lifetime: Callable[[S], timedelta | None] | None = None
     """How long a membership lasts at the platform unless it is sent again."""
 

@@ -74,6 +74,8 @@ class Verdict:
     is_under_way: bool = False
     request_id: str | None = None
     """Of the platform's."""
+    detail: str | None = None
+    """What the platform counts."""
 
     @property
     def touched(self) -> bool:
@@ -128,6 +130,7 @@ def verdict(item: Item, attempt: Attempt, *, now: datetime, delay: Delay) -> Ver
         may_have_arrived=attempt.may_have_arrived,
         is_under_way=attempt.is_under_way,
         request_id=attempt.request_id,
+        detail=reading.detail,
     )
 
 

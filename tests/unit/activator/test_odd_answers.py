@@ -124,6 +124,7 @@ def _read_as_the_sender_does(instance: Instance, batch: Batch, response: Respons
             items=[(index, Item(change=change)) for index, change in enumerate(changed)],
         )
         state, contract = destination.job_state(answer), destination.contract
+        assert all(isinstance(count, int) for count in destination.job_failures(answer).values())
         ended = fates(job, response, state, contract=contract, endpoint=batch.endpoint, now=AT)
         assert ended is None or len(ended) == len(changed)
 
