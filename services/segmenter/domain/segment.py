@@ -5,13 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.predicates.shape import ROOT, Piece
-from schemas.problems import Invalid, Problem, nearest
+from schemas.predicates.words import unknown_word
+from schemas.problems import Invalid, Problem
 from schemas.records import State
 from services.segmenter.domain.conditions.leaf import Leaf
 from services.segmenter.domain.parse import SEGMENT_ID, parse_condition
 from services.segmenter.domain.tree import Asked, Condition, InSegment, ends
 
 KEYS = ("kind", "id", "name", "description", "where")
+NOT_WRITTEN: Mapping[str, str] = {
+    "state": "is not written in a file; `afflux segment pause` and `resume` change it",
+    "version": "is not written in a file; `afflux apply` counts it",
+}
+"""What a segment has without anybody writing it down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +106,11 @@ def _targets(condition: Condition) -> frozenset[str]:
 
 
 def _frame_problems(document: Mapping[str, Any]) -> list[Problem]:
-    problems = []
-    for key in document:
-        if key not in KEYS:
-            meant = nearest(key, KEYS)
-            hint = f', did you mean "{meant}"?' if meant else ""
-            problems.append(Problem(key, f'unknown key "{key}"{hint}'))
+    problems = [
+        Problem(key, NOT_WRITTEN.get(key) or unknown_word("key", key, KEYS))
+        for key in document
+        if key not in KEYS
+    ]
     if document.get("kind", "segment") != "segment":
         problems.append(Problem("kind", "must be segment"))
     segment_id = document.get("id")

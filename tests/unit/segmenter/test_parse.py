@@ -160,15 +160,18 @@ def test_reading_13_nesting_up_to_8_and_100_leaves() -> None:
 
 
 def test_a_document_is_refused_with_everything_around_the_condition_too() -> None:
-    document = {"kind": "segment", "id": "Bad Id", "nmae": "x", "description": 5}
+    document = {"kind": "segment", "id": "Bad Id", "nmae": "x", "description": 5, "state": "live"}
     with pytest.raises(Invalid) as caught:
         parse_segment(document, version=1, state="live")
     assert [problem.place for problem in caught.value.problems] == [
         "nmae",
+        "state",
         "id",
         "description",
         "where",
     ]
+    assert 'did you mean "name"?' in caught.value.problems[0].message
+    assert "`afflux segment pause`" in caught.value.problems[1].message
 
 
 SUGGESTIONS: list[tuple[Any, str, str]] = [
