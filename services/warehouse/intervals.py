@@ -54,6 +54,10 @@ class TableState(msgspec.Struct, kw_only=True):
     """Of the interval that is being read: after a restart the same one is read once more."""
     complete: bool = False
     """Whether the snapshot is."""
+    place: str | None = None
+    """Behind the last row of the snapshot that the broker has; None before its first page."""
+    fingerprint: bytes = b""
+    """Of the columns of which its rows are."""
 
     def next_end(self, limit: int, step: int | None) -> int | None:
         """Where the next interval ends, at `limit` at the latest; None where nothing is left."""
@@ -104,8 +108,11 @@ class History(Protocol[T]):
         """Raise `Blocked` where history from this instant on is kept no more."""
         ...
 
-    def snapshot(self, table: T, at: int) -> AsyncIterator[Sequence[Row | Undecodable]]:
-        """All rows as they were, page by page."""
+    def snapshot(
+        self, table: T, at: int, place: str | None
+    ) -> AsyncIterator[tuple[Sequence[Row | Undecodable], str]]:
+        """All rows as they were, page by page, each with the place behind it: whoever has one
+        goes on there, as long as the warehouse keeps its answer."""
         ...
 
     def interval(
@@ -213,25 +220,40 @@ class Intervals(Generic[T]):
         return state
 
     async def _snapshot(self, history: History[T], table: T, state: TableState, limit: int) -> None:
-        """All rows of the state's instant: after a restart the same once more, which whoever reads
-        them drops. Where that instant is no longer kept, the next look begins anew."""
+        """All rows of the state's instant, after a restart from the last page on: it may come
+        twice, which whoever reads it drops. Where the answer is no longer kept it is asked for
+        anew; where that instant is not, the next look begins anew."""
         shape = table.shape(self._source, state.epoch)
-        at, read_at = state.at // 1000, _now()
+        if state.fingerprint != shape.fingerprint:
+            state.place, state.fingerprint = None, shape.fingerprint
+        at, read_at, went_on = state.at // 1000, _now(), state.place is not None
         try:
-            async for page in history.snapshot(table, state.at):
+            async for page, place in history.snapshot(table, state.at, state.place):
                 said = rows_of_snapshot(page, shape, state.at, at=at, read_at=read_at)
                 await self._tools.writer.write(said)
+                state.place = place
+                await self._save(table, state)
         except Blocked as blocked:
-            if blocked.reason not in NOT_KEPT:
+            if not went_on and blocked.reason not in NOT_KEPT:
                 raise
             log.warning("a snapshot begins anew", relation=table.relation, reason=blocked.reason)
-            await self._begin(history, table, limit, state)
+            await self._again(history, table, state, limit, went_on=went_on)
             return
         end = end_of_snapshot(shape, state.at, at=at, read_at=read_at)
         await self._tools.writer.write([end])
-        state.complete = True
+        state.complete, state.place = True, None
         await self._save(table, state)
         log.info("table read", relation=table.relation, at=state.at)
+
+    async def _again(
+        self, history: History[T], table: T, state: TableState, limit: int, *, went_on: bool
+    ) -> None:
+        if not went_on:
+            await self._begin(history, table, limit, state)
+            return
+        state.place = None
+        await self._save(table, state)
+        await self._snapshot(history, table, state, limit)
 
     async def _step(self, history: History[T], table: T, state: TableState, end: int) -> None:
         """One interval, whose end is kept before it is asked for; each key's rows together."""

@@ -53,6 +53,8 @@ class Answer:
 
     columns: tuple[Column, ...]
     page: Page
+    place: str
+    """Behind it: the name of the answer, and the number of its rows so far."""
 
 
 class Session:
@@ -98,27 +100,37 @@ class Session:
         )
 
     async def answers(
-        self, statement: str, relation: str, values: Sequence[Value] = ()
+        self,
+        statement: str,
+        relation: str,
+        values: Sequence[Value] = (),
+        place: str | None = None,
     ) -> AsyncIterator[Answer]:
         """The pages of an answer, one at a time; there is always a first. `values` are bound to
-        `@p1`, `@p2` and so on.
+        `@p1`, `@p2` and so on. `place`: from there on, of an answer that BigQuery keeps for a day.
 
         Raises:
             Blocked: waiting does not help.
             SourceAway: try again.
         """
-        id_ = f"afflux_{uuid.uuid4().hex}"
-        try:
-            job = await self._started(statement, relation, id_, values)
-        except asyncio.CancelledError:
-            await self._cancel(id_)
-            raise
+        id_, _, told = (place or f"afflux_{uuid.uuid4().hex}:0").partition(":")
+        number = int(told)
+        job = await (
+            self._call(relation, self._client.get_job, id_)
+            if place
+            else self._begun(statement, relation, id_, values)
+        )
         found = await self._call(
-            relation, job.result, page_size=self._source.rows_at_once, job_retry=None
+            relation,
+            job.result,
+            page_size=self._source.rows_at_once,
+            start_index=number,
+            job_retry=None,
         )
         columns, pages = tuple(_columns(found.schema)), iter(found.pages)
         while (page := await asyncio.to_thread(_next, pages, relation)) is not None:
-            yield Answer(columns, page.raw_page)
+            number += page.num_items
+            yield Answer(columns, page.raw_page, f"{id_}:{number}")
 
     async def bytes_of(self, statement: str, relation: str) -> int:
         """That the query would read, by BigQuery's own estimate; it is not run."""
@@ -138,6 +150,15 @@ class Session:
             job_retry=None,
         )
         return job
+
+    async def _begun(
+        self, statement: str, relation: str, id_: str, values: Sequence[Value]
+    ) -> bigquery.QueryJob:
+        try:
+            return await self._started(statement, relation, id_, values)
+        except asyncio.CancelledError:
+            await self._cancel(id_)
+            raise
 
     async def _started(
         self, statement: str, relation: str, id_: str, values: Sequence[Value]

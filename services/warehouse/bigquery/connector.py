@@ -74,9 +74,13 @@ class _History:
         if at < now - table.found.kept_hours * HOUR:
             raise history_expired(table.relation)
 
-    async def snapshot(self, table: Table, at: int) -> AsyncIterator[Sequence[Row | Undecodable]]:
-        async for answer in self._session.answers(snapshot(table.read, at), table.relation):
-            yield await asyncio.to_thread(lambda a: list(rows(a.page, a.columns)), answer)
+    async def snapshot(
+        self, table: Table, at: int, place: str | None
+    ) -> AsyncIterator[tuple[Sequence[Row | Undecodable], str]]:
+        statement = snapshot(table.read, at)
+        async for answer in self._session.answers(statement, table.relation, place=place):
+            shown = await asyncio.to_thread(lambda a: list(rows(a.page, a.columns)), answer)
+            yield shown, answer.place
 
     async def interval(
         self, table: Table, begin: int, end: int

@@ -112,11 +112,18 @@ class Session:
             Blocked: waiting does not help.
             SourceAway: try again.
         """
+        async for rows, _ in self.numbered(statement, relation, values):
+            yield rows
+
+    async def numbered(
+        self, statement: str, relation: str, values: Sequence[str] = ()
+    ) -> AsyncIterator[tuple[Sequence[Row], str]]:
+        """The same with the name of the answer, under which Snowflake keeps it for a day."""
         cursor = self._connection.cursor()
         try:
             await _call(relation, partial(cursor.execute, statement, tuple(values) or None))
             while rows := await _call(relation, partial(cursor.fetchmany, self._rows_at_once)):
-                yield rows
+                yield rows, cursor.sfqid
         finally:
             cursor.close()
 

@@ -10,7 +10,14 @@ from services.warehouse.domain.change import Undecodable
 from services.warehouse.domain.feed import FeedRow, Kind
 from services.warehouse.domain.feed import Row as Shown
 from services.warehouse.domain.model import Model
-from services.warehouse.domain.snowflake.statements import SECOND, Read, interval, probe, snapshot
+from services.warehouse.domain.snowflake.statements import (
+    SECOND,
+    Read,
+    answer,
+    interval,
+    probe,
+    snapshot,
+)
 from services.warehouse.domain.snowflake.values import row_of
 from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.intervals import NOT_KEPT, Intervals, Pace
@@ -83,9 +90,19 @@ class _History:
         if days is not None and at < now - days * DAY:
             raise blocked("history_expired", table.relation)
 
-    async def snapshot(self, table: Table, at: int) -> AsyncIterator[Sequence[Shown | Undecodable]]:
-        async for page in self._asking.pages(snapshot(table.read, at), table.relation):
-            yield await asyncio.to_thread(_shown, page, table.read)
+    async def snapshot(
+        self, table: Table, at: int, place: str | None
+    ) -> AsyncIterator[tuple[Sequence[Shown | Undecodable], str]]:
+        """A place is the name of the answer and the number of its rows that were read."""
+        query, _, told = (place or "").partition(":")
+        left, number = int(told or 0), 0
+        statement = answer(table.read, query) if query else snapshot(table.read, at)
+        async for page, name in self._asking.numbered(statement, table.relation):
+            number += len(page)
+            new = page[max(0, len(page) - max(0, number - left)) :]
+            if new:
+                shown = await asyncio.to_thread(_shown, new, table.read)
+                yield shown, f"{query or name}:{number}"
 
     async def interval(
         self, table: Table, begin: int, end: int

@@ -53,6 +53,7 @@ _MARKS: tuple[tuple[str, str], ...] = (
     ("time travel data is not available", "history_expired"),
     ("beyond the allowed time travel period", "history_expired"),
     ("change tracking", "tracking_missing"),
+    ("result for query", "answer_gone"),
 )
 """Part of the text, for several things share a number → reason."""
 _DENIED = (
@@ -62,7 +63,12 @@ _DENIED = (
     "is not allowed to access snowflake",
 )
 _REASONS: Mapping[int, str] = MappingProxyType(
-    {2003: "table_missing", 2043: "table_missing", 606: "warehouse_missing"}
+    {
+        2003: "table_missing",
+        2043: "table_missing",
+        606: "warehouse_missing",
+        709: "answer_gone",
+    }
 )
 _INSUFFICIENT_PRIVILEGES = 3001
 
@@ -80,6 +86,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         f" {AGAIN} and compared; {WITHOUT_HISTORY}",
         "warehouse_missing": "no warehouse runs the queries: name one in `warehouse` of the source,"
         " and grant the role its use",
+        "answer_gone": "the answer to an earlier query is no longer kept",
         "query_refused": "Snowflake refuses the query: afflux source check",
     }
 )

@@ -31,6 +31,7 @@ from services.warehouse.domain.snowflake.names import meant, parts_of
 from services.warehouse.domain.snowflake.statements import (
     Mode,
     Read,
+    answer,
     describe,
     interval,
     probe,
@@ -69,7 +70,14 @@ def read(mode: Mode = "changes") -> Read:
 
 
 GOLDEN: dict[str, tuple[str, str]] = {
-    "snapshot": (snapshot(read(), BEGIN), f"SELECT {ASKED} FROM {TABLE} AT({AT_BEGIN})"),
+    "snapshot": (
+        snapshot(read(), BEGIN),
+        f"SELECT {ASKED} FROM {TABLE} AT({AT_BEGIN}) ORDER BY 1, 2, 3, 4",
+    ),
+    "the same answer again": (
+        answer(read(), "01b2-0'x"),
+        "SELECT * FROM TABLE(RESULT_SCAN('01b2-0\\'x')) ORDER BY 1, 2, 3, 4",
+    ),
     "changes": (
         interval(read(), BEGIN, END),
         'SELECT "afflux_action", COALESCE('

@@ -41,8 +41,13 @@ class Read:
 
 
 def snapshot(read: Read, at: int) -> str:
-    """All rows as they were."""
-    return f"SELECT {_asked(read)} FROM {_past(read, at)}"  # noqa: S608
+    """All rows as they were, in an order that can be asked for again."""
+    return f"SELECT {_asked(read)} FROM {_past(read, at)}{_in_order(read)}"  # noqa: S608
+
+
+def answer(read: Read, query: str) -> str:
+    """The rows of a snapshot that was asked for before; kept for a day, in no order of its own."""
+    return f"SELECT * FROM TABLE(RESULT_SCAN({_text(query)})){_in_order(read)}"  # noqa: S608
 
 
 def interval(read: Read, begin: int, end: int) -> str:
@@ -128,6 +133,11 @@ def _of_the_same_row(key: str) -> str:
 _OTHERS: Mapping[Mode, Callable[[str], str]] = MappingProxyType(
     {"changes": _of_the_same_row, "time_travel": lambda key: "NULL"}
 )
+
+
+def _in_order(read: Read) -> str:
+    """Rows that no column tells apart may take each other's place."""
+    return f" ORDER BY {', '.join(str(n) for n in range(1, len(read.columns) + 1))}"
 
 
 def _past(read: Read, at: int) -> str:
