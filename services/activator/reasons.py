@@ -244,8 +244,10 @@ OF_ONE: Mapping[str, Mapping[str, Explained]] = {
     "postgres": {
         "auth": ("The database refuses the user or password.", "Renew `dsn`."),
         "schema": (
-            "The database or a table is not there, or the user may not write it.",
-            "Give the user the rights listed above; make the database.",
+            "The database, the schema or a table is not there or not as it should be, or the user"
+            " may not write it.",
+            "Give the user the rights listed above; make the database and the schema; let the"
+            " tables be made for you, or make them with the same columns and keys.",
         ),
     },
     "salesforce": SALESFORCE,
@@ -288,7 +290,7 @@ OF_ONE: Mapping[str, Mapping[str, Explained]] = {
 
 OF_TRANSPORT: Mapping[str, tuple[str, ...]] = {
     "http": ("address_refused", "plain_http", "invalid_url"),
-    "sql": ("address_refused",),
+    "sql": ("address_refused", "invalid_url"),
     "kafka": ("topic_refused",),
     "filesystem": (),
 }

@@ -65,15 +65,13 @@ CONTRACT = Contract(
         Row(
             name="transient",
             outcome="RETRY",
-            match={
-                "sqlstate": ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53*", "08*")
-            },
+            match={"sqlstate": ("40001", "40P01", "55*", "57*", "53*", "08*", "25*", "58*", "XX*")},
         ),
         Row(name="auth", outcome="AUTH", match={"sqlstate": ("28*",)}),
         Row(
             name="schema",
             outcome="CONFIG",
-            match={"sqlstate": ("42501", "42P01", "42703", "3D000")},
+            match={"sqlstate": ("42*", "3D000", "3F000")},
         ),
         Row(name="data", outcome="SPLIT_THEN_PERMANENT", match={"sqlstate": ("22*", "23*")}),
     ),

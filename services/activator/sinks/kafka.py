@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -25,6 +26,7 @@ class KafkaSink:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     async def close(self) -> None:
         if self._producer is not None:
@@ -49,23 +51,32 @@ class KafkaSink:
         except (TopicAuthorizationFailedError, UnknownTopicOrPartitionError):
             return Failure(Outcome.CONFIG, "topic_refused")
         except (KafkaError, OSError):
+            await self._begin_anew()
             return Failure(Outcome.RETRY, "broker_error")
         return Response(200, {})
 
+    async def _begin_anew(self) -> None:
+        """A producer that has failed may be of no more use."""
+        async with self._one_at_a_time:
+            broken, self._producer = self._producer, None
+        if broken is not None:
+            with suppress(KafkaError, OSError):
+                await broken.stop()
+
     async def _started(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._settings.bootstrap_servers,
-                acks="all",
-                enable_idempotence=True,
-                compression_type="zstd",
-                linger_ms=20,
-                max_request_size=REQUEST_MAX,
-                **_login(self._settings),
-            )
-            await producer.start()
-            self._producer = producer
-        return self._producer
+        async with self._one_at_a_time:
+            if self._producer is None:
+                self._producer = producer = AIOKafkaProducer(
+                    bootstrap_servers=self._settings.bootstrap_servers,
+                    acks="all",
+                    enable_idempotence=True,
+                    compression_type="zstd",
+                    linger_ms=20,
+                    max_request_size=REQUEST_MAX,
+                    **_login(self._settings),
+                )
+                await producer.start()
+            return self._producer
 
 
 def _login(settings: Settings) -> dict[str, Any]:

@@ -24,6 +24,7 @@ create table if not exists {schema}.cdp_events (
     event_id text primary key, profile_id text, name text, occurred_at timestamptz,
     properties jsonb)
 """
+THERE = "select to_regclass(name) from unnest($1::text[]) as t(name)"
 STATEMENTS: Mapping[str, str] = {
     "cdp_memberships": """
 insert into {schema}.cdp_memberships as t (audience_id, profile_id, member, version, changed_at)
@@ -58,6 +59,7 @@ class PostgresSink:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pool: Any = None
+        self._one_at_a_time = asyncio.Lock()
 
     async def close(self) -> None:
         if self._pool is not None:
@@ -73,6 +75,8 @@ class PostgresSink:
                     await connection.execute(*_statement(body))
         except AddressRefused:
             return Failure(Outcome.CONFIG, "address_refused")
+        except asyncpg.ClientConfigurationError:
+            return Failure(Outcome.CONFIG, "invalid_url")
         except asyncpg.PostgresError as error:
             return Response(400, {}, as_json({"sqlstate": error.sqlstate or ""}))
         except TimeoutError:
@@ -82,13 +86,21 @@ class PostgresSink:
         return Response(200, {})
 
     async def _connected(self) -> Any:
-        if self._pool is None:
-            pool = await asyncpg.create_pool(
-                self._settings.dsn.get_secret_value(), min_size=0, max_size=4, init=self._check
-            )
-            await pool.execute(CREATE.format(schema=_quoted(self._settings.schema_name)))
-            self._pool = pool
-        return self._pool
+        async with self._one_at_a_time:
+            if self._pool is None:
+                self._pool = await self._opened()
+            return self._pool
+
+    async def _opened(self) -> Any:
+        pool = await asyncpg.create_pool(
+            self._settings.dsn.get_secret_value(), min_size=0, max_size=4, init=self._check
+        )
+        try:
+            await _make_tables(pool, _quoted(self._settings.schema_name))
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
 
     async def _check(self, connection: Any) -> None:
         """The address that was connected to, whatever its name says."""
@@ -96,6 +108,13 @@ class PostgresSink:
         is_inside = not isinstance(peer, tuple) or not is_public(str(peer[0]))
         if is_inside and not self._settings.allow_private:
             raise AddressRefused("not a public address")
+
+
+async def _make_tables(pool: Any, schema: str) -> None:
+    """Where they are not there: who may write them need not be allowed to make them."""
+    names = [f"{schema}.{table}" for table in STATEMENTS]
+    if None in [row[0] for row in await pool.fetch(THERE, names)]:
+        await pool.execute(CREATE.format(schema=schema))
 
 
 def _statement(body: Mapping[str, Any]) -> tuple[Any, ...]:
