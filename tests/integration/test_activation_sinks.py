@@ -1,7 +1,9 @@
 """Files, topics and tables of the customer's own: destinations.md §6.2 to §6.4, on real servers."""
 
 import asyncio
+import csv
 import gzip
+import io
 import json
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -15,6 +17,7 @@ from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from services.activator.destinations.file import table
 from services.activator.domain.outcomes import Failure, Outcome, Response
 from services.activator.instance import Instance
 from services.activator.ways_out import way_out
@@ -53,6 +56,31 @@ async def test_s6_3_files_are_whole_and_a_repeat_finds_them(tmp_path: Path) -> N
         assert folders == [f"ads/{op}/dt=2026-01-15/hh=09" for op in sorted(ALL)]
     (line,) = gzip.decompress(files[0].read_bytes()).splitlines()
     assert json.loads(line)["profile_id"] == "p_42"
+
+
+async def test_s6_3_a_table_is_rfc_4180_and_runs_no_formula(tmp_path: Path) -> None:
+    of = an_instance("file", {"root": str(tmp_path), "format": "csv"})
+    client, said = way_out(of), 'he said "no",\nthen left'
+    traits = [{"plan": "=1+1", "said": said}, {"plan": None, "said": "+41", "tags": ["é"]}]
+    update = [
+        change(f"p_{number}", audience_id=None, profile={"identifiers": [], "traits": each})
+        for number, each in enumerate(traits)
+    ]
+    (request,) = requests(of, update)
+    assert await client.send(request) == Response(200, {})
+    (file,) = files_in(tmp_path)
+    text = file.read_bytes().decode()
+    assert text.startswith("change_id,type,profile_id,")
+    assert text.count("\r\n") == 3
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["profile_id"] for row in rows] == ["p_0", "p_1"]
+    told = [json.loads(row["traits"]) for row in rows]
+    assert told == traits
+
+
+def test_s6_3_what_a_spreadsheet_would_run_is_text() -> None:
+    written = table([{"a": "=1+1", "b": "+41"}, {"a": "-x", "b": "@y", "c": None}, {"a": "a-b"}])
+    assert written.decode() == "a,b,c\r\n'=1+1,'+41,\r\n'-x,'@y,\r\na-b,,\r\n"
 
 
 async def test_s6_3_what_the_disk_refuses_is_tried_again(tmp_path: Path) -> None:
