@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-LONGEST_WAIT_S = 10**6
+LONGEST_WAIT_S = 86_400
+"""A platform that wants more is asked once a day: its clock may be wrong."""
 LONGEST_NUMBER = 18
 """Digits: more are no number that a platform means, and Python refuses to read thousands."""
 
