@@ -55,6 +55,12 @@ WORDS: Mapping[Outcome, str] = {
 }
 
 
+UNTRIED = (
+    "whether it is reached and takes the credentials could not be tried: it has no call that"
+    " changes nothing"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was tried."""
@@ -116,7 +122,9 @@ async def _called(trial: Trial) -> None:
     if trial.token is not None:
         trial.findings.append(Finding(True, "the platform gives out a token"))
     calls = instance.destination.audiences
-    if calls is None or calls.find is None:
+    if calls is None or calls.find is None or not instance.audiences:
+        if trial.token is None:
+            trial.findings.append(Finding(True, UNTRIED))
         return
     setup = instance.setup(trial.token, {}, trial.clock.now())
     for audience in instance.audiences.values():

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from services.activator.clock import SystemClock
 from services.activator.destinations import DESTINATIONS
 from services.activator.reasons import explained
-from services.activator.rehearsal import Finding, rehearse
+from services.activator.rehearsal import UNTRIED, Finding, rehearse
 from tests.stub.server import OAUTH, PLATFORMS, Stub, running
 from tests.unit.activator.builders import definition
 from tests.unit.activator.examples import SETTINGS, private_key
@@ -71,6 +71,14 @@ async def test_what_is_wrong_is_said_with_what_mends_it() -> None:
         (wrong,) = [one for one in findings if not one.is_well]
         refused = "`VIP` cannot be looked up: the platform refuses the credentials (auth). "
         assert wrong.sentence == refused + " ".join(explained(DESTINATIONS["mailchimp"], "auth"))
+
+
+@pytest.mark.parametrize(("name", "is_said"), [("braze", True), ("meta_custom_audiences", False)])
+async def test_what_could_not_be_tried_is_said(name: str, is_said: bool) -> None:
+    async with running() as stub:
+        findings = await tried(stub, name)
+        assert bool(stub.world(name).calls) is not is_said
+        assert (UNTRIED in [finding.sentence for finding in findings]) is is_said
 
 
 async def test_requests_that_go_to_a_file_call_nobody(tmp_path: Path) -> None:
