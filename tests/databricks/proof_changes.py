@@ -61,7 +61,7 @@ async def test_s7_a_delete_and_an_insert_in_one_version_are_an_update(reading: R
     assert change.before == {"id": 1, "plan": "a", "visits": 1}
 
 
-@pytest.mark.parametrize("reading", [{"rows_at_once": 30}], indirect=True)
+@pytest.mark.parametrize("reading", [{"rows_at_once": 7}], indirect=True)
 async def test_s7_an_overwrite_tells_only_what_it_changed(reading: Reading) -> None:
     """Also where the two rows of a key come in different pages of the answer."""
     rows: list[Row] = [(n, f"plan-{n}", n) for n in range(200)]

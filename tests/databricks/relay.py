@@ -35,6 +35,8 @@ class Relay:
 
     port: int
     statements: list[str] = field(default_factory=list)
+    running: int = 0
+    """So often somebody was told that his query still runs."""
     cancelled: int = 0
 
 
@@ -67,6 +69,11 @@ class _Calls:
         asked.confOverlay = {}
         return self._spark.ExecuteStatement(asked)
 
+    def GetOperationStatus(self, asked: Any) -> Any:  # noqa: N802
+        answer = self._spark.GetOperationStatus(asked)
+        self._relay.running += answer.operationState == ttypes.TOperationState.RUNNING_STATE
+        return answer
+
     def CancelOperation(self, asked: Any) -> Any:  # noqa: N802
         self._relay.cancelled += 1
         return self._spark.CancelOperation(asked)
@@ -77,11 +84,20 @@ class _Calls:
         return answer
 
     def FetchResults(self, asked: Any) -> Any:  # noqa: N802
+        """Spark's clients fetch until nothing comes, Databricks' are told."""
         answer = self._spark.FetchResults(asked)
+        answer.hasMoreRows = answer.results is not None and _rows(answer.results) > 0
         if asked.includeResultSetMetadata and answer.results is not None:
             handle = ttypes.TGetResultSetMetadataReq(operationHandle=asked.operationHandle)
             answer.resultSetMetadata = self.GetResultSetMetadata(handle)
         return answer
+
+
+def _rows(results: Any) -> int:
+    """In each of its columns, of which only the one of the right type is there."""
+    first = results.columns[0] if results.columns else None
+    filled = [part for part in vars(first).values() if part is not None] if first else []
+    return len(filled[0].values) if filled else 0
 
 
 _ANYBODY = base64.b64encode(b"anybody:any").decode()
