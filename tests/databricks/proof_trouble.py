@@ -3,13 +3,13 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
 from services.runtime.stage import Blocked
 from services.warehouse.checking import check
-from services.warehouse.databricks.client import Session, session
+from services.warehouse.databricks.client import session
 from services.warehouse.domain.source import DatabricksSource
 from services.warehouse.patience import SourceAway
 from tests.databricks.conftest import Reading, Workspace, source_of
@@ -150,41 +150,36 @@ async def test_s7_a_warehouse_that_is_not_there_blocks(reading: Reading) -> None
     assert await reading.blocked() == "warehouse_missing"
 
 
-@pytest.fixture
-async def asking(workspace: Workspace) -> AsyncIterator[Session]:
-    given = source_of(workspace, Customers(workspace.owner)) | {"query_timeout_s": 2}
-    async with session(DatabricksSource.model_validate(given)) as found:
-        yield found
-
-
 ENDLESS = "SELECT count(*) FROM range(1000000000000) WHERE uuid() = ''"
 
 
-async def _asked(asking: Session, statement: str) -> None:
-    async for _ in asking.pages(statement, "crm.customers"):
-        pass
+async def _asked(workspace: Workspace, statement: str, **given: object) -> None:
+    whole = source_of(workspace, Customers(workspace.owner)) | given
+    async with session(DatabricksSource.model_validate(whole)) as asking:
+        async for _ in asking.pages(statement, "crm.customers"):
+            pass
 
 
-async def test_s7_a_query_that_takes_too_long_is_ended_and_tried_again(asking: Session) -> None:
-    with pytest.raises(SourceAway, match="took too long"):
-        await asyncio.wait_for(_asked(asking, ENDLESS), PATIENCE_S)
-
-
-async def test_s7_a_query_that_nobody_waits_for_is_cancelled(
-    asking: Session, workspace: Workspace
+async def test_s7_a_query_that_takes_too_long_is_ended_and_tried_again(
+    workspace: Workspace,
 ) -> None:
+    with pytest.raises(SourceAway, match="took too long"):
+        await asyncio.wait_for(_asked(workspace, ENDLESS, query_timeout_s=2), PATIENCE_S)
+
+
+async def test_s7_a_query_that_nobody_waits_for_is_cancelled(workspace: Workspace) -> None:
     relay = workspace.relay
     cancelled, running = relay.cancelled, relay.running
-    task = asyncio.create_task(_asked(asking, ENDLESS))
-    await until(lambda: relay.running > running, "it runs")
+    task = asyncio.create_task(_asked(workspace, ENDLESS))
+    await until(lambda: relay.running > running, "it runs", task)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await until(lambda: relay.cancelled > cancelled, "it is cancelled")
 
 
-async def test_s1_an_error_never_quotes_a_value(asking: Session) -> None:
+async def test_s1_an_error_never_quotes_a_value(workspace: Workspace) -> None:
     with pytest.raises(Blocked) as found:
-        await _asked(asking, "SELECT CAST('a secret' AS INT)")
+        await _asked(workspace, "SELECT CAST('a secret' AS INT)")
     assert found.value.reason == "query_refused"
     assert "secret" not in str(found.value)
     assert "CAST_INVALID_INPUT" in str(found.value)
