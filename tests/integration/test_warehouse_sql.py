@@ -21,12 +21,14 @@ from schemas.records import Event
 from services.runtime.stage import Blocked
 from services.warehouse.checkpoints import Checkpoints
 from services.warehouse.domain.canonical import Digests
+from services.warehouse.domain.change import Change
 from services.warehouse.domain.model import Model
 from services.warehouse.domain.source import SOURCES, AskedSource
 from services.warehouse.domain.sql.buckets import ENTRY_BYTES
 from services.warehouse.domain.sql.layout import layout
 from services.warehouse.domain.sql.query import subquery
 from services.warehouse.domain.sql.statements import BUCKETS, Statements
+from services.warehouse.domain.wire import decode
 from services.warehouse.sql.connector import engine_of
 from services.warehouse.sql.engine import Engine, Session
 from services.warehouse.sql.progress import Progress, Progresses
@@ -446,6 +448,30 @@ async def _compared_long_ago(house: House) -> Progress:
     assert progress is not None
     progress.compared_at = 0
     return progress
+
+
+async def test_s8_a_delete_carries_the_digest_of_its_key_and_nothing_else(house: House) -> None:
+    await house.database.execute(FILL.format(10))
+    await house.open()
+    await house.runs()
+    await house.database.execute("delete from members where id = 3")
+    await house.runs()
+    said = decode(house.replica.raw[-1], "dwh")
+    assert isinstance(said, Change)
+    assert (said.op, said.key_digest) == ("delete", Digests(TENANT_KEY).key({"id": 3}))
+    assert (said.key, said.before, said.after) == ({}, None, None)
+
+
+async def test_s8_changed_rows_are_fetched_by_key_in_pages(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.warehouse.sql.compare.PAGE_ROWS", 3)
+    await house.database.execute(FILL.format(500))
+    await house.open()
+    await house.runs()
+    await house.database.execute("update members set plan = 'gold' where id <= 10")
+    assert len(await house.runs()) == 10
+    assert await house.is_equal()
 
 
 async def test_s8_deletes_ignore(house: House) -> None:

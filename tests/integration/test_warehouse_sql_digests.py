@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import asyncpg
 import duckdb
@@ -30,6 +31,8 @@ from services.warehouse.sql.duckdb import DuckdbEngine
 from services.warehouse.sql.engine import Engine
 from services.warehouse.sql.postgres import PostgresEngine
 from tests.integration import bigquery_tables, snowflake_tables
+from tests.integration.conftest import PostgresAddress
+from tests.integration.customer_database import execute
 from tests.integration.snowflake_server.server import SnowflakeEmulator
 
 TYPES = {
@@ -465,6 +468,34 @@ def test_a_column_with_parts_is_refused(asked: Asked, expression: str) -> None:
 def test_s8_a_key_that_has_no_one_text_is_refused(asked: Asked, key: str) -> None:
     with pytest.raises(Unfit, match="part of its key"):
         asked.read(_model(f"select {key} as id, 1 as x"))
+
+
+@pytest.mark.parametrize("asked", ["postgres"], indirect=True)
+def test_s8_output_formats_are_pinned_whatever_the_database_says(
+    asked: Asked, postgres: PostgresAddress
+) -> None:
+    zoned = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    row = {"id": 1, "wide": 0.1 + 0.2, "bytes": b"\0a", "day": date(2026, 7, 1), "zoned": zoned}
+    asked.fill([[row.get(name) for name in COLUMNS]])
+    before = asked.read()
+    others = {
+        "timezone": "Asia/Tokyo",
+        "datestyle": "German",
+        "extra_float_digits": "-5",
+        "bytea_output": "escape",
+        "intervalstyle": "sql_standard",
+    }
+    for name, value in others.items():
+        asked.loop.run_until_complete(_set(postgres.dsn, f"set {name} to '{value}'"))
+    assert asked.read() == before
+    for name in others:
+        asked.loop.run_until_complete(_set(postgres.dsn, f"reset {name}"))
+
+
+async def _set(dsn: str, setting: str) -> None:
+    """For every session to come."""
+    name = urlsplit(dsn).path.removeprefix("/")
+    await execute(dsn, f"alter database {name} {setting}")
 
 
 @pytest.mark.parametrize("asked", ["snowflake"], indirect=True)

@@ -353,6 +353,7 @@ def test_s5_timeout_and_tag_are_connect_parameters(monkeypatch: pytest.MonkeyPat
     assert found["session_parameters"]["STATEMENT_TIMEOUT_IN_SECONDS"] == 77
     assert found["session_parameters"]["QUERY_TAG"] == "afflux:lake"
     assert found["session_parameters"]["QUOTED_IDENTIFIERS_IGNORE_CASE"] is False
+    assert found["session_parameters"]["TIME_OUTPUT_FORMAT"] == "HH24:MI:SS.FF6"
     assert found["password"] == "a secret"
     assert "role" not in found
 
@@ -392,3 +393,8 @@ def test_a_library_that_is_not_installed_is_told_with_its_extra() -> None:
     with pytest.raises(Blocked, match=r"afflux\[snowflake\]") as found, extra("snowflake"):
         raise ModuleNotFoundError("gone", name="snowflake")
     assert found.value.reason == "library_missing"
+
+
+def test_s5_an_interval_ends_ten_seconds_behind_the_clock_if_nobody_says_otherwise() -> None:
+    assert source(password="env:LAKE_PASSWORD").lag_seconds == 10
+    assert source(password="env:LAKE_PASSWORD", lag_seconds=0).lag_seconds == 0
