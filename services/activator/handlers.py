@@ -293,7 +293,9 @@ class Deliverer:
             item,
             called,
             now=self._clock.now(),
-            delay=lambda attempts: self._instance.policy.delay(attempts, self._random()),
+            delay=lambda attempts, waited: self._instance.policy.delay(
+                attempts, self._random(), waited
+            ),
         )
 
 

@@ -134,7 +134,7 @@ def instance_of(
         version=definition.version,
         destination=parsed.destination,
         settings=settings,
-        policy=RetryPolicy(delays, schedule.jitter),
+        policy=RetryPolicy(delays, schedule.jitter, schedule.within),
         ordered=bool(getattr(parsed.settings, "ordered", False)),
         audiences=parsed.audiences,
         consent=parsed.consent,

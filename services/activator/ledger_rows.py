@@ -26,7 +26,7 @@ def item_of(row: Any) -> Item:
     return Item(
         change=change_of(decode_as(Activation, payload), payload),
         attempts=row["attempts"],
-        throttled_since=row["waiting_since"],
+        waiting_since=row["waiting_since"],
         touched=row["touched"],
         sent=person_of(row["sent_identifiers"]),
         first_sent_at=row["first_sent_at"],
@@ -98,7 +98,7 @@ def ledger_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.reason,
         verdict.attempts,
         verdict.next_attempt_at,
-        verdict.throttled_since,
+        verdict.waiting_since,
         verdict.touched,
         sent,
         verdict.sent_at if verdict.may_have_arrived else None,

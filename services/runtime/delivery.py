@@ -97,9 +97,14 @@ class RetryPolicy:
     """Before the second attempt, the third, …; when they are used up there is no other."""
     jitter: float = 0.0
     """Each delay is varied by up to this share, either way."""
+    within: timedelta | None = None
+    """No attempt begins this long after the first one failed, or later."""
 
-    def delay(self, attempt: int, random: float) -> timedelta | None:
-        """The wait after attempt number `attempt` (from 1); `random` in [0, 1) is passed in."""
-        if attempt > len(self.delays):
+    def delay(
+        self, attempt: int, random: float, waited: timedelta = timedelta(0)
+    ) -> timedelta | None:
+        """The wait after attempt number `attempt` (from 1), which failed `waited` after the first;
+        `random` in [0, 1) is passed in."""
+        if attempt > len(self.delays) or (self.within is not None and waited >= self.within):
             return None
         return self.delays[attempt - 1] * (1 + self.jitter * (2 * random - 1))

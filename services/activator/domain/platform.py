@@ -263,12 +263,17 @@ class Schedule:
 
     delays: tuple[timedelta, ...]
     jitter: float
+    within: timedelta | None = None
+    """How long after the first attempt failed there may be another."""
 
 
 GENERAL_SCHEDULE = Schedule(
-    tuple(timedelta(seconds=min(300, 2**n) / 2) for n in range(11)), jitter=1.0
+    tuple(timedelta(seconds=min(300, 2**n) / 2) for n in range(11)),
+    jitter=1.0,
+    within=timedelta(hours=24),
 )
-"""Twelve attempts with full jitter, for destinations without a schedule of their own."""
+"""Twelve attempts with full jitter, but for a day at the most: a platform may ask for long waits.
+For destinations without a schedule of their own."""
 
 
 def _no_headers(_settings: Any, _token: Token | None) -> Mapping[str, str]:

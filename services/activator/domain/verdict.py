@@ -19,8 +19,9 @@ NOT_TRIED = frozenset({UNANSWERED, CEILING})
 INTRODUCED = "introduced"
 """Why a change is sent again after its person was made at the platform."""
 
-Delay = Callable[[int], timedelta | None]
-"""The wait after so many attempts; None when there is no further one."""
+Delay = Callable[[int, timedelta], timedelta | None]
+"""The wait after so many attempts, the first of which failed so long ago; None when there is no
+further one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,8 @@ class Item:
 
     change: Change
     attempts: int = 0
-    throttled_since: datetime | None = None
+    waiting_since: datetime | None = None
+    """When the platform first had it wait, of the attempts that followed one upon the other."""
     touched: bool = False
     """The platform may already hold this profile in this audience."""
     sent: Person | None = None
@@ -65,7 +67,7 @@ class Verdict:
     attempts: int
     status: int | None = None
     next_attempt_at: datetime | None = None
-    throttled_since: datetime | None = None
+    waiting_since: datetime | None = None
     sent_at: datetime | None = None
     """When the call was made; None when there was none."""
     latency: timedelta | None = None
@@ -89,25 +91,26 @@ def verdict(item: Item, attempt: Attempt, *, now: datetime, delay: Delay) -> Ver
     """The outcome of an attempt. A throttled one counts as none; SPLIT of one item is final."""
     reading, attempts, sent_at = attempt.reading, item.attempts, attempt.sent_at
     outcome, reason = reading.outcome, reading.reason
-    next_attempt_at = throttled_since = None
+    next_attempt_at = waiting_since = None
+    began = item.waiting_since or now
     match outcome:
         case Outcome.RETRY if reason in NOT_TRIED:
             next_attempt_at = attempt.paused_until or now + (reading.retry_after or timedelta(0))
         case Outcome.RETRY:
             attempts += 1
-            wait = delay(attempts)
+            wait = delay(attempts, now - began)
             if reading.at_most is not None and attempts > reading.at_most:
                 outcome = Outcome.PERMANENT
             elif wait is None or _is_too_old(item, reading, now):
                 outcome, reason = Outcome.PERMANENT, "retries_exhausted"
             else:
                 hint = min(reading.retry_after or timedelta(0), LONGEST_HINT)
-                next_attempt_at = now + max(wait, hint)
+                next_attempt_at, waiting_since = now + max(wait, hint), began
         case Outcome.THROTTLED:
-            throttled_since = item.throttled_since or now
-            if now - throttled_since >= THROTTLED_AT_MOST:
+            if now - began >= THROTTLED_AT_MOST:
                 outcome, reason = Outcome.PERMANENT, "throttled_too_long"
             else:
+                waiting_since = began
                 next_attempt_at = attempt.paused_until or now + (
                     reading.retry_after or timedelta(0)
                 )
@@ -124,7 +127,7 @@ def verdict(item: Item, attempt: Attempt, *, now: datetime, delay: Delay) -> Ver
         attempts=attempts,
         status=reading.status,
         next_attempt_at=next_attempt_at,
-        throttled_since=throttled_since,
+        waiting_since=waiting_since,
         sent_at=sent_at,
         latency=now - sent_at if sent_at else None,
         may_have_arrived=attempt.may_have_arrived,

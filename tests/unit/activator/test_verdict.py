@@ -6,6 +6,7 @@ import pytest
 
 from services.activator.destinations.webhook import SCHEDULE
 from services.activator.domain.outcomes import Outcome, Reading
+from services.activator.domain.platform import GENERAL_SCHEDULE
 from services.activator.domain.verdict import Attempt, Item, Verdict, verdict
 from services.runtime.delivery import RetryPolicy
 from tests.unit.activator.builders import change
@@ -15,7 +16,12 @@ POLICY = RetryPolicy(SCHEDULE.delays, SCHEDULE.jitter)
 
 
 def judged(
-    reading: Reading, *, now: datetime = NOW, arrived: bool = False, **item: object
+    reading: Reading,
+    *,
+    now: datetime = NOW,
+    arrived: bool = False,
+    policy: RetryPolicy = POLICY,
+    **item: object,
 ) -> Verdict:
     return verdict(
         Item(change=change(), **item),  # type: ignore[arg-type] # fields by name
@@ -26,7 +32,7 @@ def judged(
             paused_until=now + timedelta(minutes=1),
         ),
         now=now,
-        delay=lambda attempts: POLICY.delay(attempts, 0.5),
+        delay=lambda attempts, waited: policy.delay(attempts, 0.5, waited),
     )
 
 
@@ -53,6 +59,41 @@ def test_s6_1_delays_vary_by_a_fifth(random: float, seconds: float) -> None:
     assert delay.total_seconds() == pytest.approx(seconds, abs=0.001)
 
 
+GENERAL = RetryPolicy(GENERAL_SCHEDULE.delays, GENERAL_SCHEDULE.jitter, GENERAL_SCHEDULE.within)
+
+
+def test_s3_twelve_attempts_in_general() -> None:
+    reading = Reading(Outcome.RETRY, "server_error")
+    outcomes = [judged(reading, policy=GENERAL, attempts=made).outcome for made in range(12)]
+    assert outcomes == [*[Outcome.RETRY] * 11, Outcome.PERMANENT]
+
+
+@pytest.mark.parametrize(
+    ("waited", "outcome"),
+    [
+        (timedelta(hours=24) - timedelta(milliseconds=1), Outcome.RETRY),
+        (timedelta(hours=24), Outcome.PERMANENT),
+    ],
+)
+def test_s3_no_attempt_after_24_hours_though_the_platform_asked_for_the_wait(
+    waited: timedelta, outcome: Outcome
+) -> None:
+    reading = Reading(Outcome.RETRY, "overloaded", 503, timedelta(hours=6))
+    first = judged(reading, policy=GENERAL)
+    assert first.waiting_since == NOW
+    later = judged(
+        reading, policy=GENERAL, now=NOW + waited, waiting_since=first.waiting_since, attempts=4
+    )
+    assert later.outcome is outcome
+    assert (later.reason == "retries_exhausted") is (outcome is Outcome.PERMANENT)
+
+
+def test_ruling_7_a_webhook_is_called_for_longer_than_a_day() -> None:
+    reading = Reading(Outcome.RETRY, "server_error")
+    result = judged(reading, attempts=8, waiting_since=NOW - timedelta(hours=50))
+    assert result.outcome is Outcome.RETRY
+
+
 def test_ruling_6_an_overloaded_endpoint_states_its_wait_and_uses_up_an_attempt() -> None:
     reading = Reading(Outcome.RETRY, "overloaded", 503, timedelta(seconds=60))
     result = judged(reading)
@@ -68,13 +109,13 @@ def test_s3_throttling_counts_no_attempt() -> None:
     result = judged(Reading(Outcome.THROTTLED, "throttled"), attempts=3)
     assert (result.outcome, result.attempts) == (Outcome.THROTTLED, 3)
     assert result.next_attempt_at == NOW + timedelta(minutes=1)
-    assert result.throttled_since == NOW
+    assert result.waiting_since == NOW
 
 
 def test_ruling_23_a_throttled_item_lives_for_24_hours() -> None:
     since = NOW - timedelta(hours=24)
-    early = judged(Reading(Outcome.THROTTLED, "x"), throttled_since=since + timedelta(seconds=1))
-    late = judged(Reading(Outcome.THROTTLED, "x"), throttled_since=since)
+    early = judged(Reading(Outcome.THROTTLED, "x"), waiting_since=since + timedelta(seconds=1))
+    late = judged(Reading(Outcome.THROTTLED, "x"), waiting_since=since)
     assert early.outcome is Outcome.THROTTLED
     assert (late.outcome, late.reason) == (Outcome.PERMANENT, "throttled_too_long")
 
@@ -112,7 +153,7 @@ def test_ruling_17_a_removal_in_a_job_is_none_before_the_job_has_ended(
     reading = Reading(Outcome.ACCEPTED, "ok")
     attempt = Attempt(reading=reading, sent_at=NOW, is_under_way=is_under_way)
     item = Item(change=change(member=False), touched=True)
-    result = verdict(item, attempt, now=NOW, delay=lambda _: None)
+    result = verdict(item, attempt, now=NOW, delay=lambda _attempts, _waited: None)
     assert result.touched is touched
 
 
