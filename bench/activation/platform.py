@@ -61,7 +61,7 @@ class Platforms:
         self._stub = Stub()
         self._hooks: dict[str, Hook] = {}
         self._first: dict[str, float] = {}
-        """When the first member of each was there."""
+        """When the call came that told each of the first person."""
         self._last: dict[str, float] = {}
         self._delay_s = 0.0
 
@@ -88,11 +88,12 @@ class Platforms:
         return web.json_response(hook.seen(int(request.query.get("since", "0"))))
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["platform"]
+        name, began = request.match_info["platform"], time.time()
         answer = await self._stub.handle(request)
         self._last[name] = time.time()
-        if name not in self._first and any(self._stub.world(name).members.values()):
-            self._first[name] = time.time()
+        world = self._stub.world(name)
+        if name not in self._first and (world.people or any(world.members.values())):
+            self._first[name] = began
         await asyncio.sleep(self._delay_s)
         return answer
 
