@@ -37,11 +37,11 @@ from services.control.instants import NoInstant
 from services.control.platform import PlatformFailed, default_status_urls
 from services.control.seen_events import named_events, seen_events, unseen_events
 from services.control.settings import ControlSettings
-from services.control.status import (
-    ServiceStatus,
-    ask_all,
+from services.control.status import ServiceStatus, ask_all
+from services.control.status_tables import (
     destinations_table,
     mending,
+    segments_table,
     spool_table,
     status_table,
     warehouse_table,
@@ -200,13 +200,15 @@ def apply(
 
 @app.command
 def status() -> int:
-    """Show every service and destination: whether it works, and which definitions it runs.
+    """Show every service, segment and destination: whether it works, and what it runs.
 
     AFFLUX_STATUS_URLS names the addresses, comma separated; without it those of `afflux dev`.
     Exit code 1 when a service does not answer or is not ready.
     """
     answers = ask_all(_status_urls(read(ControlSettings)))
     console().print(status_table(answers))
+    if (segments := segments_table(answers)).row_count:
+        console().print(segments)
     if (destinations := destinations_table(answers)).row_count:
         console().print(destinations)
         for sentence in mending(answers):

@@ -1,22 +1,18 @@
-"""What each service says of itself at `/status`, side by side."""
+"""What each service says of itself at `/status`."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 from msgspec.structs import replace
-from rich.table import Table
 
 from services.activator.standing import Standing
 from services.ingest.standing import SpoolStanding
 
 TIMEOUT_S = 3.0
-TRY = "`afflux destination test {}` may say why"
-MEGABYTE = 1024 * 1024
 
 
 class SegmentStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,133 +142,6 @@ async def _ask(session: aiohttp.ClientSession, url: str) -> Answer:
         return Silent(url, "does not answer")
     except msgspec.MsgspecError:
         return Silent(url, "answers something else than a status")
-
-
-def status_table(answers: Sequence[Answer]) -> Table:
-    """One row a process. A version that others are ahead of is followed by theirs."""
-    newest = _newest(answers)
-    table = Table("service", "worker", "ready", "definitions")
-    for answer in answers:
-        match answer:
-            case Silent(url, why, name):
-                table.add_row(name or url, "", f"no: {why}", "")
-            case ServiceStatus():
-                ready = "yes" if answer.ready else f"no: {answer.reason}"
-                versions = _versions(answer, newest)
-                table.add_row(_name(answer), str(answer.worker), ready, versions)
-    return table
-
-
-def destinations_table(answers: Sequence[Answer]) -> Table:
-    """One row a destination: whether it works, and if not why and since or until when."""
-    table = Table("destination", "state", "changes waiting", "last trouble")
-    for answer in answers:
-        if isinstance(answer, ServiceStatus) and (stands := answer.destination) is not None:
-            table.add_row(stands.id, _state(stands), str(stands.waiting), _trouble(stands))
-        if isinstance(answer, Silent) and (own := answer.destination_id) is not None:
-            table.add_row(own, f"its sender {answer.why}: {TRY.format(own)}", "", "")
-    return table
-
-
-def mending(answers: Sequence[Answer]) -> list[str]:
-    """What each pause of a destination means, and what ends it."""
-    stand = [a.destination for a in answers if isinstance(a, ServiceStatus) and a.destination]
-    return [
-        f"{each.id} is paused. {each.meaning} Then `afflux resume {each.id}`."
-        for each in stand
-        if each.meaning is not None
-    ]
-
-
-def warehouse_table(answers: Sequence[Answer]) -> Table:
-    """One row a topic: what its reader does, and how old the newest message is."""
-    table = Table("warehouse source", "topic", "state", "newest message", "held back")
-    for answer in answers:
-        if isinstance(answer, ServiceStatus) and (stands := answer.warehouse) is not None:
-            state = stands.state + (f": {stands.reason}" if stands.reason is not None else "")
-            state += f", {stands.read_share:.0%} read" if stands.read_share is not None else ""
-            age = "none yet" if stands.heard_s is None else f"{stands.heard_s:.0f} s ago"
-            table.add_row(stands.source, stands.topic, state, age, _held_back(stands))
-    return table
-
-
-def _held_back(stands: WarehouseStatus) -> str:
-    if stands.behind_versions is not None:
-        return f"{stands.behind_versions} versions"
-    return "" if stands.retained_bytes is None else f"{stands.retained_bytes / 1e6:.1f} MB"
-
-
-def spool_table(answers: Sequence[Answer]) -> Table:
-    """One row an ingest process: where its events go, and what waits on its disk for how long."""
-    table = Table("ingest", "events go to", "waiting", "of the spool", "oldest")
-    for answer in answers:
-        if isinstance(answer, ServiceStatus) and (stands := answer.spool) is not None:
-            table.add_row(
-                f"worker {answer.worker}",
-                _way(stands),
-                str(stands.records),
-                _filled(stands),
-                f"{stands.age_s:.0f} s ago" if stands.records else "",
-            )
-    return table
-
-
-def _way(stands: SpoolStanding) -> str:
-    if stands.is_direct:
-        return "the broker"
-    return "the spool" if stands.limit_bytes else "nowhere: refused"
-
-
-def _filled(stands: SpoolStanding) -> str:
-    if not stands.limit_bytes:
-        return "none"
-    size, limit = stands.bytes / MEGABYTE, stands.limit_bytes / MEGABYTE
-    return f"{size:.1f} of {limit:.0f} MB ({stands.bytes / stands.limit_bytes:.0%})"
-
-
-def _state(stands: Standing) -> str:
-    said = stands.state + (f": {stands.reason}" if stands.reason is not None else "")
-    said += f", since {_moment(stands.since)}" if stands.since is not None else ""
-    return said + (f", until {_moment(stands.until)}" if stands.until is not None else "")
-
-
-def _trouble(stands: Standing) -> str:
-    last = stands.last_trouble
-    return "" if last is None else f"{last.outcome}: {last.reason}, {_moment(last.at)}"
-
-
-def _newest(answers: Sequence[Answer]) -> dict[str, int]:
-    newest: dict[str, Any] = {}
-    for answer in answers:
-        if isinstance(answer, ServiceStatus):
-            for key, version in answer.definitions.items():
-                newest[key] = max(version, newest.get(key, 0))
-    return newest
-
-
-def _name(answer: ServiceStatus) -> str:
-    """A sender is named by its destination."""
-    stands = answer.destination
-    return answer.service if stands is None else f"{answer.service} {stands.id}"
-
-
-def _versions(answer: ServiceStatus, newest: dict[str, int]) -> str:
-    """Of all that it knows; of a sender, of its destination."""
-    lines = []
-    own = f"destination:{answer.destination.id}" if answer.destination is not None else None
-    for key, version in sorted(answer.definitions.items()):
-        if own is not None and key != own:
-            continue
-        notes = [f"newest {newest[key]}"] if newest[key] > version else []
-        segment = answer.segments.get(key.removeprefix("segment:"))
-        notes += [str(segment)] if segment is not None and key.startswith("segment:") else []
-        said = "; ".join(note for note in notes if note)
-        lines.append(f"{key} {version}" + (f" ({said})" if said else ""))
-    return "\n".join(lines)
-
-
-def _moment(instant: datetime) -> str:
-    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _day(instant: int) -> str:

@@ -9,41 +9,37 @@ from rich.console import Console
 from rich.table import Table
 
 from services.activator.standing import Standing, Trouble
-from services.control.status import (
-    SegmentStatus,
-    ServiceStatus,
-    Silent,
+from services.control.status import SegmentStatus, ServiceStatus, Silent
+from services.control.status_tables import (
     destinations_table,
     mending,
+    segments_table,
     spool_table,
     status_table,
 )
 from services.ingest.standing import SpoolStanding
 
 
-def shown(segment: SegmentStatus) -> str:
-    answer = ServiceStatus(
+def segmenter(worker: int, version: int, **segment: Any) -> ServiceStatus:
+    stands: dict[str, Any] = {"in_force": version, "building": None, "read": 1.0, "since": None}
+    return ServiceStatus(
         service="segmenter",
-        worker=0,
+        worker=worker,
         ready=True,
-        definitions={"segment:big": 3, "source:big": 3},
-        segments={"big": segment},
+        definitions={"segment:big": version, "source:big": 3},
+        segments={"big": SegmentStatus(**{**stands, **segment})},
     )
-    console = Console(file=io.StringIO(), width=200)
-    console.print(status_table([answer]))
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
 
 
 @pytest.mark.parametrize(
     ("in_force", "building", "read", "since", "is_paused", "said"),
     [
-        (3, None, 1.0, None, False, "segment:big 3 "),
-        (None, 3, 0.454, None, False, "segment:big 3 (building, 45% read)"),
-        (2, 3, 0.0, None, False, "segment:big 3 (building, 0% read, 2 counts until then)"),
-        (3, None, 1.0, 1792886400000, False, "segment:big 3 (built from 2026-10-25)"),
-        (3, None, 1.0, None, True, "segment:big 3 (paused)"),
-        (2, 3, 0.0, None, True, "segment:big 3 (paused, building, 0% read, 2 counts until then)"),
+        (3, None, 1.0, None, False, "live"),
+        (None, 3, 0.454, None, False, "building, 45% read"),
+        (2, 3, 0.0, None, False, "building, 0% read, 2 counts until then"),
+        (3, None, 1.0, 1792886400000, False, "built from 2026-10-25"),
+        (3, None, 1.0, None, True, "paused"),
+        (2, 3, 0.0, None, True, "paused, building, 0% read, 2 counts until then"),
     ],
 )
 def test_s5_the_progress_of_a_segment_stands_beside_its_version(
@@ -54,11 +50,25 @@ def test_s5_the_progress_of_a_segment_stands_beside_its_version(
     is_paused: bool,
     said: str,
 ) -> None:
-    segment = SegmentStatus(
-        in_force=in_force, building=building, read=read, since=since, is_paused=is_paused
+    answer = segmenter(
+        0, 3, in_force=in_force, building=building, read=read, since=since, is_paused=is_paused
     )
-    assert said in shown(segment)
-    assert "source:big 3 " in shown(segment)
+    assert ["big", "3", *said.split()] in printed(segments_table([answer]))
+
+
+def test_s5_workers_that_are_not_as_far_as_others_are_told_apart() -> None:
+    answers = [segmenter(1, 3, building=3, read=0.5, in_force=2), segmenter(0, 3)]
+    shown = printed(segments_table(answers))
+    assert ["big", "3", "worker", "0:", "live"] in shown
+    assert ["worker", "1:", "building,", "50%", "read,", "2", "counts", "until", "then"] in shown
+
+
+def test_what_others_run_a_newer_version_of_is_named_beside_the_number_of_all() -> None:
+    shown = printed(status_table([segmenter(0, 3), segmenter(1, 2)]))
+    assert ["segmenter", "0", "yes", "2"] in shown
+    assert ["segmenter", "1", "yes", "2"] in shown
+    assert ["segment:big", "2", "(newest", "3)"] in shown
+    assert sum("newest" in " ".join(words) for words in shown) == 1
 
 
 AT = datetime(2026, 11, 25, 8, 30, tzinfo=UTC)
