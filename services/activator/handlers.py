@@ -32,6 +32,8 @@ from services.activator.ways_out import WayOut
 
 DUE_AT_ONCE = 100
 COUNT_SELDOM = 100
+RENEWAL_LOOKS = 100
+"""In the time that a membership lasts; each looks through all that were sent."""
 
 
 Made = Callable[[], tuple[Instance, WayOut]]
@@ -56,7 +58,7 @@ class Deliverer:
         self._random = random
         self._one_at_a_time = asyncio.Lock()
         self._waiting = 0
-        self._count_again_at = clock.elapsed()
+        self._count_again_at = self._renew_again_at = clock.elapsed()
         instance, client = made()
         self._settling = Settling(instance.id, ledger, dead_letters, clock)
         self._pausing = Pausing(instance.id, ledger, clock)
@@ -221,14 +223,17 @@ class Deliverer:
         """Send again the memberships that the platform would forget; how many there were."""
         lifetime = self._instance.destination.lifetime
         lasts = lifetime(self._instance.settings) if lifetime else None
-        if lasts is None or self._is_paused:
+        is_early = self._clock.elapsed() < self._renew_again_at
+        if lasts is None or is_early or self._is_paused:
             return 0
         async with self._one_at_a_time:
-            now = self._clock.now()
-            items = await self._ledger.expiring(now - lasts / 2, DUE_AT_ONCE)
+            rest, most = lasts / RENEWAL_LOOKS, self._instance.portion
+            items = await self._ledger.expiring(self._clock.now() + rest - lasts / 2, most)
             if items:
-                await self._ledger.claim(items, now)
+                await self._ledger.touch(items)
                 await self._settling.settle(await self._at_once(items))
+            if len(items) < most:
+                self._renew_again_at = self._clock.elapsed() + rest.total_seconds()
             return len(items)
 
     async def poll_jobs(self) -> int:

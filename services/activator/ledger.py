@@ -102,6 +102,16 @@ where destination_id = $1 and next_attempt_at <= $2
 order by next_attempt_at, arrival limit $3
 """
 
+_EXPIRING = """
+select l.audience_id, l.profile_id, l.version, l.sent_identifiers,
+       p.identifiers, p.traits, p.consent
+from activator.ledger l
+join activator.profiles p on p.profile_id = l.profile_id and p.merged_into is null
+where l.destination_id = $1 and l.member and l.touched and l.outcome = any($3)
+  and l.updated_at < $2 and l.sent_identifiers is not null
+order by l.updated_at limit $4
+"""
+
 _WAITING = """
 from activator.ledger
 where destination_id = $1 and waits
@@ -253,17 +263,9 @@ class Ledger:
         return {row["profile_id"]: viewed(row) for row in rows}
 
     async def expiring(self, before: datetime, limit: int) -> Sequence[Item]:
-        """Members that were last sent before that instant, as they were sent."""
-        rows = await self._pool.fetch(
-            "select audience_id, profile_id, version, sent_identifiers from activator.ledger"
-            " where destination_id = $1 and member and touched and outcome = any($3)"
-            " and updated_at < $2 order by updated_at limit $4",
-            self._id,
-            before,
-            list(SENT),
-            limit,
-        )
-        return [again(self._id, row, before) for row in rows if row["sent_identifiers"]]
+        """Members that were last sent before that instant, as they are known now."""
+        rows = await self._pool.fetch(_EXPIRING, self._id, before, list(SENT), limit)
+        return [again(self._id, row, before) for row in rows]
 
     async def trim_log(self, before: datetime) -> None:
         """Forget log rows older than that."""

@@ -44,7 +44,11 @@ def viewed(row: Any) -> Person:
 
 
 def again(destination_id: str, row: Any, at: datetime) -> Item:
-    """The add that was sent before, once more."""
+    """The add that was sent before, once more: under the same identifiers and those of today, if
+    the person as known today allows it."""
+    sent, today = person_of(row["sent_identifiers"]), viewed(row)
+    assert sent is not None
+    person = msgspec.structs.replace(joined(sent, today), consent=today.consent)
     activation = Activation(
         destination_id=destination_id,
         kind="membership",
@@ -54,10 +58,9 @@ def again(destination_id: str, row: Any, at: datetime) -> Item:
         version=row["version"],
         occurred_at=int(at.timestamp() * 1000),
         cause="time",
-        profile=row["sent_identifiers"].encode(),
+        profile=msgspec.json.encode(person),
     )
-    change = change_of(activation, encode(activation))
-    return Item(change=change, touched=True, sent=person_of(row["sent_identifiers"]))
+    return Item(change=change_of(activation, encode(activation)), touched=True, sent=sent)
 
 
 def claim_row(item: Item) -> tuple[Any, ...]:
