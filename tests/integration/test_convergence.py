@@ -78,7 +78,10 @@ NOTHING_DONE = frozenset(
     )
 )
 """Outcomes of rows by which a platform says that it has not done what was asked."""
-GIVEN_UP_FOR = frozenset(("SPLIT_THEN_PERMANENT", "ITEM_PERMANENT_REST_RESENT", "PERMANENT"))
+GIVEN_UP_FOR = frozenset(
+    ("SPLIT", "SPLIT_THEN_PERMANENT", "ITEM_PERMANENT_REST_RESENT", "PERMANENT")
+)
+"""Of one item alone there is nothing to split."""
 
 
 def faults_of(name: str) -> list[str]:
