@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from services.warehouse.domain.change import Columns
+from services.warehouse.domain.selected import row_of
 from services.warehouse.domain.snowflake.statements import Read, interval, snapshot
-from services.warehouse.domain.snowflake.values import Column, row_of, type_name
+from services.warehouse.domain.snowflake.values import Column, type_name
 from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.snowflake.client import session
 from tests.integration.snowflake_server.server import SnowflakeEmulator
@@ -78,7 +80,7 @@ COLUMNS = (
     Column("id", "ID", "NUMBER"),
     *(Column(name, f"C_{name}".upper(), type_name(type_)) for name, (type_, _) in TYPES.items()),
 )
-Answers = dict[str, list[dict[str, Any]]]
+Answers = dict[str, list[Columns]]
 
 
 @pytest.fixture(scope="module")

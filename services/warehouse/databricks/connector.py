@@ -8,10 +8,10 @@ from services.warehouse.databricks.client import Row, Session, session
 from services.warehouse.databricks.opening import Table, opened
 from services.warehouse.domain.change import Undecodable
 from services.warehouse.domain.databricks.statements import Read, changes, snapshot
-from services.warehouse.domain.databricks.values import row_of
 from services.warehouse.domain.feed import FeedRow, Shape, divided
 from services.warehouse.domain.feed import Row as Shown
 from services.warehouse.domain.model import Model
+from services.warehouse.domain.selected import row_of, rows_of
 from services.warehouse.domain.source import DatabricksSource
 from services.warehouse.patience import look_for_ever
 from services.warehouse.versions import Part, Versions
@@ -68,7 +68,7 @@ class _Feed:
     ) -> AsyncIterator[Sequence[Shown | Undecodable]]:
         read = table.read(columns)
         async for page in self._asking.pages(snapshot(read, version), table.relation):
-            yield await asyncio.to_thread(_shown, page, read)
+            yield await asyncio.to_thread(rows_of, read.columns, page)
 
     async def step(self, table: Table, shape: Shape, first: int, last: int) -> AsyncIterator[Part]:
         read = table.read(shape.columns)
@@ -80,16 +80,6 @@ class _Feed:
             whole, held = divided(rows, shape, held)
             yield Part(whole, committed)
         yield Part(held, {})
-
-
-def _shown(page: Iterable[Row], read: Read) -> list[Shown | Undecodable]:
-    found: list[Shown | Undecodable] = []
-    for values in page:
-        try:
-            found.append(row_of(read.columns, values))
-        except Undecodable as error:
-            found.append(error)
-    return found
 
 
 def _fed(page: Iterable[Row], read: Read) -> tuple[list[FeedRow | Undecodable], dict[int, int]]:

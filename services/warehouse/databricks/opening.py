@@ -13,8 +13,9 @@ from services.warehouse.domain.asked import Asked, Setup, drifted
 from services.warehouse.domain.databricks import statements
 from services.warehouse.domain.databricks.names import meant
 from services.warehouse.domain.databricks.statements import Read
-from services.warehouse.domain.databricks.values import TYPES, Column, fingerprint, type_name
+from services.warehouse.domain.databricks.values import TYPES, Column, type_name
 from services.warehouse.domain.model import Model
+from services.warehouse.domain.selected import fingerprint
 from services.warehouse.domain.source import DatabricksSource
 from services.warehouse.patience import SourceAway
 from services.warehouse.relations import by_relation, columns_of, key_missing, key_of

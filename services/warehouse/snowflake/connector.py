@@ -10,6 +10,7 @@ from services.warehouse.domain.change import Undecodable
 from services.warehouse.domain.feed import FeedRow, Kind
 from services.warehouse.domain.feed import Row as Shown
 from services.warehouse.domain.model import Model
+from services.warehouse.domain.selected import row_of, rows_of
 from services.warehouse.domain.snowflake.statements import (
     SECOND,
     Read,
@@ -18,7 +19,6 @@ from services.warehouse.domain.snowflake.statements import (
     probe,
     snapshot,
 )
-from services.warehouse.domain.snowflake.values import row_of
 from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.intervals import NOT_KEPT, Intervals, Pace
 from services.warehouse.patience import look_for_ever
@@ -101,7 +101,7 @@ class _History:
             number += len(page)
             new = page[max(0, len(page) - max(0, number - left)) :]
             if new:
-                shown = await asyncio.to_thread(_shown, new, table.read)
+                shown = await asyncio.to_thread(rows_of, table.read.columns, new)
                 yield shown, f"{query or name}:{number}"
 
     async def interval(
@@ -109,16 +109,6 @@ class _History:
     ) -> AsyncIterator[Sequence[FeedRow | Undecodable]]:
         async for page in self._asking.pages(interval(table.read, begin, end), table.relation):
             yield await asyncio.to_thread(_feed, page, table.read, end)
-
-
-def _shown(page: Iterable[Row], read: Read) -> list[Shown | Undecodable]:
-    found: list[Shown | Undecodable] = []
-    for values in page:
-        try:
-            found.append(row_of(read.columns, values))
-        except Undecodable as error:
-            found.append(error)
-    return found
 
 
 def _feed(page: Iterable[Row], read: Read, end: int) -> list[FeedRow | Undecodable]:

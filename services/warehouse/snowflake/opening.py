@@ -9,6 +9,7 @@ from services.runtime.stage import Blocked
 from services.warehouse.domain.asked import Asked, Setup, drifted
 from services.warehouse.domain.feed import Shape
 from services.warehouse.domain.model import Model
+from services.warehouse.domain.selected import fingerprint
 from services.warehouse.domain.snowflake.names import folded, meant, quoted
 from services.warehouse.domain.snowflake.statements import (
     SECOND,
@@ -17,7 +18,7 @@ from services.warehouse.domain.snowflake.statements import (
     granted,
     probe,
 )
-from services.warehouse.domain.snowflake.values import TYPES, Column, fingerprint, type_name
+from services.warehouse.domain.snowflake.values import TYPES, Column, type_name
 from services.warehouse.domain.source import WITHOUT_HISTORY, SnowflakeSource
 from services.warehouse.patience import SourceAway
 from services.warehouse.relations import by_relation, columns_of, key_missing, key_of

@@ -17,8 +17,9 @@ from services.warehouse.domain.change import Undecodable
 from services.warehouse.domain.databricks import statements
 from services.warehouse.domain.databricks.names import meant, parts_of
 from services.warehouse.domain.databricks.statements import Read
-from services.warehouse.domain.databricks.values import Column, row_of, type_name
+from services.warehouse.domain.databricks.values import Column, type_name
 from services.warehouse.domain.feed import FeedRow
+from services.warehouse.domain.selected import row_of
 from services.warehouse.domain.source import DatabricksSource
 from services.warehouse.extras import extra
 from services.warehouse.patience import SourceAway

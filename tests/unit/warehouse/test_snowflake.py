@@ -27,6 +27,7 @@ from services.runtime.secrets import UnresolvedSecret
 from services.runtime.stage import Blocked
 from services.warehouse.domain.change import Change, Undecodable
 from services.warehouse.domain.feed import FeedRow, Kind, Shape, changes_of, whole_keys
+from services.warehouse.domain.selected import row_of
 from services.warehouse.domain.snowflake.names import meant, parts_of
 from services.warehouse.domain.snowflake.statements import (
     Mode,
@@ -38,7 +39,7 @@ from services.warehouse.domain.snowflake.statements import (
     show,
     snapshot,
 )
-from services.warehouse.domain.snowflake.values import Column, row_of, type_name
+from services.warehouse.domain.snowflake.values import Column, type_name
 from services.warehouse.domain.source import SnowflakeSource
 from services.warehouse.extras import extra
 from services.warehouse.intervals import TableState
